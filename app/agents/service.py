@@ -1,0 +1,99 @@
+"""Agents and the teams they are in. An agent who leaves is made inactive: what they answered stays answered."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import array_agg
+
+from app.agents.schemas import AgentIn, AgentPatch, TeamIn, TeamPatch
+from app.agents.tables import agents, team_members, teams
+from app.auth.guard import Actor
+from app.auth.tables import api_keys
+from app.db import Query, Row, Transaction
+from app.errors import Invalid
+from app.events import log
+from app.events.resource import Resource
+from app.web.paging import Listing, Order
+from app.web.schemas import fold
+
+_team_ids = (
+    select(func.coalesce(array_agg(team_members.c.team_id), bindparam("no_teams", [], type_=ARRAY(Uuid))))
+    .where(team_members.c.agent_id == agents.c.id)
+    .scalar_subquery()
+    .label("team_ids")
+)
+AGENTS = Resource(agents, "agent", ["external_id", "name", "email", "active"], beside=[_team_ids])
+TEAMS = Resource(teams, "team", ["key", "name"], derived=["key_folded"])
+AGENT_LISTING = Listing("agents", AGENTS.select, {}, {"created_at": Order((agents.c.created_at, agents.c.id))})
+TEAM_LISTING = Listing("teams", TEAMS.select, {}, {"created_at": Order((teams.c.created_at, teams.c.id))})
+
+_JOIN = Query(insert(team_members), ["agent_id", "team_id"])
+_LEAVE = Query(
+    delete(team_members).where(
+        team_members.c.agent_id == bindparam("agent_id"),
+        team_members.c.team_id == any_(bindparam("team_ids", type_=ARRAY(Uuid))),
+    )
+)
+_EXISTING = Query(select(teams.c.id).where(teams.c.id == any_(bindparam("team_ids", type_=ARRAY(Uuid)))))
+_TEAMS_OF = Query(select(team_members.c.team_id).where(team_members.c.agent_id == bindparam("agent_id")))
+_REVOKE_KEYS = Query(
+    update(api_keys).where(api_keys.c.agent_id == bindparam("the_agent"), api_keys.c.revoked_at.is_(None)), ["revoked_at"]
+)
+
+
+async def create_agent(tx: Transaction, actor: Actor, body: AgentIn) -> Row:
+    await _check_teams(tx, body.team_ids)
+    row = await AGENTS.create(tx, actor, body.model_dump(exclude={"team_ids"}))
+    return await _with_teams(tx, actor, row["id"], set(), set(body.team_ids))
+
+
+async def change_agent(tx: Transaction, actor: Actor, id: UUID, patch: AgentPatch, if_match: str | None) -> Row:
+    before = await AGENTS.locked(tx, id, if_match)
+    values = patch.model_dump()
+    asked = values.pop("team_ids", None)
+    await AGENTS.change(tx, actor, before, values)
+    if asked is None:
+        return await _with_teams(tx, actor, id, set(), set())
+    await _check_teams(tx, asked)
+    had = {row["team_id"] for row in await tx.rows(_TEAMS_OF, agent_id=id)}
+    return await _with_teams(tx, actor, id, had - set(asked), set(asked) - had)
+
+
+async def deactivate_agent(tx: Transaction, actor: Actor, id: UUID) -> None:
+    """The agent's keys stop working within 5 seconds; tickets and messages stay as they are."""
+    before = await AGENTS.locked(tx, id)
+    await AGENTS.change(tx, actor, before, {"active": False})
+    tx.write(_REVOKE_KEYS, the_agent=id, revoked_at=before["now"])
+
+
+async def create_team(tx: Transaction, actor: Actor, body: TeamIn) -> Row:
+    return await TEAMS.create(tx, actor, {**body.model_dump(), "key_folded": fold(body.key)})
+
+
+async def change_team(tx: Transaction, actor: Actor, id: UUID, patch: TeamPatch, if_match: str | None) -> Row:
+    before = await TEAMS.locked(tx, id, if_match)
+    values = patch.model_dump()
+    if "key" in values:
+        values["key_folded"] = fold(values["key"])
+    return await TEAMS.change(tx, actor, before, values)
+
+
+async def _check_teams(tx: Transaction, team_ids: Sequence[UUID]) -> None:
+    found = {row["id"] for row in await tx.rows(_EXISTING, team_ids=list(team_ids))} if team_ids else set()
+    for index, team_id in enumerate(team_ids):
+        if team_id not in found:
+            raise Invalid.at(f"/team_ids/{index}", "unknown", "there is no team with this id")
+
+
+async def _with_teams(tx: Transaction, actor: Actor, id: UUID, leaves: set[UUID], joins: set[UUID]) -> Row:
+    if leaves:
+        tx.write(_LEAVE, agent_id=id, team_ids=list(leaves))
+    for team_id in sorted(joins):
+        tx.write(_JOIN, agent_id=id, team_id=team_id)
+    await tx.flush()
+    row = await AGENTS.get(tx, id)
+    if leaves or joins:
+        data = {"left": sorted(leaves), "joined": sorted(joins)}
+        log.record(tx, log.by(actor), "agent.teams_changed", id, row["updated_at"], data)
+    return row

@@ -1,0 +1,89 @@
+"""Who calls, and may they. Everything behind a route sees an `Actor` and never a token, so that another kind of token
+is another way to make one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from fastapi import Security
+from fastapi.openapi.models import HTTPBearer
+from starlette.requests import Request
+
+from app.auth.roles import Role
+from app.errors import AppError, Forbidden
+from app.web.route import CALLER, Guard
+
+
+class Unauthenticated(AppError):
+    """There is no valid credential: send `Authorization: Bearer <key>`."""
+
+    status = 401
+    code = "unauthenticated"
+    title = "Who are you?"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="ninety"'})
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something. `id` is the credential's; `agent_id` and `customer_id` say for whom it stands."""
+
+    id: UUID
+    role: Role
+    scopes: frozenset[str]
+    agent_id: UUID | None = None
+    customer_id: UUID | None = None
+
+    @property
+    def is_customer(self) -> bool:
+        return self.role is Role.customer
+
+    @property
+    def kind(self) -> str:
+        """The author kind this actor has unless it may name another: an administrator answers as a person, a service
+        that stands for no agent is a machine."""
+        if self.is_customer:
+            return "customer"
+        return "bot" if self.role is Role.service and self.agent_id is None else "agent"
+
+    @property
+    def person_id(self) -> UUID | None:
+        return self.customer_id if self.is_customer else self.agent_id
+
+
+class KeyGuard(Guard):
+    """Bearer authentication. Raises Unauthenticated and Forbidden."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(description="An API key, `nty_…`.")
+        self.scheme_name = "bearer"
+
+    async def __call__(self, request: Request) -> Any:
+        return request.scope[CALLER]
+
+    async def admit(self, request: Request, scopes: Sequence[str]) -> Actor:
+        actor: Actor = await request.app.state.credentials.actor(bearer_token(request))
+        missing = [scope for scope in scopes if scope not in actor.scopes]
+        if missing:
+            raise Forbidden(f"this needs the scope {', '.join(missing)}")
+        return actor
+
+
+_GUARD = KeyGuard()
+
+
+def may(*scopes: str) -> Any:
+    """For an actor argument: `actor: Annotated[Actor, may("tickets:read")]`."""
+    return Security(_GUARD, scopes=list(scopes))
+
+
+def bearer_token(request: Request) -> str:
+    headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if len(headers) != 1:
+        raise Unauthenticated("send one Authorization header, with a bearer key")
+    scheme, _, token = headers[0].partition(b" ")
+    if scheme.lower() != b"bearer" or not token.isascii():
+        raise Unauthenticated("send Authorization: Bearer <key>")
+    return str(token.strip(), "ascii")

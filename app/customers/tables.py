@@ -1,0 +1,25 @@
+from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, UniqueConstraint, Uuid, func
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.db import metadata
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("external_id", Text),
+    Column("name", Text),
+    Column("email", Text),
+    Column("email_folded", Text),
+    Column("region", Text),
+    Column("language", Text),
+    Column("attributes", JSONB, nullable=False, server_default="{}"),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    UniqueConstraint("external_id"),
+    # Who has no external id is known by e-mail; who has one may share an address with others (a household, a desk).
+    Index("uq_customers_email_folded", "email_folded", unique=True, postgresql_where="external_id IS NULL"),
+    Index("ix_customers_email_folded", "email_folded"),
+    Index("ix_customers_created_at", "created_at", "id"),
+)

@@ -1,0 +1,279 @@
+"""The database: how statements reach PostgreSQL, and the only thing that commits.
+
+Statements are composed with SQLAlchemy Core, compiled once into a `Query`, and run by asyncpg itself: an engine or an
+ORM session between the two costs half of the throughput. A `Transaction` sends reads at once and keeps writes until
+the end, when all of them go out as one statement. So a request is one read and one write, and a transaction that
+locks nothing needs no BEGIN: under READ COMMITTED a plain read gains nothing from one, and a single statement is
+atomic by itself. Nothing here knows any table."""
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import orjson
+from asyncpg.pool import PoolConnectionProxy
+from sqlalchemy import MetaData
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+from app.settings import Settings
+
+T = TypeVar("T")
+Row = asyncpg.Record
+
+# The names are what `23505` reports and what migrations refer to: they must not depend on the server.
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_DIALECT = dialect()  # type: ignore[no-untyped-call]
+_PLACEHOLDER = re.compile(r"\$(\d+)")
+_VALUES = re.compile(r"^(?P<head>INSERT INTO .* VALUES )(?P<row>\(.*?\))(?P<tail>(?: ON CONFLICT .*)?)$", re.DOTALL)
+
+# Above this many rows a flush goes out as one pipelined `executemany` per query: composing would only make new texts.
+_COMPOSED_ROWS = 24
+
+
+class Query:
+    """A Core statement, compiled once. Make it at import time, or behind a cache: compiling takes milliseconds.
+
+    `columns` names what an INSERT or UPDATE sets: each is a parameter of that name."""
+
+    __slots__ = ("constants", "insert", "names", "sql")
+
+    def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
+        assert isinstance(statement, ClauseElement)
+        compiled = statement.compile(dialect=_DIALECT, column_keys=list(columns) if columns is not None else None)
+        assert isinstance(compiled, SQLCompiler)
+        self.sql = compiled.string
+        self.names = tuple(compiled.positiontup or ())
+        self.constants = {name: compiled.params[name] for name in self.names if not compiled.binds[name].required}
+        self.insert = _VALUES.match(self.sql)
+
+    def args(self, params: dict[str, Any]) -> list[Any]:
+        if self.constants:
+            params = self.constants | params
+        return [params[name] for name in self.names]
+
+
+def _shifted(sql: str, by: int) -> str:
+    return _PLACEHOLDER.sub(lambda found: f"${int(found[1]) + by}", sql) if by else sql
+
+
+@lru_cache(maxsize=2048)
+def _composed(shape: tuple[tuple[Query, int], ...]) -> str:
+    """One statement that does all of `shape`: (query, how many rows). Rows of one INSERT become one VALUES list, because
+    PostgreSQL runs sibling CTEs in an order of its own and the rows of the event log must keep theirs."""
+    parts, used = [], 0
+    for query, rows in shape:
+        width = len(query.names)
+        if query.insert:
+            values = ", ".join(_shifted(query.insert["row"], used + n * width) for n in range(rows))
+            parts.append(f"{query.insert['head']}{values}{query.insert['tail']}")
+        else:
+            parts.extend(_shifted(query.sql, used + n * width) for n in range(rows))
+        used += rows * width
+    if len(parts) == 1:
+        return parts[0]
+    first = ", ".join(f"w{n} AS ({part})" for n, part in enumerate(parts[:-1]))
+    return f"WITH {first} {parts[-1]}"
+
+
+class Transaction:
+    """What a unit of work sees of the database. `db.transaction()` makes, commits and rolls back."""
+
+    __slots__ = ("_begun", "_conn", "_pending", "_timeout", "may_have_written", "memo", "retry_on")
+
+    def __init__(self, conn: "PoolConnectionProxy[Row]", timeout: float, memo: dict[str, Any]) -> None:
+        self._conn = conn
+        # What this process remembers of the database. Whoever keeps something here checks that it is still current.
+        self.memo = memo
+        self._timeout = timeout
+        self._pending: dict[Query, list[dict[str, Any]]] = {}
+        self._begun = False
+        self.may_have_written = False
+        self.retry_on: set[str] = set()
+
+    async def rows(self, query: Query, /, **params: Any) -> list[Row]:
+        """Read. Does not see what is still waiting to be written: call `flush` before, where it must."""
+        return await self._conn.fetch(query.sql, *query.args(params), timeout=self._timeout)
+
+    async def row(self, query: Query, /, **params: Any) -> Row | None:
+        return await self._conn.fetchrow(query.sql, *query.args(params), timeout=self._timeout)
+
+    async def locked_row(self, query: Query, /, **params: Any) -> Row | None:
+        """Read with a lock, or write and read back: opens the transaction first, so that the lock lasts."""
+        await self.begin()
+        return await self.row(query, **params)
+
+    async def locked_rows(self, query: Query, /, **params: Any) -> list[Row]:
+        await self.begin()
+        return await self.rows(query, **params)
+
+    def write(self, query: Query, /, *, retry_on: str | None = None, **params: Any) -> None:
+        """Queue a write; all of them leave together. Writes of one transaction must touch different rows.
+        `retry_on` names a unique constraint whose violation means that a concurrent caller came first and that
+        the whole unit is to be run again, now seeing that caller's row."""
+        self._pending.setdefault(query, []).append(params)
+        if retry_on:
+            self.retry_on.add(retry_on)
+
+    async def begin(self, *, snapshot: bool = False) -> None:
+        """Open the transaction, where none is open yet. `snapshot` makes all its reads see one instant."""
+        if not self._begun:
+            isolation = " ISOLATION LEVEL REPEATABLE READ" if snapshot else ""
+            await self._conn.execute(f"BEGIN{isolation}", timeout=self._timeout)
+            self._begun = True
+
+    async def flush(self) -> None:
+        """Send what waits, inside the transaction."""
+        await self.begin()
+        await self._send()
+
+    async def _send(self) -> None:
+        pending, self._pending = self._pending, {}
+        if not pending:
+            return
+        if sum(map(len, pending.values())) > _COMPOSED_ROWS:
+            await self.begin()
+            for query, rows in pending.items():
+                await self._conn.executemany(query.sql, [query.args(row) for row in rows], timeout=self._timeout)
+            return
+        sql = _composed(tuple((query, len(rows)) for query, rows in pending.items()))
+        args = [arg for query, rows in pending.items() for row in rows for arg in query.args(row)]
+        self.may_have_written = not self._begun
+        await self._conn.execute(sql, *args, timeout=self._timeout)
+
+    async def _commit(self) -> None:
+        await self._send()
+        if self._begun:
+            self.may_have_written = True
+            # No timeout: cancelling a COMMIT leaves its outcome unknown.
+            await self._conn.execute("COMMIT")
+
+    async def _rollback(self) -> None:
+        self._pending.clear()
+        if self._begun and not self._conn.is_closed():
+            await self._conn.execute("ROLLBACK", timeout=self._timeout)
+
+
+class Database:
+    """The pool of one process."""
+
+    def __init__(self, pool: "asyncpg.Pool[Row]", settings: Settings) -> None:
+        self._pool = pool
+        self._acquire_timeout = settings.pool_timeout_seconds
+        self._timeout = settings.statement_timeout_seconds
+        self._memo: dict[str, Any] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator["Database"]:
+        caching = (
+            {"statement_cache_size": 0}
+            if settings.database_pooler == "pgbouncer"
+            else {
+                "statement_cache_size": 400,
+                "max_cached_statement_lifetime": 0,
+            }
+        )
+        pool = asyncpg.create_pool(
+            settings.database_url,
+            min_size=0,
+            max_size=settings.pool_size,
+            init=_know_json,
+            # The default resets session state with a round trip per release; this service never sets any.
+            reset=_nothing_to_reset,
+            timeout=5,
+            **caching,
+        )
+        async with pool:
+            yield cls(pool, settings)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """One unit of work: commits when the block ends, rolls back when it raises."""
+        # A timeout makes asyncpg start a task, so it is set only where there may be something to wait for.
+        timeout = None if self._pool.get_idle_size() else self._acquire_timeout
+        conn = await self._pool.acquire(timeout=timeout)
+        try:
+            tx = Transaction(conn, self._timeout, self._memo)
+            try:
+                yield tx
+                await tx._commit()
+            except BaseException as failed:
+                await asyncio.shield(_undo(tx, failed))
+                raise
+        finally:
+            await self._pool.release(conn)
+
+    async def run(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
+        """`unit` in a transaction, run again where the database says that nothing of it happened and that a repeat
+        may succeed: deadlocks, a connection that died while it lay idle, a `retry_on`."""
+        attempt = 0
+        while True:
+            attempt += 1
+            tx: Transaction | None = None
+            try:
+                async with self.transaction() as tx:
+                    return await unit(tx)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failed:
+                if attempt > 3 or tx is None or not _may_succeed_again(failed, tx):
+                    raise
+            await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - jitter, not a secret
+
+
+def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
+    state = getattr(failed, "sqlstate", None)
+    if state in {"40001", "40P01"}:
+        return True
+    if state == "23505":
+        return getattr(failed, "constraint_name", None) in tx.retry_on
+    if tx.may_have_written:
+        return False
+    lost_connection = state is None or state in {"08003", "08006", "57P01"}
+    return lost_connection or isinstance(failed, asyncpg.InvalidCachedStatementError)
+
+
+async def _undo(tx: Transaction, failed: BaseException) -> None:
+    try:
+        await tx._rollback()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as also:
+        # The connection is gone, and with it the transaction: the first failure is the one to report.
+        failed.add_note(f"rollback failed as well: {also!r}")
+
+
+async def _nothing_to_reset(_: object) -> None:
+    return None
+
+
+async def _know_json(conn: "PoolConnectionProxy[Row]") -> None:
+    # jsonb's binary form is a version byte and the text.
+    await conn.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain),
+        decoder=lambda data: orjson.loads(data[1:]),
+        format="binary",
+    )
+
+
+def _plain(value: object) -> str:
+    # asyncpg's own UUIDs are a subclass, which orjson does not take for the real thing.
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,68 @@
+"""Append to the event log. An event is written by the transaction that did what it tells of, or not at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+
+from app.auth.guard import Actor
+from app.db import Query, Transaction
+from app.events.tables import events
+
+INSERT = Query(
+    insert(events),
+    ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "imported", "data"],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who did it: a customer, agent or bot by id, or the system."""
+
+    kind: str
+    id: UUID | None = None
+
+
+SYSTEM = By("system")
+
+
+def by(actor: Actor | None) -> By:
+    """Who the log names for this actor; None is the system itself."""
+    return By(actor.kind, actor.person_id or actor.id) if actor else SYSTEM
+
+
+def record(
+    tx: Transaction,
+    who: By,
+    type_: str,
+    subject_id: UUID,
+    now: datetime,
+    data: Mapping[str, Any],
+    *,
+    ticket_id: UUID | None = None,
+    internal: bool = False,
+    imported: bool = False,
+) -> None:
+    """Queue one event. `data` must be JSON; `internal` keeps it from customers."""
+    tx.write(
+        INSERT,
+        type=type_,
+        occurred_at=now,
+        actor_kind=who.kind,
+        actor_id=who.id,
+        subject_id=subject_id,
+        ticket_id=ticket_id,
+        internal=internal,
+        imported=imported,
+        data=data,
+    )
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What differs, for the audit: {field: {before, after}}."""
+    return {
+        name: {"before": before[name], "after": value} for name, value in after.items() if before[name] != value
+    }

@@ -1,0 +1,87 @@
+"""The one way in which plain resources (customers, agents, teams, goals …) are read, created and changed: by id, with
+a version for ETags, under a lock, and with an event that says what was before and after."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal_column, select, update
+from uuid_utils.compat import uuid7
+
+from app.auth.guard import Actor
+from app.db import Query, Row, Transaction
+from app.errors import NotFound
+from app.events import log
+from app.web.etag import require
+
+_NOW = func.clock_timestamp()
+
+
+class Resource:
+    """`columns` are those that callers set; the table also has id, version, created_at and updated_at."""
+
+    def __init__(
+        self,
+        table: Table,
+        name: str,
+        columns: Sequence[str],
+        *,
+        derived: Sequence[str] = (),
+        beside: Sequence[ColumnElement[Any]] = (),
+    ) -> None:
+        """`derived` columns are set with the others and not told of; `beside` is read with the row."""
+        self.name = name
+        self._columns = tuple(columns)
+        by_id = table.c.id == bindparam("key_id")
+        self.select = select(table, *beside)
+        self._get = Query(self.select.where(by_id))
+        self._lock = Query(select(table, _NOW.label("now")).where(by_id).with_for_update())
+        settable = [*columns, *derived]
+        self._insert = Query(insert(table).returning(table, _NOW.label("now")), ["id", *settable])
+        changed = update(table).where(by_id).values(version=table.c.version + 1, updated_at=literal_column("clock_timestamp()"))
+        self._update = Query(changed.returning(table), settable)
+        self._delete = Query(delete(table).where(by_id))
+
+    async def get(self, tx: Transaction, id: UUID) -> Row:
+        row = await tx.row(self._get, key_id=id)
+        if row is None:
+            raise NotFound(f"there is no {self.name} with this id")
+        return row
+
+    async def create(self, tx: Transaction, actor: Actor | None, values: Mapping[str, Any]) -> Row:
+        row = await tx.locked_row(self._insert, id=uuid7(), **values)
+        assert row is not None
+        data = {"after": {name: row[name] for name in self._columns}}
+        log.record(tx, log.by(actor), f"{self.name}.created", row["id"], row["now"], data)
+        return row
+
+    async def locked(self, tx: Transaction, id: UUID, if_match: str | None = None) -> Row:
+        """The row, locked, with `now`. Raises NotFound and PreconditionFailed."""
+        row = await tx.locked_row(self._lock, key_id=id)
+        if row is None:
+            raise NotFound(f"there is no {self.name} with this id")
+        require(if_match, row["version"])
+        return row
+
+    async def change(self, tx: Transaction, actor: Actor, before: Row, values: Mapping[str, Any]) -> Row:
+        """Set `values` on a row that `locked` returned. What changes nothing makes no version and no event."""
+        changes = log.changes(before, {name: values[name] for name in self._columns if name in values})
+        if not changes:
+            return before
+        everything = {name: before[name] for name in self._update.names if name in before} | values
+        row = await tx.locked_row(self._update, key_id=before["id"], **everything)
+        assert row is not None
+        log.record(tx, log.by(actor), f"{self.name}.updated", row["id"], before["now"], {"changes": changes})
+        return row
+
+    async def delete(self, tx: Transaction, actor: Actor, id: UUID) -> None:
+        """Refused by the database with a conflict while something refers to it."""
+        row = await self.locked(tx, id)
+        tx.write(self._delete, key_id=id)
+        data = {"before": {name: row[name] for name in self._columns}}
+        log.record(tx, log.by(actor), f"{self.name}.deleted", id, row["now"], data)
+
+
+def merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7396 for the flat objects that resources hold: null takes a member away."""
+    return {name: value for name, value in {**before, **patch}.items() if value is not None}

@@ -1,0 +1,36 @@
+"""The event log: what happened, in order, appended by the transaction that did it."""
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Identity, Index, Table, Text, Uuid, false, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import UserDefinedType
+
+from app.db import metadata
+
+
+class Xid8(UserDefinedType[int]):
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    # An id is given at insert and seen at commit: readers that follow the log order by (xid, id) and stay below the
+    # oldest running transaction, or they would skip the slow ones.
+    Column("xid", Xid8, nullable=False, server_default=func.pg_current_xact_id()),
+    Column("type", Text, nullable=False),
+    Column("occurred_at", DateTime(timezone=True), nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_id", Uuid),
+    Column("subject_id", Uuid, nullable=False),
+    # No foreign key: the log outlives what it tells of, and is partitioned sooner than anything else.
+    Column("ticket_id", Uuid),
+    Column("internal", Boolean, nullable=False, server_default=false()),
+    Column("imported", Boolean, nullable=False, server_default=false()),
+    Column("data", JSONB, nullable=False),
+    Index("ix_events_ticket_id", "ticket_id", "id", postgresql_where="ticket_id IS NOT NULL"),
+)

@@ -1,0 +1,65 @@
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+
+from app.auth.guard import Actor, may
+from app.goals import service
+from app.goals.schemas import (
+    ServiceGoalIn,
+    ServiceGoalOut,
+    ServiceGoalPage,
+    ServiceGoalPatch,
+    ServiceGoalStatus,
+)
+from app.web.etag import IfMatch, tag
+from app.web.paging import PageQuery, page
+from app.web.route import IdempotencyKey, Tx, router
+
+routes = router("/v1/service-goals", "goals")
+Reader = Annotated[Actor, may("goals:read")]
+Writer = Annotated[Actor, may("goals:write")]
+
+
+@routes.get("", response_model=ServiceGoalPage, summary="List goals")
+async def list_service_goals(
+    request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
+) -> Any:
+    """In the order they were set."""
+    answer = await page(request, response, tx, service.LISTING, query, {}, "created_at")
+    return {**answer, "items": [service.shown(row) for row in answer["items"]]}
+
+
+@routes.post("", status_code=201, response_model=ServiceGoalOut, summary="Set a goal")
+async def create_service_goal(
+    body: ServiceGoalIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """A mean over rolling seconds, judged with those who still wait."""
+    goal = await service.create_goal(tx, actor, body)
+    response.headers["Location"] = f"/v1/service-goals/{goal['id']}"
+    return tag(response, goal)
+
+
+@routes.get("/{goal_id}", response_model=ServiceGoalOut, summary="Read a goal")
+async def get_service_goal(goal_id: UUID, response: Response, tx: Tx, actor: Reader) -> Any:
+    return tag(response, service.shown(await service.GOALS.get(tx, goal_id)))
+
+
+@routes.patch("/{goal_id}", response_model=ServiceGoalOut, summary="Change a goal")
+async def update_service_goal(
+    goal_id: UUID, patch: ServiceGoalPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
+) -> Any:
+    """JSON merge patch."""
+    return tag(response, await service.change_goal(tx, actor, goal_id, patch, if_match))
+
+
+@routes.delete("/{goal_id}", status_code=204, summary="Remove a goal")
+async def delete_service_goal(goal_id: UUID, tx: Tx, actor: Writer) -> None:
+    await service.GOALS.delete(tx, actor, goal_id)
+
+
+@routes.get("/{goal_id}/status", response_model=ServiceGoalStatus, summary="Judge a goal now")
+async def get_service_goal_status(goal_id: UUID, tx: Tx, actor: Reader) -> Any:
+    """Over the clocks that started in the window: the answered ones with their waits, the running ones with what they
+    have waited so far. `crosses_at` is the instant at which the mean passes the target if nothing more is answered."""
+    return await service.judge(tx, goal_id)

@@ -1,0 +1,113 @@
+"""Goals: what is promised on average, and how it stands."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Interval, Text, Uuid, and_, bindparam, cast, func, or_, select
+
+from app.auth.guard import Actor
+from app.db import Query, Row, Transaction
+from app.events.resource import Resource
+from app.goals.schemas import ServiceGoalIn, ServiceGoalPatch
+from app.goals.tables import service_goals
+from app.sla.core.goal import Cohort, judge_mean
+from app.sla.tables import sla_clocks
+from app.tickets.tables import tickets
+from app.web.paging import Listing, Order
+from app.web.schemas import fold
+
+_COLUMNS = ["key", "name", "metric", "statistic", "target_seconds", "filter", "rolling_seconds"]
+GOALS = Resource(service_goals, "service_goal", _COLUMNS, derived=["key_folded"])
+LISTING = Listing(
+    "service_goals", GOALS.select, {}, {"created_at": Order((service_goals.c.created_at, service_goals.c.id))}
+)
+
+_c, _t = sla_clocks.c, tickets.c
+_now = func.statement_timestamp()
+_start = _now - cast(func.make_interval(0, 0, 0, 0, 0, 0, bindparam("rolling_seconds")), Interval)
+_running = _c.ended_at.is_(None)
+
+
+def _fits(name: str, column: Any, type_: Any) -> Any:
+    return or_(bindparam(name, type_=type_).is_(None), column == bindparam(name, type_=type_))
+
+
+def _wait(of: Any, until: Any) -> Any:
+    return func.coalesce(func.sum(until - _c.started_at).filter(of), cast("0", Interval))
+
+
+_COHORT = Query(
+    select(
+        _now.label("now"),
+        _start.label("window_start"),
+        func.count(_c.stopped_at).label("answered"),
+        _wait(_c.stopped_at.is_not(None), _c.stopped_at).label("answered_wait"),
+        func.count().filter(and_(_c.id.is_not(None), _running)).label("running"),
+        _wait(_running, _now).label("running_wait"),
+        func.count(_c.ended_reason).label("unanswered"),
+    )
+    .select_from(sla_clocks.join(tickets, _t.id == _c.ticket_id))
+    .where(
+        _c.metric == bindparam("metric"),
+        _c.started_at > _start,
+        _c.started_at <= _now,
+        _fits("priority", _t.priority, Text),
+        _fits("channel", _t.channel, Text),
+        _fits("team_id", _t.team_id, Uuid),
+    )
+)
+
+
+async def create_goal(tx: Transaction, actor: Actor | None, body: ServiceGoalIn) -> dict[str, Any]:
+    return shown(await GOALS.create(tx, actor, _values(body.model_dump(mode="json"))))
+
+
+async def change_goal(
+    tx: Transaction, actor: Actor, id: UUID, patch: ServiceGoalPatch, if_match: str | None
+) -> dict[str, Any]:
+    before = await GOALS.locked(tx, id, if_match)
+    return shown(await GOALS.change(tx, actor, before, _values(patch.model_dump(mode="json"))))
+
+
+async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
+    """The goal's status now: one read of its cohort, judged by the core."""
+    goal = await GOALS.get(tx, id)
+    given = {name: goal["filter"].get(name) for name in ("priority", "channel", "team_id")}
+    cohort = await tx.row(_COHORT, metric=goal["metric"], rolling_seconds=goal["rolling_seconds"], **given)
+    assert cohort is not None
+    now: datetime = cohort["now"]
+    waits = Cohort(cohort["answered"], cohort["answered_wait"], cohort["running"], cohort["running_wait"])
+    status = judge_mean(waits, goal["target_seconds"], now)
+    return {
+        "goal_id": id,
+        "at": now,
+        "window_start": cohort["window_start"],
+        "judgement": status.judgement,
+        "target_seconds": goal["target_seconds"],
+        "answered": waits.answered,
+        "running": waits.running,
+        "unanswered": cohort["unanswered"],
+        "excluded": 0,
+        "mean_answered": status.mean_answered_seconds,
+        "mean_floor": status.mean_floor_seconds,
+        "slack_seconds": status.slack_seconds,
+        "crosses_at": status.crosses_at,
+    }
+
+
+def shown(row: Row) -> dict[str, Any]:
+    window = {"rolling_seconds": row["rolling_seconds"]}
+    filter_ = {"priority": None, "channel": None, "team_id": None, **row["filter"]}
+    return {**row, "window": window, "filter": filter_}
+
+
+def _values(given: dict[str, Any]) -> dict[str, Any]:
+    values = dict(given)
+    if "window" in values:
+        values["rolling_seconds"] = values.pop("window")["rolling_seconds"]
+    if "filter" in values:
+        values["filter"] = {name: value for name, value in values["filter"].items() if value is not None}
+    if "key" in values:
+        values["key_folded"] = fold(values["key"])
+    return values

@@ -1,0 +1,25 @@
+from sqlalchemy import CheckConstraint, Column, DateTime, Integer, Table, Text, UniqueConstraint, Uuid, func
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.db import metadata
+
+_NOW = func.clock_timestamp()
+
+service_goals = Table(
+    "service_goals",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("key_folded", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("statistic", Text, nullable=False),
+    Column("target_seconds", Integer, nullable=False),
+    Column("filter", JSONB, nullable=False),
+    Column("rolling_seconds", Integer, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    UniqueConstraint("key_folded"),
+    CheckConstraint("target_seconds > 0 AND rolling_seconds > 0", name="positive"),
+)

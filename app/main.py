@@ -1,0 +1,121 @@
+"""The application, wired by arguments. The order of the routers is the order in which routes are tried: the hot ones
+come first."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.routing import Match
+
+from app import worker
+from app.agents import api as agents
+from app.auth.keys import Credentials
+from app.customers import api as customers
+from app.db import Database
+from app.goals import api as goals
+from app.keys import api as keys
+from app.migrate import schema_head
+from app.operations import api as operations
+from app.operations.setup import cursor_key
+from app.reports import api as reports
+from app.settings import Settings, load_settings
+from app.sla import api as sla
+from app.tickets.api import clocks, tickets
+from app.tickets.imports import api as imports
+from app.web import docs, logs, openapi, problems
+from app.web.frame import Frame
+from app.web.paging import Signer
+
+ROUTERS = [
+    tickets.routes,
+    customers.routes,
+    clocks.routes,
+    goals.routes,
+    reports.routes,
+    sla.routes,
+    imports.routes,
+    agents.agent_routes,
+    agents.team_routes,
+    keys.routes,
+    operations.routes,
+]
+TAGS = [
+    {"name": "tickets", "description": "Tickets, their messages, clocks and audit."},
+    {"name": "customers", "description": "Who is helped."},
+    {"name": "sla", "description": "What is promised, and every clock against it."},
+    {"name": "goals", "description": "What is promised on average, judged with those who still wait."},
+    {"name": "reports", "description": "Figures."},
+    {"name": "imports", "description": "Tickets with their past."},
+    {"name": "agents", "description": "Who helps."},
+    {"name": "keys", "description": "API keys."},
+    {"name": "operations", "description": "Health, figures and explanations; open to all."},
+]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API, and the worker's loops beside it where the settings want them."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Database.open(settings) as db:
+            app.state.db = db
+            app.state.settings = settings
+            app.state.credentials = Credentials(db)
+            app.state.cursors = Signer(await cursor_key(db))
+            app.state.schema_head = schema_head()
+            async with _working(db, settings):
+                yield
+
+    app = FastAPI(
+        title="Ninety",
+        summary="A ticketing service whose first promise is a fast first answer.",
+        description="Times are RFC 3339 in UTC, durations are seconds, errors are RFC 9457 problems.",
+        version=version("ninety"),
+        lifespan=lifespan,
+        openapi_tags=TAGS,
+        servers=[{"url": "/", "description": "This server."}],
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        # Not include_router: that wraps each route in a second matcher, which every request would pass through.
+        app.router.routes.extend(router.routes)
+    docs.install(app)
+    problems.install(app, lambda path: _allowed_methods(app, path))
+    openapi.install(app)
+    app.add_middleware(Frame)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """What each of several API processes runs."""
+    settings = load_settings()
+    logs.configure(settings.log_level)
+    return create_app(settings)
+
+
+@asynccontextmanager
+async def _working(db: Database, settings: Settings) -> AsyncIterator[None]:
+    if not settings.worker:
+        yield
+        return
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run(db, settings, stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+def _allowed_methods(app: FastAPI, path: str) -> Iterator[str]:
+    for route in app.router.routes:
+        match, _ = route.matches({"type": "http", "path": path, "method": "", "headers": []})
+        if match is not Match.NONE:
+            yield from getattr(route, "methods", None) or ()
+            if "GET" in (getattr(route, "methods", None) or ()):
+                yield "HEAD"

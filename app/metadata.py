@@ -1,0 +1,14 @@
+"""Every table there is, for Alembic and for tests."""
+
+from app.agents import tables as agents
+from app.auth import tables as auth
+from app.customers import tables as customers
+from app.db import metadata
+from app.events import tables as events
+from app.goals import tables as goals
+from app.operations import tables as operations
+from app.sla import tables as sla
+from app.tickets import tables as tickets
+from app.web import tables as web
+
+__all__ = ["agents", "auth", "customers", "events", "goals", "metadata", "operations", "sla", "tickets", "web"]

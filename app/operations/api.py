@@ -1,0 +1,63 @@
+"""Whether it lives, whether it is ready, its figures, and what its problem codes mean. No credentials, no secrets."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
+
+from app.errors import NotFound, every_error
+from app.operations.health import Readiness, readiness
+from app.web import metrics
+from app.web.openapi import PROBLEM_RESPONSES
+
+routes = APIRouter(
+    tags=["operations"], generate_unique_id_function=lambda route: route.name, responses=PROBLEM_RESPONSES
+)
+
+
+class Liveness(StrEnum):
+    alive = "alive"
+
+
+class Live(BaseModel):
+    status: Liveness
+
+
+class ProblemExplained(BaseModel):
+    code: str
+    title: str
+    status: int
+    explanation: str
+
+
+@routes.get("/livez", response_model=Live, summary="Is the process alive?")
+async def get_liveness() -> Any:
+    """Says nothing of the database: a process is not to be killed because the database is away."""
+    return {"status": Liveness.alive}
+
+
+@routes.get("/readyz", response_model=Readiness, summary="Can it take work?")
+async def get_readiness(request: Request) -> Any:
+    """The database answers, the schema is this release's, a worker has been seen. 503 where one of these is not so."""
+    found = await readiness(request.app.state.db, request.app.state.schema_head)
+    status = 200 if all(check.ok for check in found.checks) else 503
+    return JSONResponse(found.model_dump(), status)
+
+
+@routes.get(
+    "/metrics", summary="Figures for Prometheus", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
+async def get_metrics() -> Response:
+    return metrics.scrape()
+
+
+@routes.get("/problems/{code}", response_model=ProblemExplained, summary="What a problem code means")
+async def get_problem(code: Annotated[str, Path(max_length=64)]) -> Any:
+    """What the `type` of a problem leads to."""
+    for error in every_error():
+        if error.code == code:
+            explanation = " ".join((error.__doc__ or error.title).split())
+            return {"code": code, "title": error.title, "status": error.status, "explanation": explanation}
+    raise NotFound("there is no such problem code")

@@ -1,0 +1,49 @@
+"""Readiness, and the heartbeat by which a worker is seen."""
+
+from uuid import UUID
+
+import asyncpg
+from pydantic import BaseModel
+from sqlalchemy import Interval, bindparam, cast, column, func, literal_column, select, table
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from app.db import Database, Query, Transaction
+from app.operations.tables import worker_heartbeats as heartbeats
+
+_ALIVE = cast(literal_column("'10 seconds'"), Interval)
+_CHECK = Query(
+    select(
+        select(func.max(column("version_num"))).select_from(table("alembic_version")).scalar_subquery().label("schema"),
+        (func.max(heartbeats.c.seen_at) > func.clock_timestamp() - _ALIVE).label("worker"),
+    )
+)
+_beat = pg_insert(heartbeats).values(worker_id=bindparam("worker"), seen_at=func.clock_timestamp())
+_BEAT = Query(_beat.on_conflict_do_update(index_elements=["worker_id"], set_={"seen_at": _beat.excluded.seen_at}))
+
+
+class Check(BaseModel):
+    name: str
+    ok: bool
+
+
+class Readiness(BaseModel):
+    checks: list[Check]
+
+
+async def readiness(db: Database, schema_head: str) -> Readiness:
+    reachable, schema, worker = False, None, False
+    try:
+        async with db.transaction() as tx:
+            row = await tx.row(_CHECK)
+        assert row is not None
+        reachable, schema, worker = True, row["schema"], bool(row["worker"])
+    except asyncpg.UndefinedTableError:
+        reachable = True
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        reachable = False
+    checks = {"database": reachable, "schema": schema == schema_head, "worker": worker}
+    return Readiness(checks=[Check(name=name, ok=ok) for name, ok in checks.items()])
+
+
+async def beat(tx: Transaction, worker_id: UUID) -> None:
+    tx.write(_BEAT, worker=worker_id)

@@ -1,0 +1,19 @@
+from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, LargeBinary, Table, Uuid, func
+
+from app.db import metadata
+
+# One row: what all processes on this database share. `set_up_at` is null until the stock set-up has been made.
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Boolean, CheckConstraint("id", name="one_row"), primary_key=True, server_default="true"),
+    Column("cursor_key", LargeBinary, nullable=False),
+    Column("set_up_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+)
+
+worker_heartbeats = Table(
+    "worker_heartbeats",
+    metadata,
+    Column("worker_id", Uuid, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+)

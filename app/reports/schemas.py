@@ -1,0 +1,90 @@
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.sla.core.policy import Metric
+from app.web.query import AnyOf
+from app.web.schemas import FROM_TEXT, Instant, Out
+
+
+class Interval(StrEnum):
+    hour = "hour"
+    day = "day"
+    week = "week"
+    month = "month"
+
+
+class GroupBy(StrEnum):
+    team = "team"
+    agent = "agent"
+    priority = "priority"
+    channel = "channel"
+    product = "product"
+    policy = "policy"
+
+
+class Percentiles(StrEnum):
+    nearest_rank = "nearest_rank"
+
+
+class Unanswered(Out):
+    """Clocks that ended without an answer, by reason."""
+
+    resolved_without_response: int
+    closed_by_customer: int
+
+
+class ReportGroup(Out):
+    """What an item is about; null where the tickets have none, and for what was not asked for."""
+
+    team: UUID | None
+    agent: UUID | None
+    priority: str | None
+    channel: str | None
+    product: str | None
+    policy: UUID | None
+
+
+class ResponseTimes(Out):
+    """One interval and group. `count`, the mean and the percentiles are over answered clocks."""
+
+    interval_start: datetime | None
+    group: ReportGroup
+    count: int
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    attainment: float | None = Field(description="Met over met and breached.")
+    met: int
+    breached: int
+    cancelled: int
+    running: int
+    unanswered: Unanswered
+    unanswered_wait_mean: float | None
+
+
+class Cohort(StrEnum):
+    """Which clocks a figure is over: those that started in the span."""
+
+    started = "started"
+
+
+class ResponseTimesReport(Out):
+    items: list[ResponseTimes]
+    cohort: Cohort
+    percentiles: Percentiles
+
+
+class ReportQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    metric: Annotated[Metric, FROM_TEXT] = Metric.first_response
+    from_: Annotated[Instant | None, Field(alias="from", description="Inclusive; left out: from the beginning.")] = None
+    to: Annotated[Instant | None, Field(description="Exclusive; left out: up to now.")] = None
+    interval: Annotated[Interval, FROM_TEXT] | None = None
+    group_by: AnyOf[Annotated[GroupBy, FROM_TEXT]] = None

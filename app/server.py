@@ -1,0 +1,82 @@
+"""Serving: one process in this one, or several under uvicorn's supervisor."""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from app.main import create_app
+from app.settings import Settings, SettingsError
+from app.web.metrics import MULTIPROC_DIR
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def serve(settings: Settings, ready: Callable[[str], None]) -> bool:
+    """Until SIGINT or SIGTERM; `ready` gets the URL. Whether it ever started."""
+    listening = _listen(settings)
+    url = f"http://{settings.host}:{listening.getsockname()[1]}"
+    if settings.workers > 1:
+        ready(url)
+        _serve_many(settings, listening)
+        return True
+    server = _Server(_config(settings, create_app(settings)), lambda: ready(url))
+    server.run(sockets=[listening])
+    return server.started
+
+
+def _serve_many(settings: Settings, listening: socket.socket) -> None:
+    # The processes read their settings from the environment, as any process of this service does.
+    os.environ["DATABASE_URL"] = settings.database_url or ""
+    os.environ["NINETY_WORKER"] = str(settings.worker)
+    figures = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="ninety-metrics-")
+    config = _config(settings, "app.main:from_environment")
+    try:
+        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+    finally:
+        shutil.rmtree(figures, ignore_errors=True)
+
+
+def _config(settings: Settings, app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # An open stream would hold up a shutdown for ever.
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as refused:
+        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {refused.strerror}") from None
+    listening.listen(2048)
+    listening.set_inheritable(True)
+    return listening

@@ -1,0 +1,62 @@
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+
+from app.auth.guard import Actor, may
+from app.sla import policies
+from app.sla.schemas import SlaPolicyIn, SlaPolicyOut, SlaPolicyPage, SlaPolicyPatch
+from app.web.etag import IfMatch, tag
+from app.web.paging import PageQuery, page
+from app.web.route import IdempotencyKey, Tx, router
+
+routes = router("/v1/sla-policies", "sla")
+Reader = Annotated[Actor, may("sla:read")]
+Writer = Annotated[Actor, may("sla:write")]
+
+
+@routes.get("", response_model=SlaPolicyPage, summary="List SLA policies")
+async def list_sla_policies(
+    request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
+) -> Any:
+    """In the order in which they are tried; archived ones left out."""
+    return await page(request, response, tx, policies.LISTING, query, {}, "position")
+
+
+@routes.post("", status_code=201, response_model=SlaPolicyOut, summary="Write an SLA policy")
+async def create_sla_policy(
+    body: SlaPolicyIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """Version 1. Tickets that open from now on match it."""
+    row = await policies.create_policy(tx, actor, body)
+    response.headers["Location"] = f"/v1/sla-policies/{row['id']}"
+    return tag(response, row)
+
+
+@routes.get("/{policy_id}", response_model=SlaPolicyOut, summary="Read an SLA policy")
+async def get_sla_policy(policy_id: UUID, response: Response, tx: Tx, actor: Reader) -> Any:
+    """The newest version."""
+    return tag(response, await policies.get_policy(tx, policy_id))
+
+
+@routes.patch("/{policy_id}", response_model=SlaPolicyOut, summary="Write the next version of an SLA policy")
+async def update_sla_policy(
+    policy_id: UUID, patch: SlaPolicyPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
+) -> Any:
+    """JSON merge patch; lists are replaced whole. Clocks that run keep their version until something re-matches them."""
+    return tag(response, await policies.change_policy(tx, actor, policy_id, patch, if_match))
+
+
+@routes.delete("/{policy_id}", status_code=204, summary="Archive an SLA policy")
+async def delete_sla_policy(policy_id: UUID, tx: Tx, actor: Writer) -> None:
+    """No ticket matches it from now on. Its versions, and what was judged by them, stay."""
+    await policies.archive_policy(tx, actor, policy_id)
+
+
+@routes.get("/{policy_id}/versions", response_model=SlaPolicyPage, summary="List the versions of an SLA policy")
+async def list_sla_policy_versions(
+    policy_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
+) -> Any:
+    """Newest first, and readable for ever."""
+    await policies.get_policy(tx, policy_id)
+    return await page(request, response, tx, policies.VERSIONS, query, {"policy_id": policy_id}, "-version")

@@ -1,0 +1,177 @@
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, Query, Request, Response
+
+
+from app.auth.guard import Actor, may
+from app.sla import clocks
+from app.tickets import queries, service
+from app.tickets.schemas import (
+    ChannelWord,
+    EventPage,
+    MessageIn,
+    MessageOut,
+    MessagePage,
+    PriorityWord,
+    Product,
+    StatusWord,
+    TicketIn,
+    TicketOut,
+    TicketPage,
+    TicketPatch,
+    TicketWithOut,
+    TypeWord,
+)
+from app.sla.schemas import SlaClockList
+from app.web.etag import IfMatch, tag
+from app.web.paging import PageQuery, page
+from app.web.query import AnyOf, Ids
+from app.web.route import IdempotencyKey, Tx, router
+from app.web.schemas import FROM_TEXT, Instant, Key
+
+routes = router("/v1/tickets", "tickets")
+Reader = Annotated[Actor, may("tickets:read")]
+Writer = Annotated[Actor, may("tickets:write")]
+
+
+class TicketOrder(StrEnum):
+    oldest = "created_at"
+    newest = "-created_at"
+    least_recent = "updated_at"
+    most_recent = "-updated_at"
+
+
+class TicketQuery(PageQuery):
+    status: AnyOf[StatusWord] = None
+    priority: AnyOf[PriorityWord] = None
+    type: AnyOf[TypeWord] = None
+    channel: AnyOf[ChannelWord] = None
+    customer_id: Ids = None
+    assignee_id: Ids = None
+    team_id: Ids = None
+    tag: AnyOf[Key] = None
+    product: AnyOf[Product] = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
+    updated_after: Instant | None = None
+    sort: Annotated[TicketOrder, FROM_TEXT] = TicketOrder.newest
+
+
+class Include(StrEnum):
+    clocks = "clocks"
+    messages = "messages"
+    customer = "customer"
+
+
+Including = Annotated[AnyOf[Annotated[Include, FROM_TEXT]], Query(description="What to send with the ticket.")]
+
+
+@routes.post("", status_code=201, response_model=TicketOut, summary="Open a ticket")
+async def create_ticket(
+    body: TicketIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """The customer is found, or made, by what is given of them. The clock of the first response starts now."""
+    ticket = await service.open_ticket(tx, actor, body)
+    response.headers["Location"] = f"/v1/tickets/{ticket['id']}"
+    return tag(response, ticket)
+
+
+@routes.get("", response_model=TicketPage, summary="List tickets")
+async def list_tickets(
+    request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[TicketQuery, Query()]
+) -> Any:
+    """Newest first unless `sort` says otherwise. A filter takes several values, with commas: any of them. A customer's
+    list holds their own tickets."""
+    where = {name: getattr(query, name) for name in queries.TICKET_FILTERS}
+    if actor.is_customer:
+        where["customer_id"] = _own(actor, query.customer_id)
+    return await page(request, response, tx, queries.TICKETS, query, where, query.sort)
+
+
+@routes.get("/by-number/{number}", response_model=TicketWithOut, summary="Read a ticket by its number")
+async def get_ticket_by_number(
+    number: Annotated[int, Path(ge=1, le=2**63 - 1)], response: Response, tx: Tx, actor: Reader, include: Including = None
+) -> Any:
+    """The number is the one people say to each other."""
+    return await _with(tx, actor, response, await queries.get_ticket_by_number(tx, actor, number), include)
+
+
+@routes.get("/{ticket_id}", response_model=TicketWithOut, summary="Read a ticket")
+async def get_ticket(ticket_id: UUID, response: Response, tx: Tx, actor: Reader, include: Including = None) -> Any:
+    """With `include`, what was asked for comes along, and there is no ETag: clocks change by themselves."""
+    return await _with(tx, actor, response, await queries.get_ticket(tx, actor, ticket_id), include)
+
+
+@routes.patch("/{ticket_id}", response_model=TicketOut, summary="Change a ticket")
+async def update_ticket(
+    ticket_id: UUID, patch: TicketPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
+) -> Any:
+    """JSON merge patch. A customer may resolve or close their ticket, and nothing else."""
+    return tag(response, await service.change_ticket(tx, actor, ticket_id, patch, if_match))
+
+
+@routes.get("/{ticket_id}/messages", response_model=MessagePage, summary="List a ticket's messages")
+async def list_messages(
+    ticket_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
+) -> Any:
+    """Oldest first. A customer sees the public ones."""
+    await queries.get_ticket(tx, actor, ticket_id)
+    answer = await page(request, response, tx, queries.MESSAGES, query, _messages_of(actor, ticket_id), "created_at")
+    return {**answer, "items": [queries.message_shown(row) for row in answer["items"]]}
+
+
+@routes.post("/{ticket_id}/messages", status_code=201, response_model=MessageOut, summary="Write a message")
+async def create_message(
+    ticket_id: UUID, body: MessageIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """An agent's public message is a response: it stops the clocks that wait for one. A customer's public message
+    reopens a resolved ticket."""
+    return await service.reply(tx, actor, ticket_id, body)
+
+
+@routes.get("/{ticket_id}/events", response_model=EventPage, summary="Read a ticket's audit")
+async def list_ticket_events(
+    ticket_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
+) -> Any:
+    """Who did what when, and what was before and after, in order."""
+    await queries.get_ticket(tx, actor, ticket_id)
+    where = {"ticket_id": ticket_id, "internal": False if actor.is_customer else None}
+    answer = await page(request, response, tx, queries.EVENTS, query, where, "id")
+    return {**answer, "items": [queries.event_shown(row) for row in answer["items"]]}
+
+
+@routes.get("/{ticket_id}/clocks", response_model=SlaClockList, summary="Read a ticket's clocks")
+async def list_ticket_clocks(ticket_id: UUID, tx: Tx, actor: Reader) -> Any:
+    """As they are at this instant."""
+    await queries.get_ticket(tx, actor, ticket_id)
+    return {"items": await clocks.of_ticket(tx, ticket_id)}
+
+
+def _own(actor: Actor, asked: tuple[UUID, ...] | None) -> tuple[UUID, ...]:
+    """Only the caller's own; asking for somebody else's finds nothing."""
+    own = actor.customer_id
+    return (own,) if own and (asked is None or own in asked) else ()
+
+
+def _messages_of(actor: Actor, ticket_id: UUID) -> dict[str, object]:
+    return {"ticket_id": ticket_id, "visibility": "public" if actor.is_customer else None}
+
+
+async def _with(tx: Tx, actor: Actor, response: Response, ticket: Any, include: tuple[Include, ...] | None) -> Any:
+    asked = set(include or ())
+    if not asked:
+        return tag(response, {**ticket, "clocks": None, "messages": None, "customer": None})
+    messages = None
+    if Include.messages in asked:
+        found = await queries.MESSAGES.rows(tx, _messages_of(actor, ticket["id"]), "created_at", 200, None)
+        messages = [queries.message_shown(row) for row in found]
+    return {
+        **ticket,
+        "clocks": await clocks.of_ticket(tx, ticket["id"]) if Include.clocks in asked else None,
+        "messages": messages,
+        "customer": await queries.get_customer(tx, ticket["customer_id"]) if Include.customer in asked else None,
+    }
+
+

@@ -1,0 +1,160 @@
+"""A ticket's past, walked through once: what its row looks like at the end, what the log says of the way there, and the
+entries that the clock engine replays. Pure: no clock time but what is given."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.errors import FieldError, Invalid
+from app.sla.core.policy import Policy, Priority
+from app.sla.core.timeline import AuthorKind, Covered, Entry, Opened, Said, Status, StatusSet
+from app.tickets.facts import covering
+from app.tickets.imports.schemas import (
+    ImportedAssignee,
+    ImportedMessage,
+    ImportedPriority,
+    ImportedStatus,
+    ImportedTags,
+    ImportedTicket,
+)
+from app.tickets.lifecycle import Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event of the log to be: `who` is an author kind, `message` the message it is about."""
+
+    at: datetime
+    type: str
+    who: AuthorKind
+    data: Mapping[str, Any]
+    message: ImportedMessage | None = None
+    internal: bool = False
+
+
+@dataclass(slots=True)
+class History:
+    ticket: dict[str, Any]
+    entries: list[Entry] = field(default_factory=list)
+    events: list[Happened] = field(default_factory=list)
+
+
+def check(item: ImportedTicket, now: datetime) -> None:
+    """Raises Invalid where the timeline runs backwards or into the future."""
+    latest = item.created_at
+    if latest > now:
+        raise _refused("/created_at", "future", "a ticket that is imported was created in the past")
+    for index, entry in enumerate(item.timeline):
+        where = f"/timeline/{index}/at"
+        if entry.at < latest:
+            raise _refused(where, "backwards", "each entry is no earlier than the one before it")
+        if entry.at > now:
+            raise _refused(where, "future", "what is imported happened in the past")
+        latest = entry.at
+
+
+def walk(
+    item: ImportedTicket, id: UUID, customer_id: UUID, agent_ids: Mapping[str, UUID], policies: Sequence[Policy]
+) -> History:
+    """The ticket's history under the policies in force, as if it had happened live."""
+    ticket: dict[str, Any] = {
+        "id": id,
+        "external_id": item.external_id,
+        "subject": item.subject,
+        "status": item.status,
+        "priority": item.priority,
+        "type": item.type,
+        "channel": item.channel,
+        "customer_id": customer_id,
+        "assignee_id": None,
+        "team_id": None,
+        "product": item.product,
+        "tags": item.tags,
+        "custom_fields": {name: value for name, value in item.custom_fields.items() if value is not None},
+        "created_at": item.created_at,
+        "updated_at": item.timeline[-1].at if item.timeline else item.created_at,
+        "resolved_at": item.created_at if item.status is Status.resolved else None,
+        "closed_at": item.created_at if item.status is Status.closed else None,
+    }
+    opened_by = AuthorKind(item.opened_by)
+    cover = _cover(ticket, policies, item.created_at)
+    history = History(ticket, [cover, Opened(item.created_at, opened_by, item.status)])
+    data = {"opened_by": opened_by, "status": item.status, **_cover_data(cover)}
+    history.events.append(Happened(item.created_at, "ticket.created", opened_by, data))
+    for entry in item.timeline:
+        history.events.extend(_step(history, entry, agent_ids, policies))
+    return history
+
+
+def _step(history: History, entry: Any, agent_ids: Mapping[str, UUID], policies: Sequence[Policy]) -> Iterator[Happened]:
+    match entry:
+        case ImportedMessage():
+            internal = entry.visibility is Visibility.internal
+            history.entries.append(Said(entry.at, entry.author, not internal))
+            data = {"visibility": entry.visibility, "opening": False}
+            yield Happened(entry.at, "message.created", entry.author, data, entry, internal)
+        case ImportedStatus():
+            yield from _status(history, entry, policies)
+        case ImportedPriority():
+            yield from _attribute(history, "priority", entry.priority, entry.at, policies)
+        case ImportedTags():
+            yield from _attribute(history, "tags", entry.tags, entry.at, policies)
+        case ImportedAssignee():
+            assignee = agent_ids[entry.assignee.external_id] if entry.assignee else None
+            yield _changed(history, "assignee_id", assignee, entry.at)
+
+
+def _status(history: History, entry: ImportedStatus, policies: Sequence[Policy]) -> Iterator[Happened]:
+    before, after = history.ticket["status"], entry.status
+    reopened = before in (Status.resolved, Status.closed) and after not in (Status.resolved, Status.closed)
+    if reopened:
+        # As live: a clock that starts anew takes the policy in force.
+        yield _recovered(history, entry.at, policies)
+    history.entries.append(StatusSet(entry.at, after, entry.by))
+    if after is Status.resolved:
+        history.ticket["resolved_at"] = entry.at
+    elif after is Status.closed:
+        history.ticket["closed_at"] = entry.at
+    elif reopened:
+        history.ticket["resolved_at"] = history.ticket["closed_at"] = None
+    history.ticket["status"] = after
+    data = {"changes": {"status": {"before": before, "after": after}}}
+    yield Happened(entry.at, "ticket.status_changed", entry.by, data)
+
+
+def _attribute(
+    history: History, name: str, value: object, at: datetime, policies: Sequence[Policy]
+) -> Iterator[Happened]:
+    yield _changed(history, name, value, at)
+    yield _recovered(history, at, policies)
+
+
+def _changed(history: History, name: str, value: object, at: datetime) -> Happened:
+    data = {"changes": {name: {"before": history.ticket[name], "after": value}}}
+    history.ticket[name] = value
+    return Happened(at, "ticket.updated", AuthorKind.agent, data, internal=True)
+
+
+def _recovered(history: History, at: datetime, policies: Sequence[Policy]) -> Happened:
+    cover = _cover(history.ticket, policies, at)
+    history.entries.append(cover)
+    return Happened(at, "sla.policy_applied", AuthorKind.system, _cover_data(cover), internal=True)
+
+
+def _cover(ticket: Mapping[str, Any], policies: Sequence[Policy], at: datetime) -> Covered:
+    return Covered(at, covering(policies, ticket), Priority(ticket["priority"]))
+
+
+def _cover_data(cover: Covered) -> dict[str, Any]:
+    policy = cover.policy
+    return {
+        "policy_id": policy.id if policy else None,
+        "policy_version": policy.version if policy else None,
+        "priority": cover.priority,
+    }
+
+
+def _refused(pointer: str, code: str, detail: str) -> Invalid:
+    return Invalid(f"{pointer}: {detail}", errors=(FieldError(pointer, code, detail),))

@@ -1,0 +1,120 @@
+"""Reading tickets and what belongs to them. A customer's reads carry their id, and find nothing of others."""
+
+import operator
+from collections.abc import Iterable
+from itertools import combinations
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, func, or_, select
+from sqlalchemy.sql import ColumnElement
+
+from app.auth.guard import Actor
+from app.customers.tables import customers
+from app.db import Query, Row, Transaction
+from app.errors import NotFound
+from app.events.tables import events
+from app.sla import clocks
+from app.sla.core.clock import State
+from app.sla.tables import sla_clocks
+from app.tickets.tables import messages, tickets
+from app.web.paging import Clause, Listing, Order, compares, is_any, overlaps
+
+_t, _m, _e, _c = tickets.c, messages.c, events.c, sla_clocks.c
+
+TICKET_COLUMNS = [column for column in _t if column.name != "imported"]
+_FOR_CUSTOMER: ColumnElement[bool] = or_(
+    bindparam("for_customer", type_=Uuid).is_(None), _t.customer_id == bindparam("for_customer", type_=Uuid)
+)
+
+_GET = Query(select(*TICKET_COLUMNS).where(_t.id == bindparam("ticket_id"), _FOR_CUSTOMER))
+_GET_BY_NUMBER = Query(select(*TICKET_COLUMNS).where(_t.number == bindparam("number"), _FOR_CUSTOMER))
+_CUSTOMER = Query(select(customers).where(customers.c.id == bindparam("customer_id")))
+
+
+def _both(column: ColumnElement[Any]) -> dict[str, Order]:
+    name = column.key or ""
+    return {name: Order((column, _t.id)), f"-{name}": Order((column, _t.id), descending=True)}
+
+
+
+_PLAIN = ("status", "priority", "type", "channel", "customer_id", "assignee_id", "team_id", "product")
+TICKET_FILTERS: dict[str, Clause] = {
+    **{name: is_any(_t[name]) for name in _PLAIN},
+    "tag": overlaps(_t.tags),
+    "created_after": compares(_t.created_at, operator.gt),
+    "created_before": compares(_t.created_at, operator.lt),
+    "updated_after": compares(_t.updated_at, operator.gt),
+}
+TICKETS = Listing("tickets", select(*TICKET_COLUMNS), TICKET_FILTERS, _both(_t.created_at) | _both(_t.updated_at))
+
+MESSAGES = Listing(
+    "messages",
+    select(messages),
+    {"ticket_id": is_any(_m.ticket_id), "visibility": is_any(_m.visibility)},
+    {"created_at": Order((_m.created_at, _m.id))},
+)
+
+EVENTS = Listing(
+    "events",
+    select(events),
+    {"ticket_id": is_any(_e.ticket_id), "internal": is_any(_e.internal)},
+    {"id": Order((_e.id,))},
+)
+
+
+def _is_state(states: tuple[State, ...]) -> Clause:
+    return lambda _name, _value: or_(*(clocks.IS_STATE[state] for state in states))
+
+
+def state_filter(states: Iterable[State]) -> str:
+    """The name of the filter for any of these states: the words are in the statement, where the planner sees which
+    partial index fits."""
+    return "state " + ",".join(sorted(set(states)))
+
+
+_STATE_FILTERS = {
+    state_filter(some): _is_state(some)
+    for size in range(1, len(State) + 1)
+    for some in combinations(sorted(State), size)
+}
+CLOCKS = Listing(
+    "sla_clocks",
+    select(sla_clocks, func.clock_timestamp().label("now")).join(tickets, _t.id == _c.ticket_id),
+    {
+        **_STATE_FILTERS,
+        "metric": is_any(_c.metric),
+        "team_id": is_any(_t.team_id),
+        "assignee_id": is_any(_t.assignee_id),
+        "due_before": compares(_c.due_at, operator.lt),
+        "has_deadline": lambda _name, _value: _c.due_at.is_not(None),
+    },
+    {"due_at": Order((_c.due_at, _c.id))},
+)
+
+
+async def get_ticket(tx: Transaction, actor: Actor, id: UUID) -> Row:
+    """Raises NotFound, also where it is another customer's."""
+    return _found(await tx.row(_GET, ticket_id=id, for_customer=actor.customer_id))
+
+
+async def get_ticket_by_number(tx: Transaction, actor: Actor, number: int) -> Row:
+    return _found(await tx.row(_GET_BY_NUMBER, number=number, for_customer=actor.customer_id))
+
+
+async def get_customer(tx: Transaction, id: UUID) -> Row | None:
+    return await tx.row(_CUSTOMER, customer_id=id)
+
+
+def _found(row: Row | None) -> Row:
+    if row is None:
+        raise NotFound("there is no ticket with this id, or it is not yours")
+    return row
+
+
+def message_shown(row: Row) -> dict[str, Any]:
+    return {**row, "author": {"kind": row["author_kind"], "id": row["author_id"]}}
+
+
+def event_shown(row: Row) -> dict[str, Any]:
+    return {**row, "actor": {"kind": row["actor_kind"], "id": row["actor_id"]}}

@@ -1,0 +1,273 @@
+"""What is done with tickets, one verb a function, in the words of those who do it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, bindparam, exists, func, insert, select
+from uuid_utils.compat import uuid7
+
+from app.agents.tables import agents, teams
+from app.auth.guard import Actor
+from app.auth.roles import Role
+from app.customers.tables import customers
+from app.db import Query, Row, Transaction
+from app.errors import Forbidden, Invalid
+from app.events import log
+from app.events.resource import merged
+from app.sla import clocks, policies
+from app.sla.core.engine import replay
+from app.sla.core.timeline import AuthorKind, Entry, Opened, Said, Status, StatusSet
+from app.tickets.facts import MATCHED
+from app.tickets.lifecycle import Visibility, after_message, check_transition
+from app.tickets.schemas import AuthorIn, CustomerRef, MessageIn, TicketIn, TicketPatch
+from app.tickets.store import INSERT, INSERT_MESSAGE, Locked, apply, cover_data, covered, lock_ticket, recover, update_ticket
+from app.tickets.tables import NUMBERS
+from app.web.etag import require
+from app.web.schemas import fold
+
+
+def _before_opening(customer: ColumnElement[bool]) -> Query:
+    """All that opening a ticket has to know, in one read."""
+    found = select(customers.c.id).where(customer).order_by(customers.c.created_at).limit(1)
+    return Query(
+        select(
+            func.clock_timestamp().label("now"),
+            NUMBERS.next_value().label("number"),
+            policies.REVISION.label("revision"),
+            found.scalar_subquery().label("customer_id"),
+            *_known_people(),
+        )
+    )
+
+
+def _known_people() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    agent = exists().where(agents.c.id == bindparam("assignee_id"), agents.c.active)
+    return agent.label("agent_known"), exists().where(teams.c.id == bindparam("team_id")).label("team_known")
+
+
+_BY_ID = _before_opening(customers.c.id == bindparam("customer"))
+_BY_EXTERNAL_ID = _before_opening(customers.c.external_id == bindparam("customer"))
+_BY_EMAIL = _before_opening(customers.c.email_folded == bindparam("customer"))
+_PEOPLE = Query(select(*_known_people()))
+_INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name", "email", "email_folded"])
+
+
+async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> Mapping[str, Any]:
+    """One read, one write. The customer is made when not known yet."""
+    ref = _customer_of(actor, body.customer)
+    _check_assignee(actor, body.assignee_id)
+    query, wanted = _lookup(ref)
+    seen = await tx.row(query, customer=wanted, assignee_id=body.assignee_id, team_id=body.team_id)
+    assert seen is not None
+    _check_people(seen, body.assignee_id, body.team_id)
+    now: datetime = seen["now"]
+    ticket: dict[str, Any] = {
+        **body.model_dump(exclude={"customer", "description"}),
+        "id": uuid7(),
+        "number": seen["number"],
+        "status": Status.new,
+        "customer_id": seen["customer_id"] or _make_customer(tx, actor, ref, now),
+        "custom_fields": merged({}, body.custom_fields),
+        "created_at": now,
+        "updated_at": now,
+        "resolved_at": None,
+        "closed_at": None,
+    }
+    tx.write(INSERT, **ticket)
+    cover = await covered(tx, seen["revision"], ticket, now)
+    after = replay((cover, Opened(now, AuthorKind.customer)))
+    who = log.by(actor)
+    data = {"opened_by": AuthorKind.customer, "status": Status.new, **cover_data(cover.policy, body.priority)}
+    log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
+    clocks.write(tx, who, ticket["id"], {}, (), after.clocks)
+    if body.description is not None:
+        author = log.By("customer", ticket["customer_id"])
+        _write_message(tx, ticket["id"], author, Visibility.public, body.description, now, opening=True)
+    return {**ticket, "version": 1}
+
+
+async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn) -> dict[str, Any]:
+    """A message, and what it brings about: it may stop a clock, move the status, and carry a status and an assignee.
+    The message is applied first."""
+    author = _author(actor, body.author)
+    _check_message(actor, body)
+    locked = await lock_ticket(tx, actor, ticket_id)
+    if body.assignee_id:
+        await _check_known(tx, body.assignee_id, None)
+    before = Status(locked.ticket["status"])
+    kind = AuthorKind(author.kind)
+    moved = after_message(before, kind, body.visibility)
+    wanted = body.status or moved
+    check_transition(moved, wanted)
+    entries: list[Entry] = []
+    if before is Status.resolved and moved is not before:
+        # A clock that starts anew takes the policy that is in force now.
+        entries.append(await recover(tx, locked, locked.ticket))
+    message = _write_message(tx, locked.id, author, body.visibility, body.body, locked.now)
+    entries.append(Said(locked.now, kind, body.visibility is Visibility.public))
+    if moved is not before:
+        entries.append(StatusSet(locked.now, moved, kind))
+        _record_status(tx, author, locked, before, moved)
+    if wanted is not moved:
+        entries.append(StatusSet(locked.now, wanted, AuthorKind(actor.kind)))
+        _record_status(tx, log.by(actor), locked, moved, wanted)
+    apply(tx, author, locked, entries)
+    values = _status_values(locked, before, wanted)
+    if body.assignee_id and body.assignee_id != locked.ticket["assignee_id"]:
+        values["assignee_id"] = body.assignee_id
+        _record_update(tx, actor, locked, {"assignee_id": body.assignee_id})
+    update_ticket(tx, locked, values)
+    return message
+
+
+async def change_ticket(
+    tx: Transaction, actor: Actor, ticket_id: UUID, patch: TicketPatch, if_match: str | None
+) -> Mapping[str, Any]:
+    """Merge patch. A changed attribute that conditions read puts the ticket under the policy that is in force now."""
+    values = patch.model_dump()
+    _check_patch(actor, values)
+    locked = await lock_ticket(tx, actor, ticket_id)
+    require(if_match, locked.ticket["version"])
+    await _check_known(tx, values.get("assignee_id"), values.get("team_id"))
+    if "custom_fields" in values:
+        values["custom_fields"] = merged(locked.ticket["custom_fields"], values["custom_fields"])
+    values = {name: value for name, value in values.items() if locked.ticket[name] != value}
+    if not values:
+        return locked.ticket
+    entries: list[Entry] = []
+    _record_update(tx, actor, locked, {name: value for name, value in values.items() if name != "status"})
+    if any(name in values for name in MATCHED):
+        entries.append(await recover(tx, locked, {**locked.ticket, **values}))
+    before = Status(locked.ticket["status"])
+    wanted = Status(values.get("status", before))
+    check_transition(before, wanted)
+    if wanted is not before:
+        entries.append(StatusSet(locked.now, wanted, AuthorKind(actor.kind)))
+        _record_status(tx, log.by(actor), locked, before, wanted)
+    apply(tx, log.by(actor), locked, entries)
+    return update_ticket(tx, locked, values | _status_values(locked, before, wanted))
+
+
+def _customer_of(actor: Actor, ref: CustomerRef | None) -> CustomerRef:
+    if actor.is_customer:
+        if ref is not None and ref != CustomerRef(id=actor.customer_id):
+            raise Forbidden("a customer opens tickets for themselves: leave `customer` out")
+        return CustomerRef(id=actor.customer_id)
+    if ref is None or not (ref.id or ref.external_id or ref.email or ref.name):
+        raise Invalid.at("/customer", "required", "name the customer by id, external_id, email or name")
+    return ref
+
+
+def _lookup(ref: CustomerRef) -> tuple[Query, object]:
+    if ref.id:
+        return _BY_ID, ref.id
+    if ref.external_id:
+        return _BY_EXTERNAL_ID, ref.external_id
+    return _BY_EMAIL, fold(ref.email) if ref.email else None
+
+
+def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, now: datetime) -> UUID:
+    if ref.id:
+        raise Invalid.at("/customer/id", "unknown", "there is no customer with this id")
+    id_ = uuid7()
+    folded = fold(ref.email) if ref.email else None
+    # Another caller may be making the same customer: then this unit is run again and finds theirs.
+    constraint = "uq_customers_external_id" if ref.external_id else "uq_customers_email_folded"
+    tx.write(
+        _INSERT_CUSTOMER, retry_on=constraint,
+        id=id_, external_id=ref.external_id, name=ref.name, email=ref.email, email_folded=folded,
+    )  # fmt: skip
+    data = {"after": {"external_id": ref.external_id, "name": ref.name, "email": ref.email}}
+    log.record(tx, log.by(actor), "customer.created", id_, now, data)
+    return id_
+
+
+def _author(actor: Actor, named: AuthorIn | None) -> log.By:
+    if named is None:
+        return log.By(actor.kind, actor.person_id)
+    if actor.role not in (Role.admin, Role.service):
+        raise Forbidden("you are the author of what you write: leave `author` out")
+    return log.By(named.kind, named.id)
+
+
+def _check_message(actor: Actor, body: MessageIn) -> None:
+    if actor.is_customer and body.visibility is Visibility.internal:
+        raise Forbidden("a customer's messages are public")
+    if actor.is_customer and body.assignee_id:
+        raise Forbidden("a customer assigns nobody")
+    _check_status(actor, body.status)
+    _check_assignee(actor, body.assignee_id)
+
+
+def _check_patch(actor: Actor, values: Mapping[str, Any]) -> None:
+    if actor.is_customer and set(values) - {"status"}:
+        raise Forbidden("a customer may only resolve or close their ticket")
+    _check_status(actor, values.get("status"))
+    _check_assignee(actor, values.get("assignee_id"))
+
+
+def _check_status(actor: Actor, status: Status | None) -> None:
+    if actor.is_customer and status not in (None, Status.resolved, Status.closed):
+        raise Forbidden("a customer may only resolve or close their ticket; to reopen it, write a message")
+
+
+def _check_assignee(actor: Actor, assignee_id: UUID | None) -> None:
+    if actor.role is Role.customer and assignee_id:
+        raise Forbidden("a customer assigns nobody")
+    if actor.role is Role.agent and assignee_id and assignee_id != actor.agent_id:
+        raise Forbidden("an agent takes tickets for themselves; a lead assigns anybody")
+
+
+async def _check_known(tx: Transaction, assignee_id: UUID | None, team_id: UUID | None) -> None:
+    if assignee_id or team_id:
+        row = await tx.row(_PEOPLE, assignee_id=assignee_id, team_id=team_id)
+        assert row is not None
+        _check_people(row, assignee_id, team_id)
+
+
+def _check_people(seen: Row, assignee_id: UUID | None, team_id: UUID | None) -> None:
+    if assignee_id and not seen["agent_known"]:
+        raise Invalid.at("/assignee_id", "unknown", "there is no active agent with this id")
+    if team_id and not seen["team_known"]:
+        raise Invalid.at("/team_id", "unknown", "there is no team with this id")
+
+
+def _status_values(locked: Locked, before: Status, after: Status) -> dict[str, Any]:
+    if after is before:
+        return {}
+    values: dict[str, Any] = {"status": after}
+    if after is Status.resolved:
+        values["resolved_at"] = locked.now
+    elif after is Status.closed:
+        values["closed_at"] = locked.now
+    elif before is Status.resolved:
+        values["resolved_at"] = None
+    return values
+
+
+def _write_message(
+    tx: Transaction, ticket_id: UUID, author: log.By, visibility: Visibility, body: str, now: datetime, *, opening: bool = False
+) -> dict[str, Any]:
+    message = {
+        "id": uuid7(), "ticket_id": ticket_id, "author_kind": author.kind, "author_id": author.id,
+        "visibility": visibility, "body": body, "created_at": now,
+    }  # fmt: skip
+    tx.write(INSERT_MESSAGE, **message)
+    # The text stays out of the log: a log entry outlives an erased customer.
+    data = {"visibility": visibility, "opening": opening}
+    internal = visibility is Visibility.internal
+    log.record(tx, author, "message.created", message["id"], now, data, ticket_id=ticket_id, internal=internal)
+    return {**message, "author": {"kind": author.kind, "id": author.id}}
+
+
+def _record_status(tx: Transaction, who: log.By, locked: Locked, before: Status, after: Status) -> None:
+    data = {"changes": {"status": {"before": before, "after": after}}}
+    log.record(tx, who, "ticket.status_changed", locked.id, locked.now, data, ticket_id=locked.id)
+
+
+def _record_update(tx: Transaction, actor: Actor, locked: Locked, values: Mapping[str, Any]) -> None:
+    if changes := log.changes(locked.ticket, values):
+        who, data = log.by(actor), {"changes": changes}
+        log.record(tx, who, "ticket.updated", locked.id, locked.now, data, ticket_id=locked.id, internal=True)

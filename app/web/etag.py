@@ -1,0 +1,45 @@
+"""Strong ETags from a resource's version, and what callers may demand of them (RFC 9110, 13.1)."""
+
+from typing import Annotated
+
+from fastapi import Header
+from starlette.responses import Response
+
+from app.db import Row
+from app.errors import AppError
+
+IfMatch = Annotated[str | None, Header(description="Change it only if it is still this version.", max_length=1000)]
+
+
+class PreconditionFailed(AppError):
+    """The resource is not in the version that If-Match names: somebody changed it. Read it again, then decide."""
+
+    status = 412
+    code = "precondition_failed"
+    title = "Changed since you read it"
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def tag(response: Response, row: Row) -> Row:
+    """Put the row's ETag on the answer."""
+    response.headers["ETag"] = etag(row["version"])
+    return row
+
+
+def require(if_match: str | None, version: int) -> None:
+    """Raises PreconditionFailed. Compare under the lock that the change will be made under."""
+    if if_match is None or if_match.strip() == "*":
+        return
+    # Strong comparison: a weak tag (W/"…") never matches.
+    if etag(version) not in (part.strip() for part in if_match.split(",")):
+        raise PreconditionFailed(f"the current version is {etag(version)}")
+
+
+def unchanged(if_none_match: str | None, current: str | None) -> bool:
+    if not if_none_match or not current:
+        return False
+    tags = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
+    return current in tags or "*" in tags

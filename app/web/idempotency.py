@@ -1,0 +1,166 @@
+"""Idempotency-Key: a repeated request gets the first answer again, byte for byte, and has no second effect.
+
+The record is written by the transaction that has the effect. Uniqueness is the primary key's business; the advisory
+lock only tells a repeat that the first one is still running, so that it can give its connection back and wait outside
+the database instead of queueing up in it."""
+
+import asyncio
+import hashlib
+import random
+import re
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Interval, and_, bindparam, cast, delete, func, insert, literal_column, select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.db import Database, Query, Transaction
+from app.errors import AppError, Invalid
+from app.web.body import JsonRequest
+from app.web.problems import respond
+from app.web.tables import idempotency_records as records
+
+_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_WAIT_SECONDS = 1.0
+_KEPT_HEADERS = ("content-type", "location", "etag")
+_PK = "pk_idempotency_records"
+_DAY = cast(literal_column("'24 hours'"), Interval)
+_EXPIRED = records.c.created_at <= func.clock_timestamp() - _DAY
+
+_one = select(func.pg_try_advisory_xact_lock(bindparam("lock", type_=BigInteger)).label("free")).subquery()
+_CLAIM = Query(
+    select(
+        _one.c.free,
+        records.c.fingerprint,
+        records.c.status,
+        records.c.headers,
+        records.c.body,
+        _EXPIRED.label("expired"),
+    ).select_from(
+        _one.outerjoin(records, and_(records.c.caller_id == bindparam("caller_id"), records.c.key == bindparam("key")))
+    )
+)
+_FORGET = Query(
+    delete(records).where(records.c.caller_id == bindparam("caller_id"), records.c.key == bindparam("key"), _EXPIRED)
+)
+_KEEP = Query(insert(records), ["caller_id", "key", "fingerprint", "status", "headers", "body"])
+_some_expired = select(records.c.caller_id, records.c.key).where(_EXPIRED).limit(1000)
+_CLEAN = Query(
+    delete(records)
+    .where(func.row(records.c.caller_id, records.c.key).in_(_some_expired))
+    .returning(records.c.caller_id)
+)
+
+Unit = Callable[[Transaction], Awaitable[Response]]
+
+
+class KeyReused(AppError):
+    """This Idempotency-Key was used for a different request. Use a new key for a new request."""
+
+    status = 422
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key belongs to another request"
+
+
+class InFlight(AppError):
+    """The first request with this Idempotency-Key is still running. Repeat after Retry-After."""
+
+    status = 409
+    code = "idempotency_in_flight"
+    title = "The first request is still running"
+
+
+class _Busy(Exception):
+    """Somebody holds the key just now."""
+
+
+async def once(db: Database, request: JsonRequest, caller: UUID, key: str, unit: Unit) -> Response:
+    """`unit`'s answer, or the one that an earlier request with the same key got."""
+    if not _KEY.match(key):
+        raise Invalid.at("/header/Idempotency-Key", "bad_key", "1 to 255 visible ASCII characters")
+    claim = _Claim(caller, key, _fingerprint(request))
+    deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
+    while True:
+        try:
+            return await _try(db, request, claim, unit)
+        except _Busy:
+            if asyncio.get_running_loop().time() > deadline:
+                raise InFlight("repeat the request in a moment", headers={"Retry-After": "1"}) from None
+        await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, not a secret
+
+
+async def clean(tx: Transaction) -> int:
+    """Delete a batch of records that are past their day; how many went."""
+    return len(await tx.locked_rows(_CLEAN))
+
+
+async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit) -> Response:
+    async def claimed(tx: Transaction) -> Response:
+        answer = await claim.earlier_answer(tx)
+        if answer is None:
+            answer = await unit(tx)
+            claim.keep(tx, answer)
+        return answer
+
+    try:
+        return await db.run(claimed)
+    except AppError as refusal:
+        if refusal.status >= 500 or isinstance(refusal, KeyReused):
+            raise
+        answer = respond(request, refusal)
+
+    async def refused(tx: Transaction) -> Response:
+        earlier = await claim.earlier_answer(tx)
+        if earlier is None:
+            claim.keep(tx, answer)
+        return earlier or answer
+
+    # The refusal rolled its unit back, so it is kept by a transaction of its own.
+    return await db.run(refused)
+
+
+class _Claim:
+    """One caller's key, held for one request."""
+
+    def __init__(self, caller: UUID, key: str, fingerprint: bytes) -> None:
+        self._id = {"caller_id": caller, "key": key}
+        self._fingerprint = fingerprint
+        digest = hashlib.sha256(caller.bytes + key.encode()).digest()
+        self._lock = int.from_bytes(digest[:8], "big", signed=True)
+
+    async def earlier_answer(self, tx: Transaction) -> Response | None:
+        row = await tx.locked_row(_CLAIM, lock=self._lock, **self._id)
+        assert row is not None
+        if row["status"] is not None and not row["expired"]:
+            if row["fingerprint"] != self._fingerprint:
+                raise KeyReused("use a new key for a new request")
+            headers = {**row["headers"], "Idempotency-Replayed": "true"}
+            return Response(row["body"], row["status"], headers=headers)
+        if not row["free"]:
+            raise _Busy
+        if row["status"] is not None:
+            await tx.locked_row(_FORGET, **self._id)
+        return None
+
+    def keep(self, tx: Transaction, answer: Response) -> None:
+        headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
+        tx.write(
+            _KEEP,
+            retry_on=_PK,
+            **self._id,
+            fingerprint=self._fingerprint,
+            status=answer.status_code,
+            headers=headers,
+            body=bytes(answer.body),
+        )
+
+
+def _fingerprint(request: JsonRequest) -> bytes:
+    digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+    digest.update(request.raw)
+    return digest.digest()
+
+
+def key_of(request: Request) -> str | None:
+    return request.headers.get("idempotency-key")

@@ -1,0 +1,172 @@
+"""Lists by keyset: a page costs the same wherever it lies, and rows that are there throughout appear exactly once.
+
+A cursor is the sort key of the last row seen, signed together with the list and order it belongs to, so that it can
+neither be made up nor carried over to another list."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ARRAY, ColumnElement, Select, any_, bindparam, tuple_
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.db import Query, Row, Transaction
+from app.errors import Invalid
+
+Limit = Annotated[int, Field(ge=1, le=200, description="How many items at most.")]
+Cursor = Annotated[str | None, Field(max_length=1000, description="`next_cursor` of the page before.")]
+
+
+class PageQuery(BaseModel):
+    """The query of every list. Unknown parameters are refused: a misspelt filter must not list everything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Limit = 50
+    cursor: Cursor = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Columns to sort by, the last one unique; all of them in one direction, so that one row comparison continues."""
+
+    columns: tuple[ColumnElement[Any], ...]
+    descending: bool = False
+
+
+Clause = Callable[[str, object], ColumnElement[bool]]
+
+
+def is_any(column: ColumnElement[Any]) -> Clause:
+    """Equals one of the given values. One value alone becomes `=`, which keeps the order of an index behind it."""
+
+    def clause(name: str, value: object) -> ColumnElement[bool]:
+        if isinstance(value, tuple):
+            return column == any_(bindparam(name, type_=ARRAY(column.type)))
+        return column == bindparam(name, type_=column.type)
+
+    return clause
+
+
+def compares(column: ColumnElement[Any], op: Callable[[Any, Any], Any]) -> Clause:
+    return lambda name, _value: op(column, bindparam(name, type_=column.type))
+
+
+def overlaps(column: ColumnElement[Any]) -> Clause:
+    """Has one of the given values in an array column."""
+
+    def clause(name: str, value: object) -> ColumnElement[bool]:
+        if isinstance(value, tuple):
+            return column.overlap(bindparam(name, type_=column.type))  # type: ignore[no-any-return]
+        return bindparam(name, type_=column.type.item_type) == any_(column)  # type: ignore[attr-defined]
+
+    return clause
+
+
+class Listing:
+    """A select that can be filtered, ordered and continued. Each combination is compiled once."""
+
+    def __init__(
+        self, name: str, select: Select[Any], filters: Mapping[str, Clause], orders: Mapping[str, Order]
+    ) -> None:
+        self.name = name
+        self._select = select
+        self._filters = filters
+        self._orders = orders
+        self._compiled: dict[tuple[object, ...], Query] = {}
+
+    async def rows(
+        self, tx: Transaction, where: Mapping[str, object], order: str, limit: int, after: Sequence[object] | None
+    ) -> list[Row]:
+        given = {name: _single(value) for name, value in where.items() if value is not None}
+        keys = {f"after_{n}": value for n, value in enumerate(after or ())}
+        shape = (tuple((name, isinstance(value, tuple)) for name, value in given.items()), order, after is not None)
+        query = self._compiled.get(shape)
+        if query is None:
+            query = self._compiled[shape] = self._compile(given, self._orders[order], continued=after is not None)
+        params = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+        return await tx.rows(query, row_limit=limit, **params, **keys)
+
+    def key_of(self, row: Row, order: str) -> list[object]:
+        return [row[column.key or ""] for column in self._orders[order].columns]
+
+    def _compile(self, given: Mapping[str, object], order: Order, *, continued: bool) -> Query:
+        select = self._select.where(*(self._filters[name](name, value) for name, value in given.items()))
+        if continued:
+            key = tuple_(*order.columns)
+            last = tuple_(*(bindparam(f"after_{n}", type_=c.type) for n, c in enumerate(order.columns)))
+            select = select.where(key < last if order.descending else key > last)
+        columns = [c.desc() if order.descending else c.asc() for c in order.columns]
+        return Query(select.order_by(*columns).limit(bindparam("row_limit")))
+
+
+def _single(value: object) -> object:
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+
+
+async def page(
+    request: Request,
+    response: Response,
+    tx: Transaction,
+    listing: Listing,
+    query: PageQuery,
+    where: Mapping[str, object],
+    order: str,
+) -> dict[str, object]:
+    """One page of `listing`, with its `Link` header. Raises Invalid on a cursor that is not of this list and order."""
+    signer: Signer = request.app.state.cursors
+    about = f"{listing.name} {order}"
+    after = signer.read(about, query.cursor) if query.cursor else None
+    rows = await listing.rows(tx, where, order, query.limit + 1, after)
+    if len(rows) <= query.limit:
+        return {"items": rows, "next_cursor": None}
+    rows.pop()
+    cursor = signer.sign(about, listing.key_of(rows[-1], order))
+    url = request.url.include_query_params(cursor=cursor)
+    response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+    return {"items": rows, "next_cursor": cursor}
+
+
+class Signer:
+    """Makes and reads cursors with a key that all processes of one installation share."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def sign(self, about: str, values: Sequence[object]) -> str:
+        body = orjson.dumps([_packed(value) for value in values])
+        return base64.urlsafe_b64encode(self._mac(about, body) + body).rstrip(b"=").decode()
+
+    def read(self, about: str, cursor: str) -> list[object]:
+        try:
+            data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            data = b""
+        mac, body = data[:16], data[16:]
+        if not hmac.compare_digest(mac, self._mac(about, body)):
+            raise Invalid.at(
+                "/query/cursor", "bad_cursor", "take the cursor from next_cursor of this very list and order"
+            )
+        return [_UNPACK[kind](text) for kind, text in orjson.loads(body)]
+
+    def _mac(self, about: str, body: bytes) -> bytes:
+        return hmac.digest(self._key, about.encode() + b"\0" + body, hashlib.sha256)[:16]
+
+
+_UNPACK: dict[str, Callable[[str], object]] = {"t": datetime.fromisoformat, "u": UUID, "i": int, "s": str}
+
+
+def _packed(value: object) -> tuple[str, str]:
+    if isinstance(value, datetime):
+        return "t", value.isoformat()
+    # asyncpg's UUID is a subclass of uuid.UUID.
+    kind = "u" if isinstance(value, UUID) else "i" if isinstance(value, int) else "s"
+    return kind, str(value)

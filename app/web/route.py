@@ -1,0 +1,119 @@
+"""What every operation goes through, in this order: who calls, may they, is the body readable, one transaction, the
+answer rendered inside it, the commit, the answer sent. A unit that lost a deadlock is run again as a whole, which is
+why this is a route class and not a dependency: a dependency cannot call its route twice."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.routing import APIRoute
+from fastapi.security.base import SecurityBase
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.db import Database, Transaction
+from app.errors import Invalid
+from app.web import body, etag, idempotency
+from app.web.openapi import PROBLEM_RESPONSES
+
+_WRITES = {"POST", "PUT", "PATCH", "DELETE"}
+NDJSON_FIELD = "x-ndjson-field"
+_TX = "ninety.tx"
+CALLER = "ninety.caller"
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=255, description="Makes a repeat of this request safe for 24 hours."),
+]
+
+
+class Caller(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+class Guard(SecurityBase):
+    """Says who calls. Which callers there are is the business of `app.auth`."""
+
+    async def admit(self, request: Request, scopes: Sequence[str]) -> Caller:
+        """Raises a 401 or 403 refusal."""
+        raise NotImplementedError
+
+
+async def _current_tx(request: Request) -> Transaction:
+    tx: Transaction = request.scope[_TX]
+    return tx
+
+
+Tx = Annotated[Transaction, Depends(_current_tx)]
+
+
+class Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = super().get_route_handler()
+        guard, scopes = _guard_of(self)
+        reads_body = self.body_field is not None
+        writes = bool(_WRITES & (self.methods or set()))
+        keyed = "POST" in (self.methods or set())
+        ndjson_field = (self.openapi_extra or {}).get(NDJSON_FIELD)
+
+        async def handle(request: Request) -> Response:
+            _refuse_nul(request)
+            state = request.app.state
+            db: Database = state.db
+            caller = request.scope[CALLER] = await guard.admit(request, scopes)
+            if reads_body:
+                limit = state.settings.import_limit_bytes if ndjson_field else state.settings.body_limit_bytes
+                request = await body.read(request, limit, ndjson_field=ndjson_field)
+            unit = _unit(request, inner)
+            if not writes:
+                return _conditional(request, await db.run(unit))
+            key = idempotency.key_of(request) if keyed else None
+            if key is None:
+                return await db.run(unit)
+            whole = request if isinstance(request, body.JsonRequest) else body.JsonRequest(request.scope, b"", None)
+            return await idempotency.once(db, whole, caller.id, key, unit)
+
+        return handle
+
+
+def _unit(
+    request: Request, inner: Callable[[Request], Awaitable[Response]]
+) -> Callable[[Transaction], Awaitable[Response]]:
+    async def unit(tx: Transaction) -> Response:
+        request.scope[_TX] = tx
+        return await inner(request)
+
+    return unit
+
+
+def _conditional(request: Request, response: Response) -> Response:
+    current = response.headers.get("etag")
+    if etag.unchanged(request.headers.get("if-none-match"), current):
+        return Response(status_code=304, headers={"ETag": current or ""})
+    return response
+
+
+def _refuse_nul(request: Request) -> None:
+    if b"%00" in request.scope["query_string"] or "\0" in request.scope["path"]:
+        raise Invalid("NUL cannot be part of a path or query")
+
+
+def _guard_of(route: APIRoute) -> tuple[Guard, Sequence[str]]:
+    """Closed by default: an operation that names no scope cannot even be defined."""
+    for dependency in route.dependant.dependencies:
+        if isinstance(dependency.call, Guard) and dependency.own_oauth_scopes:
+            return dependency.call, dependency.own_oauth_scopes
+    raise TypeError(f"{route.name}: no scope; give it an actor argument with may(…)")
+
+
+def router(prefix: str, tag: str) -> APIRouter:
+    """A feature's router: everything on it goes through `Route`."""
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=Route,
+        generate_unique_id_function=lambda route: route.name,
+        responses=PROBLEM_RESPONSES,
+    )

@@ -1,0 +1,38 @@
+"""How much is measured: the sizes and times of a run, all of them bounded."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+CASES = ("get", "list", "reply", "breach", "create", "import", "memory")
+SERVICES = ("ceiling", "naive", "ninety")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The order of CASES is the order they run in.
+
+    Reads first, while the tables have the size they are said to have; what opens tickets with the stock 90 seconds
+    after the breaches, whose lag those deadlines would disturb. Many short rounds, because on a busy machine only
+    neighbours in time are comparable: the same program twice came within a tenth of itself, and not with long ones.
+    """
+
+    cases: tuple[str, ...] = CASES
+    services: tuple[str, ...] = SERVICES
+    rounds: int = 15
+    seconds: int = 1
+    connections: int = 16
+    threads: int = 1
+    pool_size: int = 16
+    small: int = 10_000
+    large: int = 1_000_000
+    open_clocks: int = 100_000
+    burst: int = 1_000
+    bursts: int = 5
+    import_batches: int = 10
+    memory_seconds: int = 30
+    output: Path = Path("bench/out")
+
+    def quickened(self) -> "Plan":
+        """A run of about two minutes that shows whether everything works; its figures are rough."""
+        few = replace(self, rounds=3, seconds=1, small=2_000, large=50_000)
+        return replace(few, open_clocks=5_000, burst=200, bursts=2, import_batches=2, memory_seconds=6)

@@ -1,0 +1,92 @@
+"""One run: databases and services up, case after case, everything down again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+
+from bench import seeding, verdicts
+from bench.breaches import detection_p99_ms
+from bench.databases import database, server
+from bench.imports import import_rate
+from bench.memory import watch
+from bench.plan import Plan
+from bench.requests import REQUESTS, Requests
+from bench.rounds import Compared, alternate
+from bench.services import Service, baseline, ninety
+from bench.verdicts import LARGE, SMALL, Verdict
+from bench.wrk import LoadError
+
+
+@dataclass(slots=True)
+class Outcome:
+    compared: list[Compared] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    tickets: dict[str, int] = field(default_factory=dict)
+
+
+async def run(plan: Plan, console: Console) -> Outcome:
+    outcome = Outcome()
+    async with _services(plan, console) as services:
+        for case in plan.cases:
+            # A case that cannot be measured has failed; those before and after it are still worth their figures.
+            try:
+                await _measure(case, plan, services, outcome, console)
+            except LoadError as error:
+                outcome.failures.append(f"{case}: {error}")
+                console.print(f"[red]{escape(outcome.failures[-1])}[/]")
+        outcome.tickets = {name: await seeding.count_tickets(service) for name, service in services.items()}
+    return outcome
+
+
+@asynccontextmanager
+async def _services(plan: Plan, console: Console) -> AsyncIterator[dict[str, Service]]:
+    """Those of the plan, seeded. The real one runs on a small and on a full database, to be compared in turns."""
+    async with AsyncExitStack() as stack:
+        server_dsn = stack.enter_context(server(plan.output / "postgres"))
+        small = await stack.enter_async_context(database(server_dsn, "ninety_bench_small"))
+        services = []
+        for kind in plan.services:
+            if kind != "ninety":
+                services.append((await stack.enter_async_context(baseline(kind, small, plan)), plan.small))
+                continue
+            large = await stack.enter_async_context(database(server_dsn, "ninety_bench_large"))
+            services.append((await stack.enter_async_context(ninety(SMALL, small, plan)), plan.small))
+            services.append((await stack.enter_async_context(ninety(LARGE, large, plan)), plan.large))
+        for service, size in services:
+            console.print(f"seeding {service.name} with {size:,} tickets")
+            await seeding.seed(service, size)
+        yield {service.name: service for service, _ in services}
+
+
+async def _measure(case: str, plan: Plan, services: dict[str, Service], outcome: Outcome, console: Console) -> None:
+    if case in REQUESTS:
+        await _compare(case, plan, services, outcome, console)
+    elif SMALL in services:
+        outcome.verdicts += await _alone(case, plan, services)
+
+
+async def _compare(case: str, plan: Plan, services: dict[str, Service], outcome: Outcome, console: Console) -> None:
+    requests = Requests(case, plan)
+    for service in services.values():
+        await requests.warm_up(service)
+    compared = await alternate(
+        case, list(services), plan.rounds, lambda name: requests.measure(services[name]), console.print
+    )
+    outcome.compared.append(compared)
+    outcome.verdicts += verdicts.of_requests(compared)
+
+
+async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Verdict]:
+    """What is compared with a figure and not with another service."""
+    if case == "import":
+        return verdicts.of_imports(await import_rate(services[SMALL], plan.import_batches))
+    if case == "breach":
+        lag = await detection_p99_ms(services[LARGE], plan.open_clocks, plan.burst, plan.bursts)
+        return verdicts.of_breaches(lag)
+    load = asyncio.create_task(Requests("create", plan).press(services[SMALL], plan.memory_seconds))
+    return verdicts.of_memory(await watch(services[SMALL].pid, load))

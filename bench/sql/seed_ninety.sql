@@ -1,0 +1,24 @@
+-- The real service's tables; the parameters and proportions are those of seed_baseline.sql.
+-- $1 tickets, $2 every how manieth still waits for its first answer, $3 their customer, $4 the span they were created in, $5 the end of it.
+WITH new AS MATERIALIZED (
+    SELECT n, at, pg_temp.uuid7(at) AS id, n % $2 = 0 AS waiting
+    FROM generate_series(1, $1::integer) AS n, LATERAL (SELECT $5::timestamptz - $4::interval * (1 - n / $1::float8)) AS t (at)
+), ticket AS (
+    INSERT INTO tickets (id, subject, status, priority, type, channel, customer_id, tags, custom_fields, created_at, updated_at, closed_at)
+    SELECT id, 'Seeded ticket ' || n, CASE WHEN NOT waiting THEN 'closed' WHEN n / $2 % 2 = 0 THEN 'new' ELSE 'open' END,
+        (ARRAY['low', 'normal', 'high', 'urgent'])[n % 4 + 1], 'question', 'web', $3::uuid, ARRAY['seeded', 'bench'], '{"plan": "pro"}', at, at,
+        CASE WHEN NOT waiting THEN at END
+    FROM new
+), message AS (
+    INSERT INTO messages (id, ticket_id, author_kind, author_id, visibility, body, created_at)
+    SELECT pg_temp.uuid7(at), id, 'customer', $3::uuid, 'public', 'The parcel has not arrived yet, what shall I do?', at FROM new
+), event AS (
+    INSERT INTO events (type, occurred_at, recorded_at, actor_kind, actor_id, subject_id, ticket_id, data)
+    SELECT 'ticket.created', at, at, 'customer', $3::uuid, id, id, jsonb_build_object('subject', 'Seeded ticket ' || n)
+    FROM new
+)
+INSERT INTO sla_clocks (id, ticket_id, metric, cycle, started_at, target_seconds, warn_at_percent, warnings, bot_counts, due_at,
+    original_due_at, stopped_at, ended_at, next_at)
+SELECT pg_temp.uuid7(at), id, 'first_response', 1, at, 63072000, '{}', '{}', false, due_at, due_at,
+    CASE WHEN NOT waiting THEN at END, CASE WHEN NOT waiting THEN at END, CASE WHEN waiting THEN due_at END
+FROM new, LATERAL (SELECT at + interval '63072000 seconds') AS d (due_at)

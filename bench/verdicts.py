@@ -1,0 +1,60 @@
+"""What is required, and whether it was reached."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.memory import Memory
+from bench.rounds import Compared, Spread
+
+SMALL, LARGE = "ninety", "ninety-large"
+
+_AGAINST_CEILING = {"create": 0.45, "reply": 0.40, "get": 0.50, "list": 0.50}
+_AGAINST_NAIVE = {"create": 2.3}
+# Rates swing from round to round: a median is judged, and beside it stand the worst and the best round.
+_SMALL_TO_LARGE = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    what: str
+    measured: Spread
+    bound: Literal["at least", "at most"]
+    limit: float
+    unit: str = ""
+
+    @property
+    def reached(self) -> bool:
+        return self.measured.median >= self.limit if self.bound == "at least" else self.measured.median <= self.limit
+
+
+def of_requests(compared: Compared) -> list[Verdict]:
+    """Only what was measured is judged: a run without the real service has nothing to reach."""
+    case, ran = compared.case, compared.sent.keys()
+    verdicts = []
+    if {SMALL, "ceiling"} <= ran:
+        ratio = compared.ratio(SMALL, "ceiling")
+        verdicts.append(Verdict(f"{case}, of the ceiling", ratio, "at least", _AGAINST_CEILING[case], "x"))
+    if {SMALL, "naive"} <= ran and case in _AGAINST_NAIVE:
+        ratio = compared.ratio(SMALL, "naive")
+        verdicts.append(Verdict(f"{case}, times the naive", ratio, "at least", _AGAINST_NAIVE[case], "x"))
+    if {SMALL, LARGE} <= ran:
+        ratio = compared.ratio(SMALL, LARGE)
+        verdicts.append(Verdict(f"{case}, slower at full size", ratio, "at most", _SMALL_TO_LARGE, "x"))
+    return verdicts
+
+
+def of_imports(rate: Spread) -> list[Verdict]:
+    return [Verdict("import, tickets with 3 entries", rate, "at least", 2_000, "/s")]
+
+
+def of_breaches(p99_ms: Spread) -> list[Verdict]:
+    return [Verdict("breach noticed, p99", p99_ms, "at most", 250, "ms")]
+
+
+def of_memory(memory: Memory) -> list[Verdict]:
+    """The highest sample is judged, and what it still grew once it was warm: a leak shows in seconds at this rate."""
+    peak, growth = memory.resident_mb.high, memory.growth_percent
+    return [
+        Verdict("resident memory, peak", Spread(peak, memory.resident_mb.low, peak), "at most", 150, "MB"),
+        Verdict("resident memory, growth", Spread(growth, growth, growth), "at most", 5, "%"),
+    ]

@@ -1,0 +1,45 @@
+"""How Alembic reaches the database. Migrations wait for locks only briefly, so that one stuck behind a long query fails
+and can be repeated instead of holding up everybody behind it."""
+
+import asyncio
+import os
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.metadata import metadata
+
+# One number for all migrations of this service; any will do as long as nothing else in the database takes it.
+_LOCK = 7_390_090
+
+
+def _url() -> str:
+    url: str = context.config.attributes.get("database_url") or os.environ["DATABASE_URL"]
+    return "postgresql+asyncpg" + url[url.index("://") :]
+
+
+def _run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
+    with context.begin_transaction():
+        connection.execute(text("SET LOCAL lock_timeout = '4s'"))
+        connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+        # Released with the transaction: several processes that start at once migrate one after the other.
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        context.run_migrations()
+
+
+async def _online() -> None:
+    engine = create_async_engine(_url(), poolclass=NullPool, connect_args={"timeout": 10, "statement_cache_size": 0})
+    async with engine.connect() as connection:
+        await connection.run_sync(_run)
+    await engine.dispose()
+
+
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    asyncio.run(_online())
