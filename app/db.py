@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
-from sqlalchemy import MetaData
+from sqlalchemy import Insert, MetaData
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -56,6 +56,8 @@ class Query:
     __slots__ = ("constants", "insert", "names", "sql")
 
     def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
+        if isinstance(statement, Insert):
+            statement = statement.inline()  # or SQLAlchemy returns a generated key that nobody asked for
         assert isinstance(statement, ClauseElement)
         compiled = statement.compile(dialect=_DIALECT, column_keys=list(columns) if columns is not None else None)
         assert isinstance(compiled, SQLCompiler)

@@ -1,10 +1,10 @@
 """Goals: what is promised on average, and how it stands."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Interval, Text, Uuid, and_, bindparam, cast, func, or_, select
+from sqlalchemy import Interval, Text, Uuid, and_, bindparam, func, or_, select
 
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
@@ -25,7 +25,7 @@ LISTING = Listing(
 
 _c, _t = sla_clocks.c, tickets.c
 _now = func.statement_timestamp()
-_start = _now - cast(func.make_interval(0, 0, 0, 0, 0, 0, bindparam("rolling_seconds")), Interval)
+_start = _now - bindparam("window", type_=Interval)
 _running = _c.ended_at.is_(None)
 
 
@@ -34,7 +34,7 @@ def _fits(name: str, column: Any, type_: Any) -> Any:
 
 
 def _wait(of: Any, until: Any) -> Any:
-    return func.coalesce(func.sum(until - _c.started_at).filter(of), cast("0", Interval))
+    return func.coalesce(func.sum(until - _c.started_at).filter(of), timedelta(0))
 
 
 _COHORT = Query(
@@ -74,7 +74,7 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
     """The goal's status now: one read of its cohort, judged by the core."""
     goal = await GOALS.get(tx, id)
     given = {name: goal["filter"].get(name) for name in ("priority", "channel", "team_id")}
-    cohort = await tx.row(_COHORT, metric=goal["metric"], rolling_seconds=goal["rolling_seconds"], **given)
+    cohort = await tx.row(_COHORT, metric=goal["metric"], window=timedelta(seconds=goal["rolling_seconds"]), **given)
     assert cohort is not None
     now: datetime = cohort["now"]
     waits = Cohort(cohort["answered"], cohort["answered_wait"], cohort["running"], cohort["running_wait"])

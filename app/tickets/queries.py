@@ -1,7 +1,7 @@
 """Reading tickets and what belongs to them. A customer's reads carry their id, and find nothing of others."""
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 from uuid import UUID
@@ -102,8 +102,10 @@ async def get_ticket_by_number(tx: Transaction, actor: Actor, number: int) -> Ro
     return _found(await tx.row(_GET_BY_NUMBER, number=number, for_customer=actor.customer_id))
 
 
-async def get_customer(tx: Transaction, id: UUID) -> Row | None:
-    return await tx.row(_CUSTOMER, customer_id=id)
+async def get_customer(tx: Transaction, id: UUID) -> dict[str, Any]:
+    row = await tx.row(_CUSTOMER, customer_id=id)
+    assert row is not None  # a customer is never deleted
+    return dict(row)
 
 
 def _found(row: Row | None) -> Row:
@@ -112,9 +114,9 @@ def _found(row: Row | None) -> Row:
     return row
 
 
-def message_shown(row: Row) -> dict[str, Any]:
+def message_shown(row: Mapping[str, Any] | Row) -> dict[str, Any]:
     return {**row, "author": {"kind": row["author_kind"], "id": row["author_id"]}}
 
 
-def event_shown(row: Row) -> dict[str, Any]:
+def event_shown(row: Mapping[str, Any] | Row) -> dict[str, Any]:
     return {**row, "actor": {"kind": row["actor_kind"], "id": row["actor_id"]}}

@@ -1,6 +1,7 @@
 """Strong ETags from a resource's version, and what callers may demand of them (RFC 9110, 13.1)."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import Header
 from starlette.responses import Response
@@ -23,10 +24,10 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def tag(response: Response, row: Row) -> Row:
-    """Put the row's ETag on the answer."""
+def tag(response: Response, row: Mapping[str, Any] | Row) -> dict[str, Any]:
+    """The row as an answer, with its ETag put on."""
     response.headers["ETag"] = etag(row["version"])
-    return row
+    return dict(row)
 
 
 def require(if_match: str | None, version: int) -> None:

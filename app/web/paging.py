@@ -120,19 +120,19 @@ async def page(
     query: PageQuery,
     where: Mapping[str, object],
     order: str,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """One page of `listing`, with its `Link` header. Raises Invalid on a cursor that is not of this list and order."""
     signer: Signer = request.app.state.cursors
     about = f"{listing.name} {order}"
     after = signer.read(about, query.cursor) if query.cursor else None
     rows = await listing.rows(tx, where, order, query.limit + 1, after)
-    if len(rows) <= query.limit:
-        return {"items": rows, "next_cursor": None}
-    rows.pop()
-    cursor = signer.sign(about, listing.key_of(rows[-1], order))
-    url = request.url.include_query_params(cursor=cursor)
-    response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-    return {"items": rows, "next_cursor": cursor}
+    cursor = None
+    if len(rows) > query.limit:
+        rows.pop()
+        cursor = signer.sign(about, listing.key_of(rows[-1], order))
+        url = request.url.include_query_params(cursor=cursor)
+        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+    return {"items": [dict(row) for row in rows], "next_cursor": cursor}
 
 
 class Signer:
