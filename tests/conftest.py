@@ -1,0 +1,190 @@
+"""Tests run against a real PostgreSQL: the embedded one, or the server of DATABASE_URL. Each test that asks for a
+database gets its own, cloned from a template that the migrations made, so that tests neither see nor wait for each
+other."""
+
+import asyncio
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.auth.keys import make_key
+from app.db import Database, Transaction
+from app.embedded import EmbeddedPostgres
+from app.main import create_app
+from app.migrate import migrate
+from app.operations.setup import set_up
+from app.settings import Settings
+
+ADMIN_KEY = make_key()[1]
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """A DSN with the right to make databases."""
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        yield given
+        return
+    # Not under pytest's own directory: that is closed to the user that PostgreSQL runs as where tests run as root.
+    with tempfile.TemporaryDirectory(prefix="ninety-tests-", ignore_cleanup_errors=True) as directory:
+        os.chmod(directory, 0o711)
+        with EmbeddedPostgres(Path(directory) / "data", durable=False) as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a database with the schema and the stock set-up in it."""
+    name = f"ninety_template_{secrets.token_hex(6)}"
+    _administer(server_url, f'CREATE DATABASE "{name}"')
+    url = on_database(server_url, name)
+    migrate(url)
+
+    async def first_start() -> None:
+        async with Database.open(Settings(database_url=url)) as db:
+            await set_up(db, ADMIN_KEY)
+
+    asyncio.run(first_start())
+    yield name
+    _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A database of this test's own."""
+    name = f"ninety_test_{secrets.token_hex(6)}"
+    _administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield on_database(server_url, name)
+    _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(database_url=database_url, admin_key=ADMIN_KEY, data_dir=tmp_path, worker=False)
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application, started, without a worker."""
+    application = create_app(settings)
+    async with application.router.lifespan_context(application):
+        yield application
+
+
+@pytest.fixture
+def db(app: FastAPI) -> Database:
+    database: Database = app.state.db
+    return database
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """The administrator's client."""
+    async with client_for(app, ADMIN_KEY) as http:
+        yield http
+
+
+@asynccontextmanager
+async def client_for(app: FastAPI, key: str | None) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ninety.test", headers=headers) as http:
+        yield http
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with a key: `id` is their agent's or customer's."""
+
+    id: UUID | None
+    key: str
+    http: httpx.AsyncClient
+
+
+@pytest.fixture
+async def person(app: FastAPI, client: httpx.AsyncClient) -> AsyncIterator[Callable[..., Awaitable[Person]]]:
+    """Makes somebody of a role: `await person("agent")`, `await person("service", scopes=["tickets:read"])`."""
+    open_clients: list[httpx.AsyncClient] = []
+
+    async def make(role: str, **extra: Any) -> Person:
+        id_ = None
+        if role in ("agent", "lead") and "agent_id" not in extra:
+            id_ = extra["agent_id"] = (await client.post("/v1/agents", json={"name": f"A {role}"})).json()["id"]
+        if role == "customer" and "customer_id" not in extra:
+            made = await client.post("/v1/customers", json={"name": "A customer"})
+            id_ = extra["customer_id"] = made.json()["id"]
+        answer = await client.post("/v1/api-keys", json={"name": role, "role": role, **extra})
+        assert answer.status_code == 201, answer.text
+        key = answer.json()["key"]
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        http = httpx.AsyncClient(
+            transport=transport, base_url="http://ninety.test", headers={"Authorization": f"Bearer {key}"}
+        )
+        open_clients.append(http)
+        id_ = id_ or extra.get("agent_id") or extra.get("customer_id")
+        return Person(UUID(str(id_)) if id_ else None, key, http)
+
+    yield make
+    for http in open_clients:
+        await http.aclose()
+
+
+@pytest.fixture
+async def open_ticket(client: httpx.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """Opens a ticket as the administrator, for a customer of its own unless told otherwise."""
+
+    async def make(**body: Any) -> dict[str, Any]:
+        whole = {"subject": "Charged twice", "description": "Please help.", **body}
+        whole.setdefault("customer", {"external_id": secrets.token_hex(6)})
+        answer = await client.post("/v1/tickets", json=whole)
+        assert answer.status_code == 201, answer.text
+        ticket: dict[str, Any] = answer.json()
+        return ticket
+
+    return make
+
+
+@pytest.fixture
+async def tx(db: Database) -> AsyncIterator[Transaction]:
+    async with db.transaction() as transaction:
+        yield transaction
+
+
+@pytest.fixture
+async def sql(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A plain connection to the test's database, to look behind the API."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def on_database(url: str, name: str) -> str:
+    """The same server's URL with another database."""
+    head, _, tail = url.partition("://")
+    place, slash, rest = tail.partition("/")
+    query = rest.partition("?")[2] if slash else ""
+    return f"{head}://{place}/{name}" + (f"?{query}" if query else "")
+
+
+def _administer(url: str, statement: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
