@@ -190,5 +190,3 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     err.print(f"ninety: {message}", markup=False)
     sys.exit(code)
-
-

@@ -9,7 +9,7 @@ atomic by itself. Nothing here knows any table."""
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -28,6 +28,8 @@ from app.settings import Settings
 
 T = TypeVar("T")
 Row = asyncpg.Record
+# What reads like a row: a row itself, or the dict that it became. (A Record has the methods, not the ABC.)
+Values = Mapping[str, Any] | Row
 
 # The names are what `23505` reports and what migrations refer to: they must not depend on the server.
 metadata = MetaData(
@@ -78,8 +80,8 @@ def _shifted(sql: str, by: int) -> str:
 
 @lru_cache(maxsize=2048)
 def _composed(shape: tuple[tuple[Query, int], ...]) -> str:
-    """One statement that does all of `shape`: (query, how many rows). Rows of one INSERT become one VALUES list, because
-    PostgreSQL runs sibling CTEs in an order of its own and the rows of the event log must keep theirs."""
+    """One statement that does all of `shape`: (query, how many rows). Rows of one INSERT become one VALUES list,
+    because PostgreSQL runs sibling CTEs in an order of its own and the rows of the event log must keep theirs."""
     parts, used = [], 0
     for query, rows in shape:
         width = len(query.names)
@@ -185,15 +187,7 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator["Database"]:
-        caching = (
-            {"statement_cache_size": 0}
-            if settings.database_pooler == "pgbouncer"
-            else {
-                "statement_cache_size": 400,
-                "max_cached_statement_lifetime": 0,
-            }
-        )
-        pool = asyncpg.create_pool(
+        pool: asyncpg.Pool[Row] = asyncpg.create_pool(
             settings.database_url,
             min_size=0,
             max_size=settings.pool_size,
@@ -201,7 +195,9 @@ class Database:
             # The default resets session state with a round trip per release; this service never sets any.
             reset=_nothing_to_reset,
             timeout=5,
-            **caching,
+            # Statements stay prepared for good, unless a pooler hands each one to another server connection.
+            statement_cache_size=0 if settings.database_pooler == "pgbouncer" else 400,
+            max_cached_statement_lifetime=0,
         )
         async with pool:
             yield cls(pool, settings)
@@ -259,11 +255,11 @@ async def _undo(tx: Transaction, failed: BaseException) -> None:
         failed.add_note(f"rollback failed as well: {also!r}")
 
 
-async def _nothing_to_reset(_: object) -> None:
+async def _nothing_to_reset(_: "asyncpg.Connection[Row]", /) -> None:
     return None
 
 
-async def _know_json(conn: "PoolConnectionProxy[Row]") -> None:
+async def _know_json(conn: "asyncpg.Connection[Row]", /) -> None:
     # jsonb's binary form is a version byte and the text.
     await conn.set_type_codec(
         "jsonb",

@@ -47,7 +47,7 @@ def _serve_many(settings: Settings, listening: socket.socket) -> None:
     figures = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="ninety-metrics-")
     config = _config(settings, "app.main:from_environment")
     try:
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+        Multiprocess(config, sockets=[listening]).run()
     finally:
         shutil.rmtree(figures, ignore_errors=True)
 

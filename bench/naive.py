@@ -21,7 +21,7 @@ from bench.shapes import MessageIn, MessageOut, TicketIn, TicketOut
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own way to say it)
+    type_annotation_map = {
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
         list[str]: ARRAY(TEXT),

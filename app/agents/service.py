@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects.postgresql import array_agg
 
 from app.agents.schemas import AgentIn, AgentPatch, TeamIn, TeamPatch
 from app.agents.tables import agents, team_members, teams
@@ -18,7 +17,7 @@ from app.web.paging import Listing, Order
 from app.web.schemas import fold
 
 _team_ids = (
-    select(func.coalesce(array_agg(team_members.c.team_id), bindparam("no_teams", [], type_=ARRAY(Uuid))))
+    select(func.coalesce(func.array_agg(team_members.c.team_id), bindparam("no_teams", [], type_=ARRAY(Uuid))))
     .where(team_members.c.agent_id == agents.c.id)
     .scalar_subquery()
     .label("team_ids")
@@ -38,7 +37,8 @@ _LEAVE = Query(
 _EXISTING = Query(select(teams.c.id).where(teams.c.id == any_(bindparam("team_ids", type_=ARRAY(Uuid)))))
 _TEAMS_OF = Query(select(team_members.c.team_id).where(team_members.c.agent_id == bindparam("agent_id")))
 _REVOKE_KEYS = Query(
-    update(api_keys).where(api_keys.c.agent_id == bindparam("the_agent"), api_keys.c.revoked_at.is_(None)), ["revoked_at"]
+    update(api_keys).where(api_keys.c.agent_id == bindparam("the_agent"), api_keys.c.revoked_at.is_(None)),
+    ["revoked_at"],
 )
 
 

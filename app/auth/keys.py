@@ -22,7 +22,12 @@ _CACHE_SIZE = 10_000
 
 _BY_ID = Query(
     select(
-        api_keys.c.id, api_keys.c.role, api_keys.c.scopes, api_keys.c.agent_id, api_keys.c.customer_id, api_keys.c.secret_hash
+        api_keys.c.id,
+        api_keys.c.role,
+        api_keys.c.scopes,
+        api_keys.c.agent_id,
+        api_keys.c.customer_id,
+        api_keys.c.secret_hash,
     ).where(
         api_keys.c.id == bindparam("id"),
         api_keys.c.revoked_at.is_(None),

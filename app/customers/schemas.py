@@ -7,7 +7,9 @@ from pydantic import MISSING, Field
 from app.web.schemas import Email, ExternalId, Fields, In, Name, Out, Page
 
 Region = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
-Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", description="BCP 47, such as fi or en-GB")]
+Language = Annotated[
+    str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", description="BCP 47, such as fi or en-GB")
+]
 
 
 class CustomerUpsert(In):

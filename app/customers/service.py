@@ -44,7 +44,7 @@ async def change_customer(tx: Transaction, actor: Actor, id: UUID, patch: Custom
 
 
 async def upsert_customer(tx: Transaction, actor: Actor, external_id: str, body: CustomerUpsert) -> tuple[Row, bool]:
-    """The customer with this external id as `body` says, and whether it is new. Any number of callers at once make one."""
+    """The customer with this external id as `body` says, and whether they are new. Callers at once make one."""
     values = {**body.model_dump(), "external_id": external_id}
     made = await tx.locked_row(_CLAIM, id=uuid7(), **_values(values))
     if made is not None:

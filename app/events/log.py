@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import insert
 
 from app.auth.guard import Actor
-from app.db import Query, Transaction
+from app.db import Query, Transaction, Values
 from app.events.tables import events
 
 INSERT = Query(
@@ -61,8 +61,6 @@ def record(
     )
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def changes(before: Values, after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What differs, for the audit: {field: {before, after}}."""
-    return {
-        name: {"before": before[name], "after": value} for name, value in after.items() if before[name] != value
-    }
+    return {name: {"before": before[name], "after": value} for name, value in after.items() if before[name] != value}

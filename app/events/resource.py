@@ -38,7 +38,11 @@ class Resource:
         self._lock = Query(select(table, _NOW.label("now")).where(by_id).with_for_update())
         settable = [*columns, *derived]
         self._insert = Query(insert(table).returning(table, _NOW.label("now")), ["id", *settable])
-        changed = update(table).where(by_id).values(version=table.c.version + 1, updated_at=literal_column("clock_timestamp()"))
+        changed = (
+            update(table)
+            .where(by_id)
+            .values(version=table.c.version + 1, updated_at=literal_column("clock_timestamp()"))
+        )
         self._update = Query(changed.returning(table), settable)
         self._delete = Query(delete(table).where(by_id))
 
@@ -68,7 +72,7 @@ class Resource:
         changes = log.changes(before, {name: values[name] for name in self._columns if name in values})
         if not changes:
             return before
-        everything = {name: before[name] for name in self._update.names if name in before} | values
+        everything = {**{name: before[name] for name in self._update.names if name in before}, **values}
         row = await tx.locked_row(self._update, key_id=before["id"], **everything)
         assert row is not None
         log.record(tx, log.by(actor), f"{self.name}.updated", row["id"], before["now"], {"changes": changes})

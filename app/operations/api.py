@@ -47,7 +47,10 @@ async def get_readiness(request: Request) -> Any:
 
 
 @routes.get(
-    "/metrics", summary="Figures for Prometheus", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
 )
 async def get_metrics() -> Response:
     return metrics.scrape()

@@ -77,5 +77,3 @@ def admin_key(settings: Settings) -> tuple[str, Path | None]:
     finally:
         aside.unlink()
     return key, path
-
-

@@ -31,7 +31,11 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
 
 def _csv(items: list[dict[str, Any]]) -> str:
     flat = [
-        {name: value for name, value in item.items() if name not in {"group", "unanswered"} and not name.startswith("by_")}
+        {
+            name: value
+            for name, value in item.items()
+            if name not in {"group", "unanswered"} and not name.startswith("by_")
+        }
         | {name: _inert(value) for name, value in item["group"].items()}
         for item in items
     ]

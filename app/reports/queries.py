@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Text, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, DateTime, Text, bindparam, extract, func, or_, select
 
 from app.db import Query, Row, Transaction
 from app.reports.schemas import GroupBy, Interval
@@ -31,15 +31,15 @@ _wait = _c.stopped_at - _c.started_at
 _answered = _c.stopped_at.is_not(None)
 
 
-def _seconds(interval: Any) -> ColumnElement[float]:
-    return func.extract("epoch", interval)
+def _seconds(interval: Any) -> ColumnElement[Any]:
+    return extract("epoch", interval)
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count().filter(condition)
 
 
-def _percentile(fraction: float) -> ColumnElement[float]:
+def _percentile(fraction: float) -> ColumnElement[Any]:
     return _seconds(func.percentile_disc(fraction).within_group(_wait).filter(_answered))
 
 

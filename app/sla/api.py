@@ -43,7 +43,7 @@ async def get_sla_policy(policy_id: UUID, response: Response, tx: Tx, actor: Rea
 async def update_sla_policy(
     policy_id: UUID, patch: SlaPolicyPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
 ) -> Any:
-    """JSON merge patch; lists are replaced whole. Clocks that run keep their version until something re-matches them."""
+    """JSON merge patch; lists are replaced whole. Running clocks keep their version until something re-matches them."""
     return tag(response, await policies.change_policy(tx, actor, policy_id, patch, if_match))
 
 

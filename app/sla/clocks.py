@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, case, func, insert, null, select, update
 from uuid_utils.compat import uuid7
 
-from app.db import Query, Transaction
+from app.db import Query, Transaction, Values
 from app.events import log
 from app.sla.core.clock import Clock, EndedReason, State
 from app.sla.core.policy import Metric
@@ -33,18 +33,18 @@ _INSERT = Query(insert(sla_clocks), ["id", "ticket_id", *_MEASURED, "warnings", 
 _RECOVER = Query(update(sla_clocks).where(_by_id), [*_COVERED, "warnings", "next_at", "detected_at"])
 # What passed before the end and is not recorded yet stays due: the sweep alone records alerts.
 _END = Query(
-    update(sla_clocks)
-    .where(_by_id)
-    .values(next_at=case((_c.next_at < bindparam("until"), _c.next_at), else_=null())),
+    update(sla_clocks).where(_by_id).values(next_at=case((_c.next_at < bindparam("until"), _c.next_at), else_=null())),
     ["stopped_at", "ended_at", "ended_reason"],
 )
 _ALERT = Query(insert(sla_alerts), ["clock_id", "kind", "target_seconds", "percent", "at", "detected_at"])
 _OF_TICKET = Query(
-    select(sla_clocks, func.clock_timestamp().label("now")).where(_c.ticket_id == bindparam("ticket_id")).order_by(_c.id)
+    select(sla_clocks, func.clock_timestamp().label("now"))
+    .where(_c.ticket_id == bindparam("ticket_id"))
+    .order_by(_c.id)
 )
 
 
-def as_clock(row: Mapping[str, Any], prefix: str = "") -> Clock:
+def as_clock(row: Values, prefix: str = "") -> Clock:
     values = {name: row[prefix + name] for name in _MEASURED}
     reason = values["ended_reason"]
     return Clock(
@@ -94,10 +94,12 @@ def insert_history(tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], no
 
 def _record_imported_breach(tx: Transaction, id: UUID, ticket_id: UUID, clock: Clock, now: datetime) -> None:
     assert clock.due_at is not None
-    key_ = {"clock_id": id, "kind": "breached", "target_seconds": clock.target_seconds, "percent": 0}
+    key_: dict[str, Any] = {"clock_id": id, "kind": "breached", "target_seconds": clock.target_seconds, "percent": 0}
     tx.write(_ALERT, **key_, at=clock.due_at, detected_at=now)
     data = {"clock_id": id, "metric": clock.metric, "cycle": clock.cycle, "target_seconds": clock.target_seconds}
-    log.record(tx, log.SYSTEM, "sla.breached", id, clock.due_at, data, ticket_id=ticket_id, internal=True, imported=True)
+    log.record(
+        tx, log.SYSTEM, "sla.breached", id, clock.due_at, data, ticket_id=ticket_id, internal=True, imported=True
+    )
 
 
 def _record_end(
@@ -116,7 +118,12 @@ def _record_end(
 
 
 def _insert(
-    tx: Transaction, id: UUID, ticket_id: UUID, clock: Clock, next_at: datetime | None, detected_at: datetime | None = None
+    tx: Transaction,
+    id: UUID,
+    ticket_id: UUID,
+    clock: Clock,
+    next_at: datetime | None,
+    detected_at: datetime | None = None,
 ) -> None:
     values = {name: getattr(clock, name) for name in _MEASURED}
     tx.write(
@@ -128,16 +135,21 @@ def _insert(
 def _update(tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, before: Clock, after: Clock) -> None:
     if after.ended_at and before.ended_at is None:
         reason = after.ended_reason
-        tx.write(_END, key_id=id, stopped_at=after.stopped_at, ended_at=after.ended_at, ended_reason=reason, until=after.ended_at)
+        tx.write(
+            _END,
+            key_id=id,
+            stopped_at=after.stopped_at,
+            ended_at=after.ended_at,
+            ended_reason=reason,
+            until=after.ended_at,
+        )
         _record_end(tx, who, ticket_id, id, after)
         return
     cover = {name: getattr(after, name) for name in _COVERED}
-    tx.write(
-        _RECOVER, key_id=id, **cover, warnings=after.warnings(), next_at=after.next_at(), detected_at=None
-    )
+    tx.write(_RECOVER, key_id=id, **cover, warnings=after.warnings(), next_at=after.next_at(), detected_at=None)
 
 
-def shown(row: Mapping[str, Any], now: datetime, prefix: str = "") -> dict[str, Any]:
+def shown(row: Values, now: datetime, prefix: str = "") -> dict[str, Any]:
     """A clock as it is at `now`."""
     clock = as_clock(row, prefix)
     state = clock.state(now)

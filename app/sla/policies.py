@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, func, insert, literal_column, select, up
 from uuid_utils.compat import uuid7
 
 from app.auth.guard import Actor
-from app.db import Query, Row, Transaction
+from app.db import Query, Row, Transaction, Values
 from app.errors import Invalid, NotFound
 from app.events import log
 from app.segments.rules import Fields, FieldType, RuleError, parse_conditions
@@ -49,9 +49,7 @@ _every = select(*_SHOWN).join(versions, versions.c.policy_id == policies.c.id)
 _live = policies.c.archived_at.is_(None)
 _by_id = policies.c.id == bindparam("key_id")
 
-LISTING = Listing(
-    "sla_policies", _current.where(_live), {}, {"position": Order((versions.c.position, policies.c.id))}
-)
+LISTING = Listing("sla_policies", _current.where(_live), {}, {"position": Order((versions.c.position, policies.c.id))})
 VERSIONS = Listing(
     "sla_policy_versions",
     _every,
@@ -132,7 +130,7 @@ async def every_version(tx: Transaction) -> dict[tuple[UUID, int], Policy]:
     return {(row["id"], row["version"]): as_policy(row) for row in await tx.rows(_EVERY)}
 
 
-def as_policy(row: Mapping[str, Any]) -> Policy:
+def as_policy(row: Values) -> Policy:
     targets = tuple(
         Target(
             Metric(target["metric"]),

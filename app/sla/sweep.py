@@ -45,9 +45,14 @@ _due = (
 _until = func.least(_now, func.coalesce(_due.c.ended_at, _now))
 
 # A warning by its percent, and the breach as percent 0.
-_instants = func.unnest(
-    func.array_append(_due.c.warnings, _due.c.due_at), func.array_append(_due.c.warn_at_percent, cast(0, SmallInteger))
-).table_valued(column("at", DateTime(timezone=True)), column("percent", SmallInteger), name="instants").render_derived()
+_instants = (
+    func.unnest(
+        func.array_append(_due.c.warnings, _due.c.due_at),
+        func.array_append(_due.c.warn_at_percent, cast(0, SmallInteger)),
+    )
+    .table_valued(column("at", DateTime(timezone=True)), column("percent", SmallInteger), name="instants")
+    .render_derived()
+)
 _kind = case((_instants.c.percent == 0, literal("breached", Text)), else_=literal("at_risk", Text)).label("kind")
 _fired = (
     select(
@@ -67,7 +72,8 @@ _marked = (
             (_due.c.ended_at.is_(None), select(func.min(_later)).where(_later >= _now).scalar_subquery()), else_=null()
         ),
         detected_at=case(
-            (_due.c.due_at < _until, func.coalesce(_due.c.detected_at, func.clock_timestamp())), else_=_due.c.detected_at
+            (_due.c.due_at < _until, func.coalesce(_due.c.detected_at, func.clock_timestamp())),
+            else_=_due.c.detected_at,
         ),
     )
     .returning(_c.id)
@@ -123,5 +129,3 @@ _SWEEP = Query(
 async def sweep(tx: Transaction, batch: int = BATCH) -> list[Row]:
     """Handle up to `batch` clocks that are due. The rows tell of each alert, and how many clocks were `claimed`."""
     return await tx.locked_rows(_SWEEP, batch=batch)
-
-

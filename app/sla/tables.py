@@ -81,7 +81,8 @@ sla_clocks = Table(
     Column("detected_at", DateTime(timezone=True)),
     UniqueConstraint("ticket_id", "metric", "cycle"),
     ForeignKeyConstraint(
-        ["policy_id", "policy_version"], ["sla_policy_versions.policy_id", "sla_policy_versions.version"],
+        ["policy_id", "policy_version"],
+        ["sla_policy_versions.policy_id", "sla_policy_versions.version"],
         name="fk_sla_clocks_policy_version",
     ),
     CheckConstraint("ended_at >= started_at", name="ends_after_start"),

@@ -1,7 +1,7 @@
 """Reading tickets and what belongs to them. A customer's reads carry their id, and find nothing of others."""
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 
 from app.auth.guard import Actor
 from app.customers.tables import customers
-from app.db import Query, Row, Transaction
+from app.db import Query, Row, Transaction, Values
 from app.errors import NotFound
 from app.events.tables import events
 from app.sla import clocks
@@ -35,7 +35,6 @@ _CUSTOMER = Query(select(customers).where(customers.c.id == bindparam("customer_
 def _both(column: ColumnElement[Any]) -> dict[str, Order]:
     name = column.key or ""
     return {name: Order((column, _t.id)), f"-{name}": Order((column, _t.id), descending=True)}
-
 
 
 _PLAIN = ("status", "priority", "type", "channel", "customer_id", "assignee_id", "team_id", "product")
@@ -114,9 +113,9 @@ def _found(row: Row | None) -> Row:
     return row
 
 
-def message_shown(row: Mapping[str, Any] | Row) -> dict[str, Any]:
+def message_shown(row: Values) -> dict[str, Any]:
     return {**row, "author": {"kind": row["author_kind"], "id": row["author_id"]}}
 
 
-def event_shown(row: Mapping[str, Any] | Row) -> dict[str, Any]:
+def event_shown(row: Values) -> dict[str, Any]:
     return {**row, "actor": {"kind": row["actor_kind"], "id": row["actor_id"]}}

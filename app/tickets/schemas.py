@@ -98,7 +98,9 @@ class AuthorIn(In):
 class MessageIn(In):
     body: Prose
     visibility: VisibilityWord = Visibility.public
-    author: AuthorIn | None = Field(default=None, description="Only admin and service may name one; others are the author.")
+    author: AuthorIn | None = Field(
+        default=None, description="Only admin and service may name one; others are the author."
+    )
     status: StatusWord | None = Field(default=None, description="Set after the message, in the same transaction.")
     assignee_id: Id | None = None
 

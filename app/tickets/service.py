@@ -22,7 +22,17 @@ from app.sla.core.timeline import AuthorKind, Entry, Opened, Said, Status, Statu
 from app.tickets.facts import MATCHED
 from app.tickets.lifecycle import Visibility, after_message, check_transition
 from app.tickets.schemas import AuthorIn, CustomerRef, MessageIn, TicketIn, TicketPatch
-from app.tickets.store import INSERT, INSERT_MESSAGE, Locked, apply, cover_data, covered, lock_ticket, recover, update_ticket
+from app.tickets.store import (
+    INSERT,
+    INSERT_MESSAGE,
+    Locked,
+    apply,
+    cover_data,
+    covered,
+    lock_ticket,
+    recover,
+    update_ticket,
+)
 from app.tickets.tables import NUMBERS
 from app.web.etag import require
 from app.web.schemas import fold
@@ -248,9 +258,16 @@ def _status_values(locked: Locked, before: Status, after: Status) -> dict[str, A
 
 
 def _write_message(
-    tx: Transaction, ticket_id: UUID, author: log.By, visibility: Visibility, body: str, now: datetime, *, opening: bool = False
+    tx: Transaction,
+    ticket_id: UUID,
+    author: log.By,
+    visibility: Visibility,
+    body: str,
+    now: datetime,
+    *,
+    opening: bool = False,
 ) -> dict[str, Any]:
-    message = {
+    message: dict[str, Any] = {
         "id": uuid7(), "ticket_id": ticket_id, "author_kind": author.kind, "author_id": author.id,
         "visibility": visibility, "body": body, "created_at": now,
     }  # fmt: skip

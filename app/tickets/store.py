@@ -1,4 +1,4 @@
-"""How verbs read what they decide on, and queue what they decided: a ticket's row with its clocks, under their locks."""
+"""How verbs read what they decide on and queue what they decided: a ticket's row and its clocks, under their locks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,9 @@ INSERT_MESSAGE = Query(
     insert(messages), ["id", "ticket_id", "author_kind", "author_id", "visibility", "body", "created_at"]
 )
 _by_id = tickets.c.id == bindparam("key_id")
-_UPDATE = Query(update(tickets).where(_by_id).values(version=literal_column("tickets.version + 1")), [*MUTABLE, "updated_at"])
+_UPDATE = Query(
+    update(tickets).where(_by_id).values(version=literal_column("tickets.version + 1")), [*MUTABLE, "updated_at"]
+)
 
 _locked = (
     select(tickets)
@@ -84,7 +86,7 @@ class Locked:
 
 
 async def lock_ticket(tx: Transaction, actor: Actor, id: UUID) -> Locked:
-    """Raises NotFound. Locks the ticket, then its clocks, so that `now` is an instant after every change made so far."""
+    """Raises NotFound. Locks the ticket, then its clocks, so that `now` comes after every change made so far."""
     rows = await tx.locked_rows(_LOCK, ticket_id=id, for_customer=actor.customer_id)
     if rows and rows[0]["version"] != rows[0]["seen_version"]:
         # Somebody changed it while we waited. The lock is ours now, so that this read is the last one.

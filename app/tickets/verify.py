@@ -4,12 +4,11 @@ know what the log says; where the two differ, one of them is a bug."""
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
 
-from app.db import Database, Query, Row
+from app.db import Database, Query, Row, Values
 from app.events.tables import events
 from app.sla import clocks, policies
 from app.sla.core.clock import Clock
@@ -84,7 +83,7 @@ def _compare(
                 yield Difference(ticket_id, name, field.name, is_, should)
 
 
-def entries_of(row: Mapping[str, Any], versions: Versions) -> list[Entry]:
+def entries_of(row: Values, versions: Versions) -> list[Entry]:
     """What one event of the log means to the clocks."""
     at, data, who = row["occurred_at"], row["data"], AuthorKind(row["actor_kind"])
     match row["type"]:
@@ -100,7 +99,7 @@ def entries_of(row: Mapping[str, Any], versions: Versions) -> list[Entry]:
     return []
 
 
-def _covered(row: Mapping[str, Any], versions: Versions) -> Covered:
+def _covered(row: Values, versions: Versions) -> Covered:
     data = row["data"]
     policy = versions[UUID(data["policy_id"]), data["policy_version"]] if data["policy_id"] else None
     return Covered(row["occurred_at"], policy, Priority(data["priority"]))

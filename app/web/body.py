@@ -4,7 +4,7 @@ hold; what does not is refused before any schema sees it."""
 import json
 import math
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
@@ -52,7 +52,7 @@ class JsonRequest(Request):
     async def json(self) -> Any:
         return self._value
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
         yield self.raw
 
 

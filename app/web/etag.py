@@ -1,12 +1,11 @@
 """Strong ETags from a resource's version, and what callers may demand of them (RFC 9110, 13.1)."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Header
 from starlette.responses import Response
 
-from app.db import Row
+from app.db import Values
 from app.errors import AppError
 
 IfMatch = Annotated[str | None, Header(description="Change it only if it is still this version.", max_length=1000)]
@@ -24,7 +23,7 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def tag(response: Response, row: Mapping[str, Any] | Row) -> dict[str, Any]:
+def tag(response: Response, row: Values) -> dict[str, Any]:
     """The row as an answer, with its ETag put on."""
     response.headers["ETag"] = etag(row["version"])
     return dict(row)

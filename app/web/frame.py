@@ -16,7 +16,11 @@ log = structlog.get_logger("ninety.access")
 
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
 _TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
-_ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"private, no-store"), (b"vary", b"Authorization")]
+_ALWAYS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"private, no-store"),
+    (b"vary", b"Authorization"),
+]
 
 
 class Frame:

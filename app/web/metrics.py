@@ -30,7 +30,9 @@ DETECTION_LAG = Histogram(
 )
 SWEPT = Counter("ninety_sla_alerts", "Warnings and breaches recorded by the sweep.", ["kind"])
 LOOP_FAILURES = Counter("ninety_worker_failures", "Iterations of a worker loop that failed.", ["loop"])
-HEARTBEAT = Gauge("ninety_worker_heartbeat_seconds", "When a worker last finished a round.", multiprocess_mode="mostrecent")
+HEARTBEAT = Gauge(
+    "ninety_worker_heartbeat_seconds", "When a worker last finished a round.", multiprocess_mode="mostrecent"
+)
 
 
 def scrape() -> Response:

@@ -103,8 +103,9 @@ def _refuse_nul(request: Request) -> None:
 def _guard_of(route: APIRoute) -> tuple[Guard, Sequence[str]]:
     """Closed by default: an operation that names no scope cannot even be defined."""
     for dependency in route.dependant.dependencies:
-        if isinstance(dependency.call, Guard) and dependency.own_oauth_scopes:
-            return dependency.call, dependency.own_oauth_scopes
+        guard: object = dependency.call
+        if isinstance(guard, Guard) and dependency.own_oauth_scopes:
+            return guard, dependency.own_oauth_scopes
     raise TypeError(f"{route.name}: no scope; give it an actor argument with may(…)")
 
 

@@ -53,7 +53,7 @@ def parse_instant(value: object) -> datetime:
 
 
 def _clean(text: str) -> str:
-    """One line of text that prints. Half surrogates and NUL come no further than the body reader, but a query has none."""
+    """One line of text that prints. (The body reader refuses NUL and half surrogates; a query has no such reader.)"""
     if any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in text):
         raise ValueError("no control or format characters")
     return text

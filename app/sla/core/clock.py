@@ -85,7 +85,7 @@ class Clock:
         return min(waiting, default=None)
 
     def covered(self, policy: Policy | None, priority: Priority) -> "Clock":
-        """The clock under another promise: the start and what has been consumed stay, the deadline is worked out anew."""
+        """The clock under another promise: the start and the time consumed stay, the deadline is worked out anew."""
         target = policy.target(self.metric, priority) if policy else None
         due_at = self.started_at + timedelta(seconds=target.seconds) if target else None
         return replace(

@@ -36,7 +36,9 @@ async def list_sla_clocks(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[ClockQuery, Query()]
 ) -> Any:
     """The queue: clocks that have a deadline, by the deadline. `state=running` is what can still be kept."""
-    where: dict[str, object] = {name: getattr(query, name) for name in ("metric", "team_id", "assignee_id", "due_before")}
+    where: dict[str, object] = {
+        name: getattr(query, name) for name in ("metric", "team_id", "assignee_id", "due_before")
+    }
     where["has_deadline"] = True
     if query.state:
         where[queries.state_filter(query.state)] = True

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
 
-
 from app.auth.guard import Actor, may
 from app.sla import clocks
+from app.sla.schemas import SlaClockList
 from app.tickets import queries, service
 from app.tickets.schemas import (
     ChannelWord,
@@ -24,7 +24,6 @@ from app.tickets.schemas import (
     TicketWithOut,
     TypeWord,
 )
-from app.sla.schemas import SlaClockList
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.query import AnyOf, Ids
@@ -92,7 +91,11 @@ async def list_tickets(
 
 @routes.get("/by-number/{number}", response_model=TicketWithOut, summary="Read a ticket by its number")
 async def get_ticket_by_number(
-    number: Annotated[int, Path(ge=1, le=2**63 - 1)], response: Response, tx: Tx, actor: Reader, include: Including = None
+    number: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    response: Response,
+    tx: Tx,
+    actor: Reader,
+    include: Including = None,
 ) -> Any:
     """The number is the one people say to each other."""
     return await _with(tx, actor, response, await queries.get_ticket_by_number(tx, actor, number), include)
@@ -173,5 +176,3 @@ async def _with(tx: Tx, actor: Actor, response: Response, ticket: Any, include: 
         "messages": messages,
         "customer": await queries.get_customer(tx, ticket["customer_id"]) if Include.customer in asked else None,
     }
-
-

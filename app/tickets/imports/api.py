@@ -22,5 +22,5 @@ Writer = Annotated[Actor, may("imports:write")]
 )
 async def import_tickets(body: TicketImportIn, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None) -> Any:
     """Up to 1,000 tickets, as JSON or one a line as NDJSON. Each goes in whole or is rejected by itself; one whose
-    `external_id` is there already is a duplicate and stays as it is, so that a broken-off import is simply run again."""
+    `external_id` is there already is a duplicate and stays as it is: a broken-off import is simply run again."""
     return await service.import_tickets(tx, log.by(actor), body.tickets)

@@ -1,9 +1,10 @@
 """`ninety import`: a file of tickets, batch by batch, through the same function as the API."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rich.progress import Progress
 
@@ -20,8 +21,9 @@ _BATCH = 500
 async def import_file(db: Database, path: Path, progress: Progress) -> Counter[str]:
     """How many tickets had which outcome. Each batch is a transaction, so that a run that broke off is run again."""
     counts: Counter[str] = Counter({outcome.value: 0 for outcome in ImportOutcome})
-    task = progress.add_task(path.name, total=path.stat().st_size)
     with path.open("rb") as file:
+        task = progress.add_task(path.name, total=file.seek(0, os.SEEK_END))
+        file.seek(0)
         for batch, position in _batches(file):
             tickets = [ticket for _, ticket in batch]
             answer = await db.run(lambda tx, tickets=tickets: _import(tx, tickets))  # type: ignore[misc]
@@ -33,7 +35,7 @@ async def import_file(db: Database, path: Path, progress: Progress) -> Counter[s
     return counts
 
 
-async def _import(tx: Transaction, tickets: list[object]) -> dict[str, object]:
+async def _import(tx: Transaction, tickets: list[object]) -> dict[str, Any]:
     return await import_tickets(tx, log.SYSTEM, tickets)
 
 

@@ -88,7 +88,9 @@ def walk(
     return history
 
 
-def _step(history: History, entry: Any, agent_ids: Mapping[str, UUID], policies: Sequence[Policy]) -> Iterator[Happened]:
+def _step(
+    history: History, entry: Any, agent_ids: Mapping[str, UUID], policies: Sequence[Policy]
+) -> Iterator[Happened]:
     match entry:
         case ImportedMessage():
             internal = entry.visibility is Visibility.internal

@@ -130,5 +130,3 @@ class TicketImportOut(Out):
     duplicate: int
     rejected: int
     items: list[ImportItem]
-
-

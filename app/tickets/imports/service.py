@@ -61,8 +61,8 @@ async def import_tickets(tx: Transaction, who: log.By, batch: Sequence[object]) 
         else:
             outcomes.append(_outcome(item, ImportOutcome.duplicate, None))
     await _name_duplicates(tx, outcomes, created)
-    counts = {outcome: sum(item["outcome"] is outcome for item in outcomes) for outcome in ImportOutcome}
-    return {**counts, "items": outcomes}
+    counts = {outcome.value: sum(item["outcome"] is outcome for item in outcomes) for outcome in ImportOutcome}
+    return {"items": outcomes, **counts}
 
 
 def _read(raw: object, now: datetime) -> ImportedTicket | Item:
