@@ -8,7 +8,7 @@ from app.agents.schemas import AgentIn, AgentOut, AgentPage, AgentPatch, TeamIn,
 from app.auth.guard import Actor, may
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
-from app.web.route import IdempotencyKey, Tx, router
+from app.web.route import Tx, router
 
 agent_routes = router("/v1/agents", "agents")
 team_routes = router("/v1/teams", "agents")
@@ -25,9 +25,7 @@ async def list_agents(
 
 
 @agent_routes.post("", status_code=201, response_model=AgentOut, summary="Add an agent")
-async def create_agent(
-    body: AgentIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
-) -> Any:
+async def create_agent(body: AgentIn, response: Response, tx: Tx, actor: Writer) -> Any:
     row = await service.create_agent(tx, actor, body)
     response.headers["Location"] = f"/v1/agents/{row['id']}"
     return tag(response, row)
@@ -61,9 +59,7 @@ async def list_teams(
 
 
 @team_routes.post("", status_code=201, response_model=TeamOut, summary="Add a team")
-async def create_team(
-    body: TeamIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
-) -> Any:
+async def create_team(body: TeamIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """A team's key is unique, whatever its case, width or Unicode form."""
     row = await service.create_team(tx, actor, body)
     response.headers["Location"] = f"/v1/teams/{row['id']}"

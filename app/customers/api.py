@@ -8,7 +8,7 @@ from app.customers import service
 from app.customers.schemas import CustomerIn, CustomerOut, CustomerPage, CustomerPatch, CustomerUpsert
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
-from app.web.route import IdempotencyKey, Tx, router
+from app.web.route import Tx, router
 from app.web.schemas import Email, ExternalId, fold
 
 routes = router("/v1/customers", "customers")
@@ -31,9 +31,7 @@ async def list_customers(
 
 
 @routes.post("", status_code=201, response_model=CustomerOut, summary="Add a customer")
-async def create_customer(
-    body: CustomerIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
-) -> Any:
+async def create_customer(body: CustomerIn, response: Response, tx: Tx, actor: Writer) -> Any:
     row = await service.create_customer(tx, actor, body)
     response.headers["Location"] = f"/v1/customers/{row['id']}"
     return tag(response, row)

@@ -14,7 +14,7 @@ from app.goals.schemas import (
 )
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
-from app.web.route import IdempotencyKey, Tx, router
+from app.web.route import Tx, router
 
 routes = router("/v1/service-goals", "goals")
 Reader = Annotated[Actor, may("goals:read")]
@@ -31,9 +31,7 @@ async def list_service_goals(
 
 
 @routes.post("", status_code=201, response_model=ServiceGoalOut, summary="Set a goal")
-async def create_service_goal(
-    body: ServiceGoalIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
-) -> Any:
+async def create_service_goal(body: ServiceGoalIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """A mean over rolling seconds, judged with those who still wait."""
     goal = await service.create_goal(tx, actor, body)
     response.headers["Location"] = f"/v1/service-goals/{goal['id']}"

@@ -7,7 +7,7 @@ from app.auth.guard import Actor, may
 from app.keys import service
 from app.keys.schemas import ApiKeyIn, ApiKeyMade, ApiKeyPage
 from app.web.paging import PageQuery, page
-from app.web.route import IdempotencyKey, Tx, router
+from app.web.route import Tx, router
 
 routes = router("/v1/api-keys", "keys")
 Reader = Annotated[Actor, may("keys:read")]
@@ -23,9 +23,7 @@ async def list_api_keys(
 
 
 @routes.post("", status_code=201, response_model=ApiKeyMade, summary="Make an API key")
-async def create_api_key(
-    body: ApiKeyIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
-) -> Any:
+async def create_api_key(body: ApiKeyIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """The answer holds the whole key, this once. Roles `agent` and `lead` need an `agent_id`, `customer` needs a
     `customer_id`, `service` needs `scopes`."""
     made = await service.create_key(tx, actor, body)

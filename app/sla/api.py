@@ -8,7 +8,7 @@ from app.sla import policies
 from app.sla.schemas import SlaPolicyIn, SlaPolicyOut, SlaPolicyPage, SlaPolicyPatch
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
-from app.web.route import IdempotencyKey, Tx, router
+from app.web.route import Tx, router
 
 routes = router("/v1/sla-policies", "sla")
 Reader = Annotated[Actor, may("sla:read")]
@@ -24,9 +24,7 @@ async def list_sla_policies(
 
 
 @routes.post("", status_code=201, response_model=SlaPolicyOut, summary="Write an SLA policy")
-async def create_sla_policy(
-    body: SlaPolicyIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
-) -> Any:
+async def create_sla_policy(body: SlaPolicyIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """Version 1. Tickets that open from now on match it."""
     row = await policies.create_policy(tx, actor, body)
     response.headers["Location"] = f"/v1/sla-policies/{row['id']}"

@@ -12,6 +12,14 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "Refused; nothing was changed.", "content": {MEDIA_TYPE: _REF}},
     "5XX": {"description": "Failed; nothing was lost. Repeat after Retry-After.", "content": {MEDIA_TYPE: _REF}},
 }
+# Read by `Route` for every POST, so no route declares it.
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes a repeat of this request safe for 24 hours: it gets the first answer again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
 _METHODS = {"get", "put", "post", "patch", "delete"}
 
 
@@ -44,10 +52,13 @@ def _finished(app: FastAPI) -> dict[str, Any]:
     for model in (Problem, ProblemError):
         schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas[model.__name__].pop("$defs", None)
+    document["components"]["parameters"] = {"IdempotencyKey": _IDEMPOTENCY_KEY}
     for path in document["paths"].values():
         for method, operation in path.items():
             if method in _METHODS:
                 _say_scopes(operation)
+            if method == "post":
+                operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
     _strip_titles(document["paths"])
     _strip_titles(schemas)
     return document

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
@@ -21,11 +21,6 @@ _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 NDJSON_FIELD = "x-ndjson-field"
 _TX = "ninety.tx"
 CALLER = "ninety.caller"
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(alias="Idempotency-Key", max_length=255, description="Makes a repeat of this request safe for 24 hours."),
-]
 
 
 class Caller(Protocol):

@@ -27,7 +27,7 @@ from app.tickets.schemas import (
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.query import AnyOf, Ids
-from app.web.route import IdempotencyKey, Tx, router
+from app.web.route import Tx, router
 from app.web.schemas import FROM_TEXT, Instant, Key
 
 routes = router("/v1/tickets", "tickets")
@@ -68,9 +68,7 @@ Including = Annotated[AnyOf[Annotated[Include, FROM_TEXT]], Query(description="W
 
 
 @routes.post("", status_code=201, response_model=TicketOut, summary="Open a ticket")
-async def create_ticket(
-    body: TicketIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
-) -> Any:
+async def create_ticket(body: TicketIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """The customer is found, or made, by what is given of them. The clock of the first response starts now."""
     ticket = await service.open_ticket(tx, actor, body)
     response.headers["Location"] = f"/v1/tickets/{ticket['id']}"
@@ -126,9 +124,7 @@ async def list_messages(
 
 
 @routes.post("/{ticket_id}/messages", status_code=201, response_model=MessageOut, summary="Write a message")
-async def create_message(
-    ticket_id: UUID, body: MessageIn, response: Response, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None
-) -> Any:
+async def create_message(ticket_id: UUID, body: MessageIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """An agent's public message is a response: it stops the clocks that wait for one. A customer's public message
     reopens a resolved ticket."""
     return await service.reply(tx, actor, ticket_id, body)

@@ -5,7 +5,7 @@ from app.events import log
 from app.tickets.imports import service
 from app.tickets.imports.schemas import TicketImportIn, TicketImportOut
 from app.web.body import NDJSON
-from app.web.route import NDJSON_FIELD, IdempotencyKey, Tx, router
+from app.web.route import NDJSON_FIELD, Tx, router
 
 routes = router("/v1/imports", "imports")
 Writer = Annotated[Actor, may("imports:write")]
@@ -20,7 +20,7 @@ Writer = Annotated[Actor, may("imports:write")]
         "requestBody": {"content": {NDJSON: {"schema": {"$ref": "#/components/schemas/ImportedTicket"}}}},
     },
 )
-async def import_tickets(body: TicketImportIn, tx: Tx, actor: Writer, idempotency_key: IdempotencyKey = None) -> Any:
+async def import_tickets(body: TicketImportIn, tx: Tx, actor: Writer) -> Any:
     """Up to 1,000 tickets, as JSON or one a line as NDJSON. Each goes in whole or is rejected by itself; one whose
     `external_id` is there already is a duplicate and stays as it is: a broken-off import is simply run again."""
     return await service.import_tickets(tx, log.by(actor), body.tickets)

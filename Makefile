@@ -1,0 +1,41 @@
+# make run and make test do everything on a fresh machine with Python 3.11.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: run test check bench openapi lock install
+
+run: install
+	@exec $(BIN)/ninety serve
+
+test: install
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/bandit -q -ll -r app -c pyproject.toml
+	$(BIN)/ninety openapi | diff - openapi.json || { echo "openapi.json is stale: make openapi"; exit 1; }
+	$(BIN)/python -m tests.checks
+
+bench: install
+	$(BIN)/python -m bench $(ARGS)
+
+openapi: install
+	$(BIN)/ninety openapi > openapi.json
+
+# Newer versions of what the project depends on. The lock names no index and no host.
+lock: install
+	$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev $(LOCK_OPTIONS) -o requirements-dev.lock
+LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+install: $(STAMP)
+$(STAMP): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
