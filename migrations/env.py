@@ -6,13 +6,19 @@ import os
 
 from alembic import context
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.events.tables import Xid8
 from app.metadata import metadata
 
 # One number for all migrations of this service; any will do as long as nothing else in the database takes it.
 _LOCK = 7_390_090
+_LIMITS = ("SET LOCAL lock_timeout = '4s'", "SET LOCAL statement_timeout = '10min'")
+
+# So that comparing tables with the database knows the type.
+ischema_names["xid8"] = Xid8
 
 
 def _url() -> str:
@@ -23,8 +29,8 @@ def _url() -> str:
 def _run(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
     with context.begin_transaction():
-        connection.execute(text("SET LOCAL lock_timeout = '4s'"))
-        connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+        for limit in _LIMITS:
+            connection.execute(text(limit))
         # Released with the transaction: several processes that start at once migrate one after the other.
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         context.run_migrations()
@@ -40,6 +46,8 @@ async def _online() -> None:
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
     with context.begin_transaction():
+        for limit in _LIMITS:
+            context.execute(limit)
         context.run_migrations()
 else:
     asyncio.run(_online())

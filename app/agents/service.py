@@ -36,6 +36,11 @@ _LEAVE = Query(
 )
 _EXISTING = Query(select(teams.c.id).where(teams.c.id == any_(bindparam("team_ids", type_=ARRAY(Uuid)))))
 _TEAMS_OF = Query(select(team_members.c.team_id).where(team_members.c.agent_id == bindparam("agent_id")))
+_NEXT_VERSION = Query(
+    update(agents)
+    .where(agents.c.id == bindparam("the_agent"))
+    .values(version=agents.c.version + 1, updated_at=func.clock_timestamp())
+)
 _REVOKE_KEYS = Query(
     update(api_keys).where(api_keys.c.agent_id == bindparam("the_agent"), api_keys.c.revoked_at.is_(None)),
     ["revoked_at"],
@@ -45,26 +50,31 @@ _REVOKE_KEYS = Query(
 async def create_agent(tx: Transaction, actor: Actor, body: AgentIn) -> Row:
     await _check_teams(tx, body.team_ids)
     row = await AGENTS.create(tx, actor, body.model_dump(exclude={"team_ids"}))
-    return await _with_teams(tx, actor, row["id"], set(), set(body.team_ids))
+    _change_teams(tx, actor, row, set(), set(body.team_ids))
+    return await _written(tx, row["id"])
 
 
 async def change_agent(tx: Transaction, actor: Actor, id: UUID, patch: AgentPatch, if_match: str | None) -> Row:
+    """An agent who becomes inactive loses their keys, whichever way they become it."""
     before = await AGENTS.locked(tx, id, if_match)
     values = patch.model_dump()
     asked = values.pop("team_ids", None)
-    await AGENTS.change(tx, actor, before, values)
-    if asked is None:
-        return await _with_teams(tx, actor, id, set(), set())
-    await _check_teams(tx, asked)
-    had = {row["team_id"] for row in await tx.rows(_TEAMS_OF, agent_id=id)}
-    return await _with_teams(tx, actor, id, had - set(asked), set(asked) - had)
+    after = await AGENTS.change(tx, actor, before, values)
+    if not after["active"]:
+        tx.write(_REVOKE_KEYS, the_agent=id, revoked_at=before["now"])
+    if asked is not None:
+        await _check_teams(tx, asked)
+        had = {row["team_id"] for row in await tx.rows(_TEAMS_OF, agent_id=id)}
+        if had != set(asked) and after["version"] == before["version"]:
+            # The teams are part of what is shown, so they are part of what the ETag stands for.
+            tx.write(_NEXT_VERSION, the_agent=id)
+        _change_teams(tx, actor, before, had - set(asked), set(asked) - had)
+    return await _written(tx, id)
 
 
 async def deactivate_agent(tx: Transaction, actor: Actor, id: UUID) -> None:
     """The agent's keys stop working within 5 seconds; tickets and messages stay as they are."""
-    before = await AGENTS.locked(tx, id)
-    await AGENTS.change(tx, actor, before, {"active": False})
-    tx.write(_REVOKE_KEYS, the_agent=id, revoked_at=before["now"])
+    await change_agent(tx, actor, id, AgentPatch(active=False), None)
 
 
 async def create_team(tx: Transaction, actor: Actor, body: TeamIn) -> Row:
@@ -86,14 +96,16 @@ async def _check_teams(tx: Transaction, team_ids: Sequence[UUID]) -> None:
             raise Invalid.at(f"/team_ids/{index}", "unknown", "there is no team with this id")
 
 
-async def _with_teams(tx: Transaction, actor: Actor, id: UUID, leaves: set[UUID], joins: set[UUID]) -> Row:
+def _change_teams(tx: Transaction, actor: Actor, agent: Row, leaves: set[UUID], joins: set[UUID]) -> None:
     if leaves:
-        tx.write(_LEAVE, agent_id=id, team_ids=list(leaves))
+        tx.write(_LEAVE, agent_id=agent["id"], team_ids=list(leaves))
     for team_id in sorted(joins):
-        tx.write(_JOIN, agent_id=id, team_id=team_id)
-    await tx.flush()
-    row = await AGENTS.get(tx, id)
+        tx.write(_JOIN, agent_id=agent["id"], team_id=team_id)
     if leaves or joins:
         data = {"left": sorted(leaves), "joined": sorted(joins)}
-        log.record(tx, log.by(actor), "agent.teams_changed", id, row["updated_at"], data)
-    return row
+        log.record(tx, log.by(actor), "agent.teams_changed", agent["id"], agent["now"], data)
+
+
+async def _written(tx: Transaction, id: UUID) -> Row:
+    await tx.flush()
+    return await AGENTS.get(tx, id)

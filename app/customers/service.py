@@ -61,7 +61,7 @@ def _values(given: dict[str, Any], before: Row | None = None) -> dict[str, Any]:
     """Columns from a body or patch. Attributes given as null go away."""
     values = dict(given)
     if "attributes" in values:
-        values["attributes"] = merged(before["attributes"] if before else {}, values["attributes"])
+        values["attributes"] = merged("/attributes", before["attributes"] if before else {}, values["attributes"])
     if "email" in values:
         values["email_folded"] = fold(values["email"]) if values["email"] else None
     return values

@@ -10,9 +10,10 @@ from uuid_utils.compat import uuid7
 
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
-from app.errors import NotFound
+from app.errors import Invalid, NotFound
 from app.events import log
 from app.web.etag import require
+from app.web.schemas import MOST_FIELDS
 
 _NOW = func.clock_timestamp()
 
@@ -86,6 +87,10 @@ class Resource:
         log.record(tx, log.by(actor), f"{self.name}.deleted", id, row["now"], data)
 
 
-def merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """RFC 7396 for the flat objects that resources hold: null takes a member away."""
-    return {name: value for name, value in {**before, **patch}.items() if value is not None}
+def merged(pointer: str, before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7396 for the flat objects that resources hold: null takes a member away. Raises Invalid where patches add up
+    to more than one body may hold."""
+    after = {name: value for name, value in {**before, **patch}.items() if value is not None}
+    if len(after) > MOST_FIELDS:
+        raise Invalid.at(pointer, "too_long", f"at most {MOST_FIELDS} fields in all")
+    return after

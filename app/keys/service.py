@@ -27,7 +27,7 @@ LISTING = Listing(
 )
 _REFERS_TO = Query(
     select(
-        exists().where(agents.c.id == bindparam("agent_id")).label("agent"),
+        exists().where(agents.c.id == bindparam("agent_id"), agents.c.active).label("agent"),
         exists().where(customers.c.id == bindparam("customer_id")).label("customer"),
         _NOW,
     )
@@ -50,7 +50,7 @@ async def create_key(tx: Transaction, actor: Actor | None, body: ApiKeyIn) -> di
     found = await tx.row(_REFERS_TO, agent_id=body.agent_id, customer_id=body.customer_id)
     assert found is not None
     if body.agent_id and not found["agent"]:
-        raise Invalid.at("/agent_id", "unknown", "there is no agent with this id")
+        raise Invalid.at("/agent_id", "unknown", "there is no active agent with this id")
     if body.customer_id and not found["customer"]:
         raise Invalid.at("/customer_id", "unknown", "there is no customer with this id")
     if body.expires_at and body.expires_at <= found["now"]:

@@ -79,7 +79,7 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> Mapping[
         "number": seen["number"],
         "status": Status.new,
         "customer_id": seen["customer_id"] or _make_customer(tx, actor, ref, now),
-        "custom_fields": merged({}, body.custom_fields),
+        "custom_fields": merged("/custom_fields", {}, body.custom_fields),
         "created_at": now,
         "updated_at": now,
         "resolved_at": None,
@@ -124,11 +124,13 @@ async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn)
         entries.append(StatusSet(locked.now, wanted, AuthorKind(actor.kind)))
         _record_status(tx, log.by(actor), locked, moved, wanted)
     apply(tx, author, locked, entries)
-    values = _status_values(locked, before, wanted)
+    values = _status_values(locked, before, moved) | _status_values(locked, moved, wanted)
     if body.assignee_id and body.assignee_id != locked.ticket["assignee_id"]:
         values["assignee_id"] = body.assignee_id
         _record_update(tx, actor, locked, {"assignee_id": body.assignee_id})
-    update_ticket(tx, locked, values)
+    if values or body.visibility is Visibility.public:
+        # A note that changes nothing leaves the version alone: the ETag would tell the customer of it.
+        update_ticket(tx, locked, values)
     return message
 
 
@@ -142,7 +144,7 @@ async def change_ticket(
     require(if_match, locked.ticket["version"])
     await _check_known(tx, values.get("assignee_id"), values.get("team_id"))
     if "custom_fields" in values:
-        values["custom_fields"] = merged(locked.ticket["custom_fields"], values["custom_fields"])
+        values["custom_fields"] = merged("/custom_fields", locked.ticket["custom_fields"], values["custom_fields"])
     values = {name: value for name, value in values.items() if locked.ticket[name] != value}
     if not values:
         return locked.ticket

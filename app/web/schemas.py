@@ -87,4 +87,5 @@ Prose = Annotated[str, Field(min_length=1, max_length=100_000), AfterValidator(_
 Email = Annotated[str, Field(min_length=3, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"), AfterValidator(_clean)]
 Scalar = Annotated[str, Field(max_length=2000)] | bool | int | float | None
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]
-Fields = Annotated[dict[FieldName, Scalar], Field(max_length=100)]
+MOST_FIELDS = 100
+Fields = Annotated[dict[FieldName, Scalar], Field(max_length=MOST_FIELDS)]

@@ -1,4 +1,4 @@
-"""first schema"""
+"""The first schema."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,9 +6,26 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import UserDefinedType
 
 
-class Xid8(UserDefinedType):
-    def get_col_spec(self, **_):
+class Xid8(UserDefinedType[int]):
+    def get_col_spec(self, **_: object) -> str:
         return "xid8"
+
+
+# Guard rails for every session of the service's role in this database. Not startup parameters: a pooler refuses those.
+_RAILS = {
+    "statement_timeout": "30s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+
+def _on_role(action: str) -> str:
+    """SQL that alters the current role's settings in the current database; their names are known only there."""
+    alter = f"ALTER ROLE %I IN DATABASE %I {action}"
+    return f"DO $$ BEGIN EXECUTE format('{alter}', current_user, current_database()); END $$"
 
 
 revision = "0001"
@@ -335,9 +352,13 @@ def upgrade() -> None:
     )
     # Counted up by every change of a policy; there from the start, so that no reader has to ask whether it is.
     op.execute("INSERT INTO sla_policy_revision (revision) VALUES (0)")
+    for name, value in _RAILS.items():
+        op.execute(_on_role(f"SET {name} = ''{value}''"))
 
 
 def downgrade() -> None:
+    for name in _RAILS:
+        op.execute(_on_role(f"RESET {name}"))
     op.drop_table("sla_alerts")
     op.drop_index("ix_sla_clocks_started_at", table_name="sla_clocks")
     op.drop_index("ix_sla_clocks_next_at", table_name="sla_clocks", postgresql_where="next_at IS NOT NULL")

@@ -1,0 +1,160 @@
+"""The operations as the OpenAPI document has them, and a valid request for each: made from its schema, so that a new
+operation is walked without anybody remembering to add it."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from fastapi import FastAPI
+
+METHODS = ("get", "put", "post", "patch", "delete")
+Open = Callable[..., Awaitable[dict[str, Any]]]
+
+# Where a value that fits the schema is not yet one that makes sense.
+_SENSIBLE: dict[str, dict[str, Any]] = {
+    "create_ticket": {"customer": {"external_id": "c-1"}},
+    "create_api_key": {"role": "service", "scopes": ["tickets:read"]},
+    "create_message": {"visibility": "public"},
+    "import_tickets": {
+        "tickets": [
+            {
+                "external_id": "i-1",
+                "subject": "Lost",
+                "priority": "high",
+                "type": "incident",
+                "channel": "email",
+                "tags": ["x"],
+                "custom_fields": {"a": 1},
+                "product": "p",
+                "customer": {"external_id": "c-2", "name": "N"},
+                "opened_by": "customer",
+                "created_at": "2013-03-21T09:30:00Z",
+                "status": "new",
+                "timeline": [
+                    {"at": "2013-03-21T09:31:00Z", "kind": "message", "author": "agent", "visibility": "public", "body": "b"},
+                    {"at": "2013-03-21T09:32:00Z", "kind": "assignee", "assignee": {"external_id": "a-1"}},
+                    {"at": "2013-03-21T09:33:00Z", "kind": "tags", "tags": ["y"]},
+                    {"at": "2013-03-21T09:34:00Z", "kind": "status", "status": "pending", "by": "agent"},
+                ],
+            }
+        ]
+    },
+}
+_LEFT_OUT = {"create_ticket": {"assignee_id", "team_id"}, "create_api_key": {"agent_id", "customer_id"}}
+_BY_FIELD: dict[str, Any] = {
+    "email": "someone@example.test",
+    "region": "FI",
+    "language": "en-GB",
+    "subject": "Charged twice",
+    "field": "ticket.subject",
+    "op": "eq",
+    "value": "x",
+    "metric": "first_response",
+    "warn_at_percent": [50, 80],
+    "expires_at": "2099-01-01T00:00:00Z",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    id: str
+    method: str
+    path: str
+    path_names: tuple[str, ...]
+    query_names: tuple[str, ...]
+    header_names: tuple[str, ...]
+    body: dict[str, Any] | None
+    scopes: tuple[str, ...] = field(default=())
+
+    def url(self, ids: dict[str, Any], **replaced: str) -> str:
+        path = self.path
+        for name in self.path_names:
+            value = replaced.get(name, str(ids.get(name, "")))
+            path = path.replace("{" + name + "}", quote(value, safe=""))
+        return path
+
+
+def operations(app: FastAPI) -> Iterator[Operation]:
+    document = app.openapi()
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method in METHODS:
+                yield _operation(document, path, method, operation)
+
+
+def _operation(document: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Operation:
+    parameters = [_resolved(document, parameter) for parameter in operation.get("parameters", ())]
+    names = {place: tuple(p["name"] for p in parameters if p["in"] == place) for place in ("path", "query", "header")}
+    scopes = [scope for entry in operation.get("security", ()) for some in entry.values() for scope in some]
+    body = None
+    if content := operation.get("requestBody", {}).get("content"):
+        id_ = operation["operationId"]
+        schema = _resolved(document, content["application/json"]["schema"])
+        left_out = _LEFT_OUT.get(id_, set())
+        schema = {**schema, "properties": {n: s for n, s in schema["properties"].items() if n not in left_out}}
+        body = {**example(document, schema), **_SENSIBLE.get(id_, {})}
+    return Operation(
+        operation["operationId"], method.upper(), path, names["path"], names["query"], names["header"], body, tuple(scopes)
+    )
+
+
+def _resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    while ref := node.get("$ref"):
+        found: Any = document
+        for part in ref.removeprefix("#/").split("/"):
+            found = found[part]
+        node = found
+    return node
+
+
+def example(document: dict[str, Any], schema: dict[str, Any], name: str = "", level: int = 0) -> Any:
+    """A value that fits the schema, every property filled."""
+    schema = _resolved(document, schema)
+    if name in _BY_FIELD:
+        return _BY_FIELD[name]
+    if "anyOf" in schema or "oneOf" in schema:
+        return example(document, (schema.get("anyOf") or schema["oneOf"])[0], name, level + 1)
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    match schema.get("type"):
+        case "object":
+            properties = schema.get("properties", {})
+            return {key: example(document, inner, key, level + 1) for key, inner in properties.items()} if level < 6 else {}
+        case "array":
+            return [example(document, schema["items"], "", level + 1)] if schema.get("minItems") or level < 4 else []
+        case "integer" | "number":
+            return schema.get("minimum", 1)
+        case "boolean":
+            return True
+    return {"uuid": None, "date-time": "2026-02-03T04:05:06Z"}.get(schema.get("format", ""), "words")
+
+
+async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str | None = None) -> dict[str, Any]:
+    """One of each thing that paths name, new ones: the ids by the names that paths use."""
+
+    async def made(path: str, **body: Any) -> Any:
+        answer = await client.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    word = secrets.token_hex(6)
+    customer_id = customer_id or await made("/v1/customers", external_id=word, name="C")
+    ticket = await open_ticket(customer={"id": customer_id})
+    target = {"metric": "first_response", "seconds": 90}
+    return {
+        "ticket_id": ticket["id"],
+        "number": ticket["number"],
+        "customer_id": customer_id,
+        "external_id": word,
+        "agent_id": await made("/v1/agents", name="A"),
+        "team_id": await made("/v1/teams", key=word, name="T"),
+        "goal_id": await made(
+            "/v1/service-goals", key=word, name="G", target_seconds=90, window={"rolling_seconds": 60}, filter={}
+        ),
+        "policy_id": await made("/v1/sla-policies", key=word, name="P", position=1000, targets=[target]),
+        "key_id": await made("/v1/api-keys", name="K", role="service", scopes=["tickets:read"]),
+        "code": "not_found",
+    }
