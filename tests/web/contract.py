@@ -45,7 +45,9 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
 }
 _LEFT_OUT = {"create_ticket": {"assignee_id", "team_id"}, "create_api_key": {"agent_id", "customer_id"}}
 _BY_FIELD: dict[str, Any] = {
-    "email": "someone@example.test",
+    "team_ids": [],
+    "custom_fields": {"a": "b"},
+    "attributes": {"a": "b"},
     "region": "FI",
     "language": "en-GB",
     "subject": "Charged twice",
@@ -68,6 +70,12 @@ class Operation:
     header_names: tuple[str, ...]
     body: dict[str, Any] | None
     scopes: tuple[str, ...] = field(default=())
+
+    def fresh_body(self) -> Any:
+        """The valid body, with what must be unique made new."""
+        word = secrets.token_hex(6)
+        unique = {"key": word, "external_id": word, "email": f"{word}@example.test"}
+        return None if self.body is None else self.body | {n: v for n, v in unique.items() if n in self.body}
 
     def url(self, ids: dict[str, Any], **replaced: str) -> str:
         path = self.path
@@ -126,7 +134,7 @@ def example(document: dict[str, Any], schema: dict[str, Any], name: str = "", le
         case "array":
             return [example(document, schema["items"], "", level + 1)] if schema.get("minItems") or level < 4 else []
         case "integer" | "number":
-            return schema.get("minimum", 1)
+            return int(schema.get("minimum", 1))
         case "boolean":
             return True
     return {"uuid": None, "date-time": "2026-02-03T04:05:06Z"}.get(schema.get("format", ""), "words")
