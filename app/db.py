@@ -202,22 +202,14 @@ class Database:
         async with pool:
             yield cls(pool, settings)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    def transaction(self) -> "_Unit":
         """One unit of work: commits when the block ends, rolls back when it raises."""
+        return _Unit(self)
+
+    async def _acquire(self) -> "PoolConnectionProxy[Row]":
         # A timeout makes asyncpg start a task, so it is set only where there may be something to wait for.
         timeout = None if self._pool.get_idle_size() else self._acquire_timeout
-        conn = await self._pool.acquire(timeout=timeout)
-        try:
-            tx = Transaction(conn, self._timeout, self._memo)
-            try:
-                yield tx
-                await tx._commit()
-            except BaseException as failed:
-                await asyncio.shield(_undo(tx, failed))
-                raise
-        finally:
-            await self._pool.release(conn)
+        return await self._pool.acquire(timeout=timeout)
 
     async def run(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
         """`unit` in a transaction, run again where the database says that nothing of it happened and that a repeat
@@ -233,6 +225,36 @@ class Database:
                 if attempt > 3 or tx is None or not _may_succeed_again(failed, tx):
                     raise
             await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - jitter, not a secret
+
+
+class _Unit:
+    """`Database.transaction`. A class, because every request enters one and a generator costs three times as much."""
+
+    __slots__ = ("_conn", "_db", "_tx")
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def __aenter__(self) -> Transaction:
+        self._conn = await self._db._acquire()
+        self._tx = Transaction(self._conn, self._db._timeout, self._db._memo)
+        return self._tx
+
+    async def __aexit__(self, kind: object, failed: BaseException | None, trace: object) -> None:
+        try:
+            if failed is None:
+                await self._commit()
+            else:
+                await asyncio.shield(_undo(self._tx, failed))
+        finally:
+            await self._db._pool.release(self._conn)
+
+    async def _commit(self) -> None:
+        try:
+            await self._tx._commit()
+        except BaseException as failed:
+            await asyncio.shield(_undo(self._tx, failed))
+            raise
 
 
 def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:

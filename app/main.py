@@ -4,12 +4,11 @@ come first."""
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.routing import Match
 
-from app import worker
+from app import __version__, worker
 from app.agents import api as agents
 from app.auth.keys import Credentials
 from app.customers import api as customers
@@ -72,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Ninety",
         summary="A ticketing service whose first promise is a fast first answer.",
         description="Times are RFC 3339 in UTC, durations are seconds, errors are RFC 9457 problems.",
-        version=version("ninety"),
+        version=__version__,
         lifespan=lifespan,
         openapi_tags=TAGS,
         servers=[{"url": "/", "description": "This server."}],

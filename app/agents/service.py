@@ -42,7 +42,9 @@ _NEXT_VERSION = Query(
     .values(version=agents.c.version + 1, updated_at=func.clock_timestamp())
 )
 _REVOKE_KEYS = Query(
-    update(api_keys).where(api_keys.c.agent_id == bindparam("the_agent"), api_keys.c.revoked_at.is_(None)),
+    update(api_keys)
+    .where(api_keys.c.agent_id == bindparam("the_agent"), api_keys.c.revoked_at.is_(None))
+    .returning(api_keys.c.id),
     ["revoked_at"],
 )
 
@@ -61,7 +63,7 @@ async def change_agent(tx: Transaction, actor: Actor, id: UUID, patch: AgentPatc
     asked = values.pop("team_ids", None)
     after = await AGENTS.change(tx, actor, before, values)
     if not after["active"]:
-        tx.write(_REVOKE_KEYS, the_agent=id, revoked_at=before["now"])
+        await _revoke_keys(tx, actor, before)
     if asked is not None:
         await _check_teams(tx, asked)
         had = {row["team_id"] for row in await tx.rows(_TEAMS_OF, agent_id=id)}
@@ -75,6 +77,11 @@ async def change_agent(tx: Transaction, actor: Actor, id: UUID, patch: AgentPatc
 async def deactivate_agent(tx: Transaction, actor: Actor, id: UUID) -> None:
     """The agent's keys stop working within 5 seconds; tickets and messages stay as they are."""
     await change_agent(tx, actor, id, AgentPatch(active=False), None)
+
+
+async def _revoke_keys(tx: Transaction, actor: Actor, agent: Row) -> None:
+    for key in await tx.locked_rows(_REVOKE_KEYS, the_agent=agent["id"], revoked_at=agent["now"]):
+        log.record(tx, log.by(actor), "api_key.revoked", key["id"], agent["now"], {}, internal=True)
 
 
 async def create_team(tx: Transaction, actor: Actor, body: TeamIn) -> Row:

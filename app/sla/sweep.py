@@ -64,6 +64,16 @@ _fired = (
     .cte("fired")
 )  # fmt: skip
 _later = func.unnest(func.array_append(_due.c.warnings, _due.c.due_at)).column_valued("later")
+# A clock that comes back under a target that it broke before was noticed then.
+_noticed = (
+    select(sla_alerts.c.detected_at)
+    .where(
+        sla_alerts.c.clock_id == _due.c.id,
+        sla_alerts.c.kind == "breached",
+        sla_alerts.c.target_seconds == _due.c.target_seconds,
+    )
+    .scalar_subquery()
+)
 _marked = (
     update(sla_clocks)
     .where(_c.id == _due.c.id)
@@ -72,7 +82,7 @@ _marked = (
             (_due.c.ended_at.is_(None), select(func.min(_later)).where(_later >= _now).scalar_subquery()), else_=null()
         ),
         detected_at=case(
-            (_due.c.due_at < _until, func.coalesce(_due.c.detected_at, func.clock_timestamp())),
+            (_due.c.due_at < _until, func.coalesce(_due.c.detected_at, _noticed, func.clock_timestamp())),
             else_=_due.c.detected_at,
         ),
     )

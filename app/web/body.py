@@ -74,11 +74,10 @@ async def read(request: Request, limit: int, *, ndjson_field: str | None = None)
 
 async def _bytes(request: Request, limit: int) -> bytes:
     _refuse_encoding(request.headers)
-    declared = request.headers.get("content-length", "0")
-    chunks, size = [], int(declared) if declared.isdecimal() else 0
-    if size > limit:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
         raise TooLarge(f"at most {limit} bytes")
-    size = 0
+    chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:

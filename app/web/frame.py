@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.web import metrics
+from app.web.logs import REQUEST_ID
 from app.web.problems import from_fault, respond
 
 log = structlog.get_logger("ninety.access")
@@ -36,8 +37,7 @@ class Frame:
         request_id = headers.get(b"x-request-id", b"")
         if not _REQUEST_ID.match(request_id):
             request_id = uuid_utils.uuid7().hex.encode()
-        trace = _TRACEPARENT.match(headers.get(b"traceparent", b""))
-        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        token = REQUEST_ID.set(request_id.decode())
         method = scope["method"]
         if method == "HEAD":
             scope["method"] = "GET"
@@ -49,20 +49,14 @@ class Frame:
                 raise
             await respond(Request(scope), from_fault(bug))(scope, receive, answer.send)
         finally:
-            structlog.contextvars.unbind_contextvars("request_id")
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.perf_counter() - began
-            metrics.REQUESTS.labels(method, route, answer.status).inc()
-            metrics.SECONDS.labels(method, route).observe(seconds)
-            log.info(
-                "request",
-                method=method,
-                route=route,
-                status=answer.status,
-                ms=round(seconds * 1000, 2),
-                request_id=request_id.decode(),
-                **({"trace_id": trace[1].decode()} if trace else {}),
-            )
+            metrics.answered(method, route, answer.status, seconds)
+            trace = _TRACEPARENT.match(headers.get(b"traceparent", b""))
+            trace_id = {"trace_id": trace[1].decode()} if trace else {}
+            milliseconds = round(seconds * 1000, 2)
+            log.info("request", method=method, route=route, status=answer.status, ms=milliseconds, **trace_id)
+            REQUEST_ID.reset(token)
 
 
 class _Answer:

@@ -157,8 +157,9 @@ class _Claim:
 
 
 def _fingerprint(request: JsonRequest) -> bytes:
-    digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
-    digest.update(request.raw)
+    scope = request.scope
+    digest = hashlib.sha256(f"{scope['method']} {scope['path']}?".encode(errors="replace"))
+    digest.update(scope["query_string"] + b"\n" + request.raw)
     return digest.digest()
 
 

@@ -1,6 +1,7 @@
 """Figures for Prometheus. Labels are route templates and methods: never a path, which would be one series a ticket."""
 
 import os
+from functools import lru_cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -33,6 +34,22 @@ LOOP_FAILURES = Counter("ninety_worker_failures", "Iterations of a worker loop t
 HEARTBEAT = Gauge(
     "ninety_worker_heartbeat_seconds", "When a worker last finished a round.", multiprocess_mode="mostrecent"
 )
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@lru_cache(maxsize=4096)
+def _of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    # A method is the caller's word: an unknown one must not become a series of its own.
+    known = method if method in _METHODS else "other"
+    return REQUESTS.labels(known, route, status), SECONDS.labels(known, route)
+
+
+def answered(method: str, route: str, status: int, seconds: float) -> None:
+    counter, histogram = _of(method, route, status)
+    counter.inc()
+    histogram.observe(seconds)
 
 
 def scrape() -> Response:

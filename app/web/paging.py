@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
@@ -65,7 +66,7 @@ def overlaps(column: ColumnElement[Any]) -> Clause:
 
     def clause(name: str, value: object) -> ColumnElement[bool]:
         if isinstance(value, tuple):
-            return column.overlap(bindparam(name, type_=column.type))  # type: ignore[no-any-return]
+            return column.bool_op("&&")(bindparam(name, type_=column.type))
         return bindparam(name, type_=column.type.item_type) == any_(column)  # type: ignore[attr-defined]
 
     return clause
@@ -130,8 +131,8 @@ async def page(
     if len(rows) > query.limit:
         rows.pop()
         cursor = signer.sign(about, listing.key_of(rows[-1], order))
-        url = request.url.include_query_params(cursor=cursor)
-        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        response.headers["Link"] = f'<{request.scope["path"]}?{urlencode([*asked, ("cursor", cursor)])}>; rel="next"'
     return {"items": [dict(row) for row in rows], "next_cursor": cursor}
 
 

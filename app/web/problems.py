@@ -3,6 +3,7 @@ database looks on the wire."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import structlog
@@ -69,7 +70,9 @@ def as_problem(error: AppError, instance: str) -> Problem:
 
 
 def respond(request: Request, error: AppError) -> Response:
-    body = as_problem(error, request.url.path).model_dump_json(exclude_none=True)
+    # Not `request.url`: that is put together with the caller's Host header, and fails where that is nonsense.
+    instance = quote(request.scope["path"], safe="/:@!$&'()*+,;=", errors="replace")
+    body = as_problem(error, instance).model_dump_json(exclude_none=True)
     return Response(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
@@ -87,7 +90,7 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            allow = ", ".join(sorted(allowed_methods(request.url.path)))
+            allow = ", ".join(sorted(allowed_methods(request.scope["path"])))
             return respond(request, MethodNotAllowed(f"this path takes {allow}", headers={"Allow": allow}))
         return respond(request, NotFound("there is nothing at this path"))
 
@@ -136,6 +139,7 @@ _BY_CLASS: dict[str, Callable[[], AppError]] = {
     # Validation should have caught these: they reach the log as errors, the caller as its own mistake.
     "22": lambda: Invalid("a value does not fit the database"),
     "23": lambda: Invalid("a value breaks a rule of the database"),
+    "54": lambda: Invalid("a value is larger than the database can hold"),
     "25": lambda: Unavailable("the database takes no writes just now"),
 }
 
@@ -145,7 +149,7 @@ def from_fault(error: Exception) -> AppError:
     state: str | None = getattr(error, "sqlstate", None)
     if state:
         known = _BY_SQLSTATE.get(state) or _BY_CLASS.get(state[:2])
-        if known and state[:2] not in {"22", "23"}:
+        if known and state[:2] not in {"22", "23", "54"}:
             log.warning("database_fault", sqlstate=state)
             return known()
         log.error("database_refused", sqlstate=state, constraint=getattr(error, "constraint_name", None))

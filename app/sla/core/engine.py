@@ -29,8 +29,7 @@ def advance(ticket: TicketClocks, entry: Entry) -> TicketClocks:
             clocks = tuple(c if c.ended_at else c.covered(policy, priority) for c in ticket.clocks)
             return replace(ticket, policy=policy, priority=priority, clocks=clocks)
         case Opened(at, by, status):
-            opened = replace(ticket, status=status)
-            return _customer_waits(opened, at) if by is AuthorKind.customer else opened
+            return _opened(replace(ticket, status=status), at, by)
         case Said(at, author, public):
             return _said(ticket, at, author) if public else ticket
         case StatusSet(at, status, by):
@@ -42,6 +41,15 @@ def replay(entries: Iterable[Entry]) -> TicketClocks:
     ticket = TicketClocks()
     for entry in entries:
         ticket = advance(ticket, entry)
+    return ticket
+
+
+def _opened(ticket: TicketClocks, at: datetime, by: AuthorKind) -> TicketClocks:
+    if by is AuthorKind.customer:
+        ticket = _customer_waits(ticket, at)
+    if ticket.status in DONE:
+        # Written down when it was over: nobody waited, and nobody ever will.
+        return _end_running(ticket, lambda clock: clock.end(at, EndedReason.resolved_without_response))
     return ticket
 
 

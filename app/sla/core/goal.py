@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+_MICROSECOND = timedelta(microseconds=1)
+_SECOND = 1_000_000
+
 
 class Judgement(StrEnum):
     met = "met"
@@ -39,17 +42,24 @@ def judge_mean(cohort: Cohort, target_seconds: int, now: datetime) -> MeanStatus
     now + (n·T − S) / k if nothing more is answered. A mean of exactly T is met."""
     count = cohort.answered + cohort.running
     total = cohort.answered_wait + cohort.running_wait
-    slack = count * timedelta(seconds=target_seconds) - total
-    missed = slack < timedelta(0)
-    crosses = now + slack / cohort.running if cohort.running and not missed else None
+    # In whole microseconds, which do not overflow as a timedelta does.
+    slack = count * target_seconds * _SECOND - total // _MICROSECOND
+    missed = slack < 0
     judgement = Judgement.no_data if count == 0 else Judgement.missed if missed else Judgement.met
     return MeanStatus(
         judgement=judgement,
         mean_answered_seconds=_mean(cohort.answered_wait, cohort.answered),
         mean_floor_seconds=_mean(total, count),
-        slack_seconds=slack.total_seconds(),
-        crosses_at=crosses,
+        slack_seconds=slack / _SECOND,
+        crosses_at=_crossing(now, slack, cohort.running) if cohort.running and not missed else None,
     )
+
+
+def _crossing(now: datetime, slack: int, running: int) -> datetime | None:
+    try:
+        return now + timedelta(microseconds=slack / running)
+    except OverflowError:
+        return None  # after the year 9999
 
 
 def _mean(total: timedelta, count: int) -> float | None:

@@ -67,12 +67,12 @@ microseconds = st.integers(0, 200_000_000).map(lambda count: timedelta(microseco
 # Short steps and none at all are what arithmetic trips over.
 steps = st.one_of(st.just(timedelta(0)), st.just(MICROSECOND), st.just(timedelta(seconds=1)), microseconds)
 priorities = st.sampled_from(Priority)
-percents = st.lists(st.integers(1, 99), unique=True, max_size=4).map(lambda some: tuple(sorted(some)))
+percents = st.lists(st.integers(1, 99), unique=True, max_size=2).map(lambda some: tuple(sorted(some)))
 targets = st.lists(
     st.tuples(st.none() | priorities, st.sampled_from([1, 15, 45, 90, 3600]) | st.integers(1, 10**6)),
     unique_by=lambda target: target[0],
     min_size=1,
-    max_size=4,
+    max_size=2,
 )
 
 
@@ -84,7 +84,7 @@ def policies(draw: st.DrawFn) -> Policy:
 
 
 @st.composite
-def timelines(draw: st.DrawFn, max_size: int = 14) -> list[Entry]:
+def timelines(draw: st.DrawFn, max_size: int = 10) -> list[Entry]:
     """A ticket's life: it opens under a policy or none, then anything happens, forward in time."""
     now = START
     entries: list[Entry] = [

@@ -105,9 +105,7 @@ def test_case_10_resolved_without_a_reply_is_never_met(
 
 def test_case_12_a_thanks_after_an_unanswered_resolution_waits_from_the_thanks() -> None:
     week = 7 * 86_400
-    after = ticket(
-        opened(), status(10, Status.resolved), said(week, CUSTOMER), status(week, Status.open, CUSTOMER)
-    )
+    after = ticket(opened(), status(10, Status.resolved), said(week, CUSTOMER), status(week, Status.open, CUSTOMER))
     judged, waiting = after.clocks
     assert judged.state(at(week)) is State.cancelled
     assert (waiting.cycle, waiting.started_at, waiting.due_at) == (2, at(week), at(week + 90))

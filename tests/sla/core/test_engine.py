@@ -1,5 +1,6 @@
 from dataclasses import replace
 from functools import reduce
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -46,7 +47,7 @@ def test_time_never_undoes_what_a_timeline_decided(entries: list[Entry]) -> None
 def test_the_cycles_of_a_ticket_follow_each_other(entries: list[Entry]) -> None:
     clocks = clocks_of(entries)
     assert [clock.cycle for clock in clocks] == list(range(1, len(clocks) + 1))
-    for earlier, later in zip(clocks, clocks[1:], strict=False):
+    for earlier, later in pairwise(clocks):
         assert earlier.ended_at is not None
         assert earlier.ended_at <= later.started_at
         assert not earlier.answered

@@ -1,0 +1,106 @@
+"""How each operation of the contract is asked for, such that nothing but permission can stand in its way."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tests.auth.matrix import MatrixRow, Whose
+from tests.auth.world import POLICY_TARGETS, Body, World, goal, policy, unique
+
+_METHODS = {"get", "put", "post", "patch", "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    id: str
+    method: str
+    path: str
+    path_parameters: tuple[str, ...]
+    scopes: tuple[str, ...]
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    """Every operation of an OpenAPI document."""
+    for path, item in document["paths"].items():
+        for method in _METHODS & set(item):
+            found = item[method]
+            named = tuple(part.strip("{}") for part in path.split("/") if part.startswith("{"))
+            entries = found.get("security", ())
+            scopes = tuple(scope for entry in entries for names in entry.values() for scope in names)
+            yield Operation(found["operationId"], method.upper(), path, named, scopes)
+
+
+def _customer(world: World, whose: Whose) -> Body:
+    return {"id": world.stranger if whose is Whose.others else world.customer}
+
+
+def _opening(world: World, whose: Whose, **more: Any) -> Body:
+    return {"subject": "Help", "customer": _customer(world, whose), **more}
+
+
+def _imported(_world: World, _whose: Whose) -> Body:
+    ticket = {"external_id": unique(), "subject": "Old", "created_at": "2020-01-01T00:00:00Z"}
+    return {"tickets": [{**ticket, "customer": {"external_id": unique()}, "timeline": []}]}
+
+
+_BODIES: dict[str, Callable[[World, Whose], Body]] = {
+    "create_ticket": _opening,
+    "create_ticket/for_the_agent": lambda w, whose: _opening(w, whose, assignee_id=w.agent),
+    "create_ticket/for_another_agent": lambda w, whose: _opening(w, whose, assignee_id=w.colleague),
+    "update_ticket": lambda w, _: {},
+    "update_ticket/subject": lambda w, _: {"subject": "Other"},
+    "update_ticket/channel": lambda w, _: {"channel": "phone"},
+    "update_ticket/priority": lambda w, _: {"priority": "urgent"},
+    "update_ticket/type": lambda w, _: {"type": "incident"},
+    "update_ticket/team_id": lambda w, _: {"team_id": None},
+    "update_ticket/tags": lambda w, _: {"tags": ["vip"]},
+    "update_ticket/custom_fields": lambda w, _: {"custom_fields": {"order": 1}},
+    "update_ticket/external_id": lambda w, _: {"external_id": unique()},
+    "update_ticket/product": lambda w, _: {"product": "card"},
+    "update_ticket/to_the_agent": lambda w, _: {"assignee_id": w.agent},
+    "update_ticket/to_another_agent": lambda w, _: {"assignee_id": w.colleague},
+    "update_ticket/to_nobody": lambda w, _: {"assignee_id": None},
+    "create_message": lambda w, _: {"body": "Hello."},
+    "create_message/internal": lambda w, _: {"body": "Between us.", "visibility": "internal"},
+    "create_message/author_named": lambda w, _: {"body": "Hello.", "author": {"kind": "agent", "id": w.agent}},
+    "create_message/to_the_agent": lambda w, _: {"body": "Hello.", "assignee_id": w.agent},
+    "create_message/to_another_agent": lambda w, _: {"body": "Hello.", "assignee_id": w.colleague},
+    "create_customer": lambda w, _: {"external_id": unique()},
+    "upsert_customer": lambda w, _: {"name": "Maija"},
+    "update_customer": lambda w, _: {"region": "FI"},
+    "create_service_goal": lambda w, _: goal(),
+    "update_service_goal": lambda w, _: {"target_seconds": 60},
+    "create_sla_policy": lambda w, _: policy(),
+    "update_sla_policy": lambda w, _: {"targets": POLICY_TARGETS},
+    "import_tickets": _imported,
+    "create_agent": lambda w, _: {"name": "Ann"},
+    "update_agent": lambda w, _: {"name": "Anne"},
+    "create_team": lambda w, _: {"key": unique(), "name": "Team"},
+    "update_team": lambda w, _: {"name": "Crew"},
+    "create_api_key": lambda w, _: {"name": "k", "role": "admin"},
+}
+_QUERIES = {"include": {"include": "clocks,messages,customer"}}
+
+
+def _body(world: World, row: MatrixRow) -> Body | None:
+    if row.variant.startswith("status_"):
+        plain = _BODIES[row.operation](world, row.whose)
+        return {**plain, "status": row.variant.removeprefix("status_")}
+    make = _BODIES.get(f"{row.operation}/{row.variant}" if row.variant not in {"", "include"} else row.operation)
+    return make(world, row.whose) if make else None
+
+
+async def ask(world: World, caller: str, row: MatrixRow, operation: Operation) -> httpx.Response:
+    """What this caller gets for the row's operation, on something made for the question."""
+    path = operation.path
+    for name in operation.path_parameters:
+        path = path.replace(f"{{{name}}}", await world.path_part(name, row.whose))
+    return await send(world, caller, row, operation, path)
+
+
+async def send(world: World, caller: str, row: MatrixRow, operation: Operation, path: str) -> httpx.Response:
+    http = await world.caller(caller, operation.scopes[0])
+    query = _QUERIES.get(row.variant)
+    return await http.request(operation.method, path, params=query, json=_body(world, row))

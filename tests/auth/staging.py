@@ -1,0 +1,86 @@
+"""A stage for canaries: a customer's ticket with notes on it, and a stranger's ticket, both full of marked words."""
+
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any
+
+import httpx
+
+from tests.auth.crawl import Body
+from tests.conftest import Person
+
+NOTE = "canary-note"
+THEIRS = "canary-theirs"
+STAFF = "canary-staff"
+USED_KEY = "canary-key-"
+SCOPES = ["tickets:read", "tickets:write"]
+
+
+class Stage:
+    """`own` is the customer's ticket, `theirs` the stranger's; `private` is what must not reach the customer."""
+
+    def __init__(self, admin: httpx.AsyncClient, sql: Any) -> None:
+        self.admin = admin
+        self.sql = sql
+        self.private = {NOTE, THEIRS, STAFF}
+        self.values: list[str] = []
+        self._keys = count()
+
+    async def build(self, person: Callable[..., Awaitable[Person]]) -> None:
+        agent_id = await self._made("/v1/agents", {"name": STAFF, "email": f"{STAFF}@example.org"})
+        team_id = await self._made("/v1/teams", {"key": STAFF, "name": STAFF})
+        self.agent = await person("agent", agent_id=agent_id["id"])
+        self.lead = await person("lead")
+        self.service = await person("service", scopes=SCOPES)
+        self.customer = await person("customer")
+        self.own = await self._made("/v1/tickets", {"subject": "Mine", "customer": {"id": str(self.customer.id)}})
+        self.theirs = await self._made("/v1/tickets", _full_of_words())
+        await self.say(self.agent.http, self.own, "Said aloud.")
+        await self.say(self.customer.http, self.own, "Said back.")
+        await self.say(self.agent.http, self.theirs, THEIRS)
+        await self.write_notes(self.own)
+        await self.write_notes(self.theirs)
+        self.own_ids = [self.own["id"], str(self.own["number"]), str(self.customer.id)]
+        self.values = [
+            *self.own_ids, self.theirs["id"], str(self.theirs["number"]), self.theirs["customer_id"], THEIRS,
+            agent_id["id"], team_id["id"], "not_found",
+            *await self.ids("SELECT id FROM messages WHERE visibility = 'internal' LIMIT 1"),
+            *await self.ids("SELECT id FROM sla_policies UNION SELECT id FROM service_goals"),
+        ]  # fmt: skip
+        self.private |= {
+            self.theirs["id"], self.theirs["customer_id"],
+            *await self.ids("SELECT id FROM messages WHERE body LIKE 'canary%'"),
+            *await self.ids(f"SELECT id FROM sla_clocks WHERE ticket_id = '{self.theirs['id']}'"),
+        }  # fmt: skip
+
+    async def write_notes(self, ticket: Body) -> None:
+        """By everybody who can write them, in the name of everybody they can name."""
+        for staff in (self.agent.http, self.lead.http, self.service.http, self.admin):
+            await self.say(staff, ticket, NOTE, visibility="internal")
+        for kind in ("customer", "agent", "bot", "system"):
+            for may_name in (self.service.http, self.admin):
+                author = {"kind": kind, "id": str(self.customer.id)}
+                await self.say(may_name, ticket, NOTE, visibility="internal", author=author)
+
+    async def say(self, who: httpx.AsyncClient, ticket: Body, body: str, **more: Any) -> Body:
+        headers = {"Idempotency-Key": f"{USED_KEY}{next(self._keys)}"}
+        answer = await who.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": body, **more}, headers=headers)
+        assert answer.status_code == 201, answer.text
+        said: Body = answer.json()
+        return said
+
+    async def ids(self, query: str) -> list[str]:
+        return [str(id_) for [id_] in await self.sql.fetch(query)]
+
+    async def _made(self, path: str, body: Body) -> Body:
+        answer = await self.admin.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        made: Body = answer.json()
+        return made
+
+
+def _full_of_words() -> Body:
+    return {
+        "subject": THEIRS, "description": THEIRS, "tags": [THEIRS], "product": THEIRS, "custom_fields": {"f": THEIRS},
+        "external_id": THEIRS, "customer": {"external_id": THEIRS, "name": THEIRS, "email": f"{THEIRS}@example.org"},
+    }  # fmt: skip

@@ -1,0 +1,186 @@
+"""What is private is marked with words that occur nowhere else. Then a customer asks for everything there is."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from structlog.testing import capture_logs
+
+from tests.auth.asking import Operation, operations
+from tests.auth.crawl import Answers, Body, read, read_everything, told, write_everything
+from tests.auth.staging import NOTE, STAFF, THEIRS, USED_KEY, Stage
+from tests.conftest import Person
+
+
+@pytest.fixture
+async def stage(client: httpx.AsyncClient, person: Callable[..., Awaitable[Person]], sql: Any) -> Stage:
+    made = Stage(client, sql)
+    await made.build(person)
+    return made
+
+
+@pytest.fixture
+def contract(app: FastAPI) -> list[Operation]:
+    return list(operations(app.openapi()))
+
+
+def _queries(stage: Stage) -> list[Body]:
+    theirs = stage.theirs["customer_id"]
+    return [
+        {},
+        {"limit": "1"},
+        {"include": "clocks,messages,customer"},
+        {"customer_id": theirs},
+        {"customer_id": f"{theirs},{stage.customer.id}", "limit": "1"},
+        {"tag": THEIRS, "sort": "updated_at"},
+        {"product": THEIRS},
+        {"external_id": THEIRS},
+        {"email": f"{THEIRS}@example.org"},
+        {"visibility": "internal"},
+        {"internal": "true"},
+    ]
+
+
+def _bodies(stage: Stage) -> list[Body]:
+    return [
+        {},
+        {"body": "Hello?"},
+        {"body": "Hello?", "visibility": "internal"},
+        {"body": "Hello?", "status": "resolved"},
+        {"status": "resolved"},
+        {"subject": "Again"},
+        {"subject": "Again", "external_id": THEIRS},
+        {"subject": "Again", "customer": {"external_id": THEIRS}},
+        {"assignee_id": str(stage.agent.id)},
+        {"name": "k", "role": "admin"},
+        {"status": "closed"},
+    ]
+
+
+def _leaks(stage: Stage, answers: Answers) -> list[str]:
+    return [
+        f"{id_} {answer.request.method} {answer.request.url}: {word}"
+        for id_, asked in answers.items()
+        for answer in asked
+        for word in stage.private
+        if word in told(answer)
+    ]
+
+
+async def test_nothing_private_reaches_a_customer_who_reads_everything(
+    stage: Stage, contract: list[Operation]
+) -> None:
+    answers = await read_everything(stage.customer.http, contract, stage.values, _queries(stage))
+    assert _leaks(stage, answers) == []
+
+
+async def test_nothing_private_reaches_a_customer_who_writes_everywhere(
+    stage: Stage, contract: list[Operation]
+) -> None:
+    answers = await write_everything(stage.customer.http, contract, stage.values, _bodies(stage), f"{USED_KEY}3")
+    assert _leaks(stage, answers) == []
+    assert {answer.status_code for answer in answers["create_message"]} >= {201, 403, 404, 409, 422}
+
+
+async def test_the_same_reading_shows_all_of_it_to_the_administrator(stage: Stage, contract: list[Operation]) -> None:
+    """Or the tests above would pass by asking nothing."""
+    answers = await read_everything(stage.admin, contract, stage.values, _queries(stage))
+    seen = "".join(told(answer) for asked in answers.values() for answer in asked)
+    assert {word for word in stage.private if word not in seen} == set()
+
+
+async def test_no_log_line_holds_a_note_a_text_or_a_name(stage: Stage, contract: list[Operation]) -> None:
+    with capture_logs() as lines:
+        await stage.write_notes(stage.own)
+        await read_everything(stage.customer.http, contract, stage.values, _queries(stage))
+        await write_everything(stage.customer.http, contract, stage.values, _bodies(stage), f"{USED_KEY}3")
+        await write_everything(stage.admin, contract, [stage.theirs["id"]], _wrong(), f"{USED_KEY}4")
+    assert len(lines) > 100
+    assert [line for line in lines if any(word in repr(line) for word in (NOTE, THEIRS, STAFF))] == []
+
+
+async def test_no_refusal_says_back_what_was_sent(stage: Stage, contract: list[Operation]) -> None:
+    answers = await write_everything(stage.admin, contract, [stage.theirs["id"]], _wrong(), f"{USED_KEY}4")
+    refusals = [answer for asked in answers.values() for answer in asked if answer.is_error]
+    assert {answer.status_code for answer in refusals} >= {404, 409, 422}
+    assert [told(answer) for answer in refusals if any(word in told(answer) for word in (NOTE, THEIRS))] == []
+
+
+def _wrong() -> list[Body]:
+    """Refused by a schema, by a rule and by a constraint of the database."""
+    return [
+        {"body": NOTE, "visibility": NOTE},
+        {"body": NOTE, "author": {"kind": NOTE}},
+        {"body": NOTE, "assignee_id": NOTE},
+        {"subject": NOTE, "status": NOTE, "customer": {"email": NOTE}},
+        {"subject": NOTE, "external_id": THEIRS, "customer": {"external_id": THEIRS}},
+        {"external_id": THEIRS, "name": NOTE},
+        {"key": STAFF, "name": NOTE},
+        {"name": NOTE, "role": NOTE, "scopes": [NOTE], "agent_id": NOTE},
+    ]
+
+
+async def test_a_note_leaves_everything_that_a_customer_sees_as_it_was(stage: Stage, contract: list[Operation]) -> None:
+    """No count, no ETag, no instant tells that staff talk among themselves."""
+
+    async def seen() -> list[str]:
+        still = [operation for operation in contract if operation.id not in {"list_ticket_clocks", "get_metrics"}]
+        queries: list[Body] = [{}, {"limit": "1"}, {"include": "messages,customer"}]
+        answers = await read_everything(stage.customer.http, still, stage.own_ids, queries)
+        return [told(answer) for asked in answers.values() for answer in asked]
+
+    before = await seen()
+    await stage.write_notes(stage.own)
+    assert await seen() == before
+
+
+async def test_pages_of_one_message_end_where_the_public_ones_end(stage: Stage) -> None:
+    answers = await read(stage.customer.http, f"/v1/tickets/{stage.own['id']}/messages", {"limit": "1"})
+    pages = [answer.json() for answer in answers if answer.request.method == "GET"]
+    assert [page["items"][0]["body"] for page in pages] == ["Said aloud.", "Said back."]
+    assert pages[-1]["next_cursor"] is None
+
+
+async def test_a_customers_audit_has_no_internal_event(stage: Stage) -> None:
+    ticket = f"/v1/tickets/{stage.own['id']}"
+    await stage.agent.http.patch(ticket, json={"priority": "high", "tags": ["fraud?"], "status": "pending"})
+    internal = {int(id_) for id_ in await stage.ids("SELECT id FROM events WHERE internal")}
+    theirs = (await stage.customer.http.get(f"{ticket}/events?limit=200")).json()["items"]
+    whole = (await stage.agent.http.get(f"{ticket}/events?limit=200")).json()["items"]
+    assert internal & {event["id"] for event in whole}
+    assert [event for event in whole if event["id"] not in internal] == theirs
+    assert {event["type"] for event in theirs} == {"ticket.created", "message.created", "ticket.status_changed"}
+
+
+async def test_a_customers_list_holds_their_own_tickets_whatever_they_filter_by(stage: Stage) -> None:
+    theirs = stage.theirs["customer_id"]
+    for query, expected in [
+        ("", [stage.own["id"]]),
+        (f"customer_id={stage.customer.id}", [stage.own["id"]]),
+        (f"customer_id={theirs}", []),
+        (f"customer_id={theirs},{stage.customer.id}", [stage.own["id"]]),
+        (f"customer_id={theirs}&customer_id={stage.customer.id}", [stage.own["id"]]),
+        (f"tag={THEIRS}", []),
+        ("created_after=1970-01-02T00:00:00Z&sort=created_at", [stage.own["id"]]),
+    ]:
+        found = (await stage.customer.http.get(f"/v1/tickets?{query}")).json()["items"]
+        assert [ticket["id"] for ticket in found] == expected, query
+
+
+async def test_somebody_elses_cursor_leads_a_customer_to_their_own_tickets(stage: Stage) -> None:
+    first = (await stage.admin.get("/v1/tickets?limit=1")).json()
+    assert [ticket["id"] for ticket in first["items"]] == [stage.theirs["id"]]
+    found = await stage.customer.http.get("/v1/tickets", params={"cursor": first["next_cursor"]})
+    assert [ticket["id"] for ticket in found.json()["items"]] == [stage.own["id"]]
+
+
+async def test_an_idempotency_key_of_somebody_else_replays_nothing(stage: Stage) -> None:
+    path, body = f"/v1/tickets/{stage.own['id']}/messages", {"body": NOTE}
+    headers = {"Idempotency-Key": "shared"}
+    first = await stage.agent.http.post(path, json=body, headers=headers)
+    second = await stage.customer.http.post(path, json=body, headers=headers)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert "idempotency-replayed" not in second.headers
+    assert second.json()["author"]["kind"] == "customer"

@@ -1,0 +1,95 @@
+from uuid import UUID
+
+import httpx
+import pytest
+
+from app.auth.roles import SCOPES
+from app.main import create_app
+from app.settings import Settings
+from tests.auth.asking import Operation, ask, operations, send
+from tests.auth.matrix import CALLERS, PUBLIC, ROWS, MatrixRow, Whose
+from tests.auth.world import World
+
+OPERATIONS = {
+    operation.id: operation
+    for operation in operations(create_app(Settings(database_url="postgresql://nowhere.test/n")).openapi())
+}
+SOMEBODY_ELSES = [row for row in ROWS if row.whose is Whose.others and row.expected["customer"] == "404"]
+NOWHERE = {"ticket_id": str(UUID(int=7)), "number": "987654321"}
+
+
+def test_every_operation_needs_a_scope_or_is_on_the_list_of_public_ones() -> None:
+    assert {id_ for id_, operation in OPERATIONS.items() if not operation.scopes} == PUBLIC
+
+
+def test_every_scope_that_an_operation_needs_is_one_that_a_key_can_have() -> None:
+    assert {scope for operation in OPERATIONS.values() for scope in operation.scopes} <= SCOPES
+
+
+def test_every_operation_has_a_row_and_every_row_an_operation() -> None:
+    assert {row.operation for row in ROWS if not row.variant} == set(OPERATIONS) - PUBLIC
+    assert {row.operation for row in ROWS} <= set(OPERATIONS)
+
+
+def test_whatever_hangs_on_a_ticket_is_asked_for_as_ones_own_and_as_somebody_elses() -> None:
+    on_tickets = {o.id for o in OPERATIONS.values() if {"ticket_id", "number"} & set(o.path_parameters)}
+    for whose in (Whose.own, Whose.others):
+        assert {row.operation for row in ROWS if row.whose is whose and not row.variant} >= on_tickets
+
+
+def test_a_row_says_nothing_twice() -> None:
+    names = [str(row) for row in ROWS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("row", ROWS, ids=str)
+async def test_the_matrix_holds(world: World, row: MatrixRow, caller: str) -> None:
+    answer = await ask(world, caller, row, OPERATIONS[row.operation])
+    outcome = "ok" if answer.is_success else str(answer.status_code)
+    assert outcome == row.expected[caller], answer.text
+    if outcome != "ok":
+        _is_a_plain_refusal(answer)
+
+
+@pytest.mark.parametrize("row", SOMEBODY_ELSES, ids=str)
+async def test_not_yours_and_not_there_answer_the_same(world: World, row: MatrixRow) -> None:
+    operation = OPERATIONS[row.operation]
+    [name] = operation.path_parameters
+    theirs_path = operation.path.replace(f"{{{name}}}", await world.path_part(name, Whose.others))
+    nowhere_path = operation.path.replace(f"{{{name}}}", NOWHERE[name])
+    theirs = await send(world, "customer", row, operation, theirs_path)
+    nowhere = await send(world, "customer", row, operation, nowhere_path)
+    assert theirs.status_code == 404
+    assert theirs.content.replace(theirs_path.encode(), nowhere_path.encode()) == nowhere.content
+    assert _told(theirs, theirs_path, nowhere_path) == _told(nowhere, nowhere_path, nowhere_path)
+
+
+@pytest.mark.parametrize("id_", sorted(PUBLIC))
+async def test_public_operations_ask_for_no_key_and_look_at_none(world: World, id_: str) -> None:
+    path = OPERATIONS[id_].path.replace("{code}", "not_found")
+    nobody = await world.caller("nobody", "")
+    bare = await nobody.get(path)
+    with_a_bad_key = await nobody.get(path, headers={"Authorization": "Bearer nonsense"})
+    assert bare.status_code == with_a_bad_key.status_code
+    # No worker runs here, so that readiness says no, to everybody.
+    assert bare.status_code == (503 if id_ == "get_readiness" else 200)
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS.values() if o.scopes], ids=lambda o: o.id)
+async def test_who_has_no_key_is_refused_before_anything_is_looked_at(world: World, operation: Operation) -> None:
+    nobody = await world.caller("nobody", "")
+    answer = await nobody.request(operation.method, operation.path, content=b"{ not json")
+    assert answer.status_code == 401
+
+
+def _is_a_plain_refusal(answer: httpx.Response) -> None:
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == answer.status_code
+    assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)
+
+
+def _told(answer: httpx.Response, path: str, instead: str) -> dict[str, str]:
+    headers = {name: value.replace(path, instead) for name, value in answer.headers.items() if name != "x-request-id"}
+    # Lengths differ as the paths do.
+    return {**headers, "content-length": ""}

@@ -1,0 +1,140 @@
+"""One installation with a caller of every kind in it, for tests that ask many questions and change nothing that another
+question rests on: whatever is read, changed or removed is made for that one question."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+from fastapi import FastAPI
+
+from app.auth.roles import SCOPES
+from app.main import create_app
+from app.settings import Settings
+from tests.auth.matrix import Whose
+from tests.conftest import ADMIN_KEY, client_for, on_database
+
+Body = dict[str, Any]
+POLICY_TARGETS = [{"metric": "first_response", "seconds": 90}]
+
+
+def unique() -> str:
+    return secrets.token_hex(8)
+
+
+class World:
+    """`customer` is the caller, `stranger` another customer; `agent` is the calling agent, `colleague` another."""
+
+    def __init__(self, app: FastAPI, admin: httpx.AsyncClient, stack: AsyncExitStack) -> None:
+        self.app = app
+        self.admin = admin
+        self._stack = stack
+        self._callers: dict[tuple[str, str], httpx.AsyncClient] = {}
+        self.customer = self.stranger = self.agent = self.colleague = ""
+
+    async def settle(self) -> None:
+        self.customer = await self.add_customer()
+        self.stranger = await self.add_customer()
+        self.agent = await self.add_agent()
+        self.colleague = await self.add_agent()
+
+    async def caller(self, kind: str, scope: str) -> httpx.AsyncClient:
+        """The client of a caller. `scope` is the one that a service has or lacks."""
+        known = kind, scope if kind.startswith("service") else ""
+        if known not in self._callers:
+            self._callers[known] = await self._stack.enter_async_context(
+                client_for(self.app, await self._key_of(kind, scope))
+            )
+        return self._callers[known]
+
+    async def _key_of(self, kind: str, scope: str) -> str | None:
+        match kind:
+            case "nobody":
+                return None
+            case "admin":
+                return ADMIN_KEY
+            case "customer":
+                return await self.add_key(role="customer", customer_id=self.customer)
+            case "agent":
+                return await self.add_key(role="agent", agent_id=self.agent)
+            case "lead":
+                return await self.add_key(role="lead", agent_id=self.colleague)
+            case "service+":
+                return await self.add_key(role="service", scopes=[scope])
+        assert kind == "service-"
+        return await self.add_key(role="service", scopes=sorted(SCOPES - {scope}))
+
+    async def made(self, path: str, body: Body) -> Body:
+        answer = await self.admin.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        thing: Body = answer.json()
+        return thing
+
+    async def add_key(self, **body: Any) -> str:
+        return str((await self.made("/v1/api-keys", {"name": "caller", **body}))["key"])
+
+    async def add_customer(self) -> str:
+        return str((await self.made("/v1/customers", {"external_id": unique()}))["id"])
+
+    async def add_agent(self) -> str:
+        return str((await self.made("/v1/agents", {"name": "Ann"}))["id"])
+
+    async def add_ticket(self, whose: Whose) -> Body:
+        customer = self.stranger if whose is Whose.others else self.customer
+        return await self.made("/v1/tickets", {"subject": "Help", "customer": {"id": customer}})
+
+    async def path_part(self, name: str, whose: Whose) -> str:
+        """What stands for `{name}` in a path: something new of the kind."""
+        makers: dict[str, Callable[[], Awaitable[object]]] = {
+            "ticket_id": lambda: self._ticket_part(whose, "id"),
+            "number": lambda: self._ticket_part(whose, "number"),
+            "customer_id": lambda: self._customer_part(whose),
+            "agent_id": self.add_agent,
+            "team_id": lambda: self._id_of("/v1/teams", {"key": unique(), "name": "Team"}),
+            "key_id": lambda: self._id_of("/v1/api-keys", {"name": "k", "role": "admin"}),
+            "goal_id": lambda: self._id_of("/v1/service-goals", goal()),
+            "policy_id": lambda: self._id_of("/v1/sla-policies", policy()),
+            "external_id": self._external_id,
+        }
+        return str(await makers[name]())
+
+    async def _ticket_part(self, whose: Whose, name: str) -> object:
+        return (await self.add_ticket(whose))[name]
+
+    async def _customer_part(self, whose: Whose) -> object:
+        return self.stranger if whose is Whose.others else self.customer
+
+    async def _id_of(self, path: str, body: Body) -> object:
+        return (await self.made(path, body))["id"]
+
+    async def _external_id(self) -> object:
+        return unique()
+
+
+def goal() -> Body:
+    return {"key": unique(), "name": "Goal", "target_seconds": 90, "window": {"rolling_seconds": 60}}
+
+
+def policy() -> Body:
+    """One that covers nothing, so that it gets into nobody's way."""
+    never = {"all": [{"field": "ticket.subject", "op": "eq", "value": unique()}], "any": []}
+    return {"key": unique(), "name": "Policy", "conditions": never, "targets": POLICY_TARGETS}
+
+
+@asynccontextmanager
+async def a_world(server_url: str, template: str, data_dir: Path) -> AsyncIterator[World]:
+    """A world with a database of its own."""
+    name = f"ninety_world_{secrets.token_hex(6)}"
+    server = await asyncpg.connect(server_url)
+    await server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    url = on_database(server_url, name)
+    app = create_app(Settings(database_url=url, admin_key=ADMIN_KEY, data_dir=data_dir, worker=False))
+    async with app.router.lifespan_context(app), AsyncExitStack() as stack:
+        world = World(app, await stack.enter_async_context(client_for(app, ADMIN_KEY)), stack)
+        await world.settle()
+        yield world
+    await server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await server.close()
