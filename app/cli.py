@@ -51,7 +51,7 @@ def serve(
     """Start the service: the embedded PostgreSQL unless DATABASE_URL is set, migrations, API and worker."""
     settings = load_settings(host=host, port=port, workers=workers, worker=worker)
     logs.configure(settings.log_level)
-    with _migrated(settings) as ready:
+    with _migrated(settings) as (ready, tend):
         _, key_file = setup.admin_key(settings)
 
         def announce(url: str) -> None:
@@ -59,7 +59,7 @@ def serve(
             out.print(f"admin key: {key_file.read_text().strip()} (kept in {key_file})" if key_file else
                       "admin key: the one in NINETY_ADMIN_KEY")  # fmt: skip
 
-        if not serve_http(ready, announce):
+        if not serve_http(ready, announce, tend):
             raise typer.Exit(3)
 
 
@@ -68,7 +68,7 @@ def worker() -> None:
     """Run the worker's loops alone, beside API processes that were started with --no-worker."""
     settings = load_settings()
     logs.configure(settings.log_level)
-    with _migrated(settings) as ready:
+    with _migrated(settings) as (ready, _):
         asyncio.run(_work(ready))
 
 
@@ -84,7 +84,7 @@ def import_(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="NDJSON, a ticket a line.")],
 ) -> None:
     """Import tickets with their past. Run again after an interruption: what is there already is skipped."""
-    with _migrated(load_settings()) as ready:
+    with _migrated(load_settings()) as (ready, _):
         with Progress(console=err) as progress:
             counts = _run(ready, lambda db: import_file(db, file, progress))
         out.print(f"created {counts['created']}, duplicate {counts['duplicate']}, rejected {counts['rejected']}")
@@ -94,7 +94,7 @@ def import_(
 @cli.command()
 def verify() -> None:
     """Recompute every clock from the log and print each difference to what is stored."""
-    with _migrated(load_settings()) as ready:
+    with _migrated(load_settings()) as (ready, _):
         tickets, differences = _run(ready, _verify)
     out.print(f"{tickets} tickets verified, {differences} differences")
     raise typer.Exit(1 if differences else 0)
@@ -117,7 +117,7 @@ def create_key(
     async def unit(db: Database) -> dict[str, Any]:
         return await db.run(lambda tx: make_key(tx, None, body))
 
-    with _migrated(load_settings()) as ready:
+    with _migrated(load_settings()) as (ready, _):
         out.print(_run(ready, unit)["key"])
 
 
@@ -128,24 +128,28 @@ def openapi() -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
+Tend = Callable[[], None]
+
+
 @contextmanager
-def _migrated(settings: Settings) -> Iterator[Settings]:
-    """Settings with a database that is there, migrated and set up."""
+def _migrated(settings: Settings) -> Iterator[tuple[Settings, Tend]]:
+    """Settings with a database that is there, migrated and set up, and what keeps it there when called now and then."""
     key, _ = setup.admin_key(settings)
-    with _database(settings) as ready:
+    with _database(settings) as (ready, tend):
         assert ready.database_url
         migrate_schema(ready.database_url)
         _run(ready, lambda db: setup.set_up(db, key))
-        yield ready
+        yield ready, tend
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[Settings]:
+def _database(settings: Settings) -> Iterator[tuple[Settings, Tend]]:
     if settings.database_url:
-        yield settings
+        yield settings, lambda: None
         return
-    with EmbeddedPostgres(settings.data_dir) as url:
-        yield settings.model_copy(update={"database_url": url})
+    embedded = EmbeddedPostgres(settings.data_dir)
+    with embedded as url:
+        yield settings.model_copy(update={"database_url": url}), embedded.revive
 
 
 def _run(settings: Settings, work: Callable[[Database], Awaitable[Any]]) -> Any:

@@ -15,39 +15,57 @@ from app.web.metrics import MULTIPROC_DIR
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready."""
+    """Tells when it is ready, and looks after what must not die beside it."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], tend: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._tend = tend
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
 
+    async def on_tick(self, counter: int) -> bool:
+        self._tend()
+        return await super().on_tick(counter)
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> bool:
-    """Until SIGINT or SIGTERM; `ready` gets the URL. Whether it ever started."""
+
+class _Supervisor(Multiprocess):
+    """The same, over several processes."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], tend: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self._tend = tend
+
+    def keep_subprocess_alive(self) -> None:
+        self._tend()
+        super().keep_subprocess_alive()
+
+
+def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], None]) -> bool:
+    """Until SIGINT or SIGTERM; `ready` gets the URL, `tend` is called several times a second on this thread. Whether
+    it ever started."""
     listening = _listen(settings)
     url = f"http://{settings.host}:{listening.getsockname()[1]}"
     if settings.workers > 1:
         ready(url)
-        _serve_many(settings, listening)
+        _serve_many(settings, listening, tend)
         return True
-    server = _Server(_config(settings, create_app(settings)), lambda: ready(url))
+    server = _Server(_config(settings, create_app(settings)), lambda: ready(url), tend)
     server.run(sockets=[listening])
     return server.started
 
 
-def _serve_many(settings: Settings, listening: socket.socket) -> None:
+def _serve_many(settings: Settings, listening: socket.socket, tend: Callable[[], None]) -> None:
     # The processes read their settings from the environment, as any process of this service does.
     os.environ["DATABASE_URL"] = settings.database_url or ""
     os.environ["NINETY_WORKER"] = str(settings.worker)
     figures = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="ninety-metrics-")
     config = _config(settings, "app.main:from_environment")
     try:
-        Multiprocess(config, sockets=[listening]).run()
+        _Supervisor(config, [listening], tend).run()
     finally:
         shutil.rmtree(figures, ignore_errors=True)
 

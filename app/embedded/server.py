@@ -73,6 +73,12 @@ class EmbeddedPostgres:
     ) -> None:
         self._release()
 
+    def revive(self) -> None:
+        """Start the server again where it died under us; cheap to call often, on the thread that entered. Where it is
+        another process's, that is the other's to do. Raises EmbeddedError."""
+        if self._place and self._process and self._process.poll() is not None:
+            self._start(self._place)
+
     def _own_or_attach(self, place: Place) -> bool:
         deadline = time.monotonic() + ATTACH_SECONDS
         while time.monotonic() < deadline:

@@ -67,7 +67,11 @@ async def change_goal(
     tx: Transaction, actor: Actor, id: UUID, patch: ServiceGoalPatch, if_match: str | None
 ) -> dict[str, Any]:
     before = await GOALS.locked(tx, id, if_match)
-    return shown(await GOALS.change(tx, actor, before, _values(patch.model_dump(mode="json"))))
+    values = patch.model_dump(mode="json", exclude_unset=True)
+    if "filter" in values:
+        # An object is merged: what was not sent stays, null takes a part away.
+        values["filter"] = before["filter"] | values["filter"]
+    return shown(await GOALS.change(tx, actor, before, _values(values)))
 
 
 async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:

@@ -93,7 +93,12 @@ async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolic
     before, now = await _locked(tx, id, if_match)
     fields = ("key", "name", "position", "conditions", "targets", "bot_counts")
     was = {name: before[name] for name in fields}
-    after = was | patch.model_dump(mode="json")
+    values = patch.model_dump(mode="json")
+    if "conditions" in values:
+        # An object is merged: the half that was not sent stays.
+        sent = patch.model_dump(mode="json", include={"conditions"}, exclude_unset=True)
+        values["conditions"] = was["conditions"] | sent["conditions"]
+    after = was | values
     changes = log.changes(was, after)
     if not changes:
         return before

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Scope
 
 from app.errors import AppError, Malformed
@@ -18,6 +18,7 @@ MAX_DEPTH = 24
 MAX_INTEGER = 2**53 - 1
 NDJSON = "application/x-ndjson"
 
+_JSON = re.compile(r"application/([^/\s]+\+)?json")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -67,7 +68,7 @@ async def read(request: Request, limit: int, *, ndjson_field: str | None = None)
         headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
         scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
         return JsonRequest(scope, raw, {ndjson_field: lines})
-    if raw and not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
+    if raw and not _JSON.fullmatch(kind):
         raise UnsupportedMediaType(f"send application/json, not {kind[:60] or 'a body without a Content-Type'}")
     return JsonRequest(request.scope, raw, parse(raw) if raw else None)
 
@@ -78,11 +79,14 @@ async def _bytes(request: Request, limit: int) -> bytes:
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
         raise TooLarge(f"at most {limit} bytes")
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"at most {limit} bytes")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"at most {limit} bytes")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise Malformed("the body broke off") from None
     return b"".join(chunks)
 
 

@@ -28,6 +28,10 @@ from app.errors import (
 MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger("ninety.problems")
 
+# An answer stays small however much is wrong with the request.
+_MOST_ERRORS = 100
+_LONGEST_PART = 200
+
 
 class MethodNotAllowed(AppError):
     """The path exists, the method does not: `Allow` lists the methods that do."""
@@ -90,7 +94,8 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            allow = ", ".join(sorted(allowed_methods(request.scope["path"])))
+            # What names no methods are the files of /docs.
+            allow = ", ".join(sorted(set(allowed_methods(request.scope["path"])) or {"GET", "HEAD"}))
             return respond(request, MethodNotAllowed(f"this path takes {allow}", headers={"Allow": allow}))
         return respond(request, NotFound("there is nothing at this path"))
 
@@ -105,18 +110,19 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
 
 
 def _from_validation(error: RequestValidationError) -> Invalid:
+    found = error.errors()
     errors = tuple(
         FieldError(pointer(e["loc"]), str(e["type"]), str(e["msg"]).removeprefix("Value error, "))
-        for e in error.errors()
+        for e in found[:_MOST_ERRORS]
     )
     where = f"{errors[0].pointer or 'the body'}: {errors[0].detail}"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return Invalid(where + more, errors=errors)
 
 
 def pointer(location: Iterable[Any]) -> str:
     """FastAPI's `loc` as an RFC 6901 pointer; the body is the root."""
-    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in location]
+    parts = [str(part)[:_LONGEST_PART].replace("~", "~0").replace("/", "~1") for part in location]
     if parts and parts[0] == "body":
         parts = parts[1:]
     return "".join(f"/{part}" for part in parts)

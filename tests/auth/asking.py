@@ -24,7 +24,7 @@ class Operation:
 def operations(document: dict[str, Any]) -> Iterator[Operation]:
     """Every operation of an OpenAPI document."""
     for path, item in document["paths"].items():
-        for method in _METHODS & set(item):
+        for method in sorted(_METHODS & set(item)):
             found = item[method]
             named = tuple(part.strip("{}") for part in path.split("/") if part.startswith("{"))
             entries = found.get("security", ())

@@ -45,13 +45,17 @@ async def read(http: httpx.AsyncClient, path: str, query: Body) -> list[httpx.Re
 async def read_everything(
     http: httpx.AsyncClient, operations: Iterable[Operation], values: list[str], queries: list[Body]
 ) -> Answers:
-    """Every GET there is, by operation. A query that an operation does not know is asked nonetheless."""
+    """Every GET there is, by operation. The first of `queries` is the plain one: where that is refused, no other gets
+    further. A query that an operation does not know is asked nonetheless."""
     found: Answers = {}
     for operation in operations:
         if operation.method == "GET":
             asked = found.setdefault(operation.id, [])
-            for path, query in product(paths(operation, values), queries):
-                asked.extend(await read(http, path, query))
+            for path in paths(operation, values):
+                for query in queries:
+                    asked.extend(await read(http, path, query))
+                    if query == queries[0] and asked[-1].is_error:
+                        break
     return found
 
 
@@ -60,11 +64,18 @@ async def write_everything(
 ) -> Answers:
     """Everything that is not a GET, with every body; POSTs also with an Idempotency-Key that somebody else used."""
     found: Answers = {}
-    for operation in operations:
+    # Messages are written before anything closes the ticket.
+    for operation in sorted(operations, key=lambda o: o.method != "POST"):
         if operation.method != "GET":
             asked = found.setdefault(operation.id, [])
             for path, body in product(paths(operation, values), bodies):
-                asked.append(await http.request(operation.method, path, json=body))
-                if operation.method == "POST":
-                    asked.append(await http.post(path, json=body, headers={"Idempotency-Key": used_key}))
+                if not _shut(asked):
+                    asked.append(await http.request(operation.method, path, json=body))
+                    if operation.method == "POST":
+                        asked.append(await http.post(path, json=body, headers={"Idempotency-Key": used_key}))
     return found
+
+
+def _shut(asked: list[httpx.Response]) -> bool:
+    """Whether the last answer was that the caller lacks the scope, which no other request of the operation changes."""
+    return bool(asked) and asked[-1].status_code == 403 and "needs the scope" in asked[-1].text

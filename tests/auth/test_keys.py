@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from app.auth.keys import make_key
 from tests.auth.world import World
@@ -13,6 +14,7 @@ from tests.conftest import ADMIN_KEY, Person, client_for
 
 PersonMaker = Callable[..., Awaitable[Person]]
 UNKNOWN = str(UUID(int=7))
+JSON = {"Content-Type": "application/json"}
 
 
 async def _make(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
@@ -251,3 +253,24 @@ async def test_who_made_and_who_revoked_a_key_is_on_record(client: httpx.AsyncCl
     admin = UUID(ADMIN_KEY.split("_")[1])
     assert all((row["actor_kind"], row["actor_id"], row["internal"]) == ("agent", admin, True) for row in rows)
     assert "for the shop" in rows[0]["data"]
+
+
+async def test_no_secret_is_said_back_listed_or_logged(client: httpx.AsyncClient, app: FastAPI) -> None:
+    with capture_logs() as lines:
+        made = await _make(client)
+        key, bad = made["key"], made["key"][:-1]
+        answers = [await client.get("/v1/api-keys")]
+        for header in (key, bad, f"{key} {key}"):
+            async with client_for(app, header) as http:
+                answers.append(await http.get("/v1/api-keys", params={"cursor": key, "limit": key, "key": key}))
+                answers.append(await http.get(f"/v1/tickets/{key}"))
+                answers.append(await http.post("/v1/api-keys", json={"name": 1, "role": key, "scopes": [key]}))
+                answers.append(await http.post("/v1/api-keys", json={"name": "k", "role": "admin", "agent_id": key}))
+                answers.append(await http.post("/v1/tickets", content=f'{{"subject": {key}', headers=JSON))
+    assert {answer.status_code for answer in answers} == {200, 400, 401, 422}
+    secret = bad.rpartition(UUID(made["id"]).hex)[2]
+    for answer in answers:
+        # The path is the caller's own word, said back as `instance`.
+        assert secret not in answer.text.replace(answer.request.url.path, "") + str(answer.headers)
+    assert lines
+    assert [line for line in lines if secret in repr(line) or ADMIN_KEY in repr(line)] == []

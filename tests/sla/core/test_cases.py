@@ -9,7 +9,7 @@ import pytest
 from app.sla.core.clock import EndedReason, State
 from app.sla.core.engine import advance
 from app.sla.core.policy import Priority, first_match
-from app.sla.core.timeline import AuthorKind, Status
+from app.sla.core.timeline import AuthorKind, Entry, Status
 from tests.sla.core.builders import (
     BOT,
     CUSTOMER,
@@ -136,7 +136,7 @@ def test_case_17_short_targets_are_exact(seconds: int) -> None:
 
 
 def test_case_20_what_is_replayed_from_history_is_what_happened_live() -> None:
-    entries = [opened(), said(5, SYSTEM), said(80, CUSTOMER), said(91), status(95, Status.resolved)]
+    entries: list[Entry] = [opened(), said(5, SYSTEM), said(80, CUSTOMER), said(91), status(95, Status.resolved)]
     live = ticket(entries[0])
     for entry in entries[1:]:
         live = advance(live, entry)

@@ -159,7 +159,7 @@ def test_an_answer_is_final_through_any_number_of_reopenings() -> None:
 def test_a_new_cycle_is_judged_by_the_policy_of_its_start() -> None:
     stricter = promise((None, 5), version=2)
     judged = ticket(opened(), status(10, Status.closed))
-    after = reduce(advance, [covered(stricter, 20), status(30, Status.open, CUSTOMER)], judged)
+    after = advance(advance(judged, covered(stricter, 20)), status(30, Status.open, CUSTOMER))
     assert [clock.policy_version for clock in after.clocks] == [1, 2]
     assert after.clocks[1].due_at == at(35)
 

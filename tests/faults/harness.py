@@ -1,0 +1,53 @@
+"""A whole service as a process of its own, over real sockets, on a PostgreSQL that a test may kill."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.auth.keys import make_key
+
+ADMIN_KEY = make_key()[1]
+_READY = re.compile(r"Ninety is ready at (\S+)")
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    """A directory that the user who runs PostgreSQL can reach."""
+    with tempfile.TemporaryDirectory(prefix="ninety-fault-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@contextmanager
+def service(data_dir: Path, database_url: str | None = None, *options: str) -> Iterator[tuple[str, int]]:
+    """`ninety serve` on a free port: its URL and pid. Ended with SIGTERM; whatever happens, nothing stays."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NINETY_")}
+    environment |= {"NINETY_ADMIN_KEY": ADMIN_KEY, "NINETY_DATA_DIR": str(data_dir), "NINETY_PORT": "0"}
+    environment.pop("DATABASE_URL", None)
+    if database_url:
+        environment["DATABASE_URL"] = database_url
+    command = [sys.executable, "-m", "app", "serve", *options]
+    log = data_dir.parent / "service.log"
+    with log.open("ab") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        found = _READY.search(line)
+        assert found, f"{line!r}\n{log.read_text()[-2000:]}"
+        yield found[1], process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()

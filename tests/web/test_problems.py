@@ -1,0 +1,185 @@
+"""Every answer that is not a 2xx is a problem document."""
+
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.errors import every_error
+from app.web.problems import from_fault, pointer
+from tests.conftest import ADMIN_KEY, Person, client_for
+from tests.web import raw
+from tests.web.contract import METHODS, Open, operations
+from tests.web.expect import problem
+
+Make = Callable[..., Awaitable[Person]]
+JSON = [(b"content-type", b"application/json")]
+NOBODY = "01900000-0000-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/v1", "/v2/tickets", "/v1/tickets/", "//v1/tickets", "/v1//tickets", "/v1/../v1/tickets", "/v1/nothing", "/v1/tickets\0",
+     "/V1/TICKETS", "/v1/tickets/x/y/z", "/openapi.yaml", "/redoc", "/docs/", "/.env", "/v1/tickets%2f", "/\N{SNOWMAN}", "*", ""],
+)  # fmt: skip
+async def test_an_unknown_route_is_a_problem(app: FastAPI, method: str, path: str) -> None:
+    answer = await raw.send(app, method, path, key=ADMIN_KEY)
+    if method == "HEAD":
+        assert (answer.status_code, answer.content) == (404, b"")
+    else:
+        problem(answer, 404, "not_found")
+
+
+async def test_a_wrong_method_says_all_the_right_ones(app: FastAPI, client: httpx.AsyncClient) -> None:
+    paths = {path: set(item) & set(METHODS) for path, item in app.openapi()["paths"].items()}
+    for path, methods in paths.items():
+        right = {method.upper() for method in methods} | ({"HEAD"} if "get" in methods else set())
+        concrete = path.replace("{number}", "1").replace("{code}", "not_found")
+        for name in ("ticket_id", "customer_id", "agent_id", "team_id", "policy_id", "goal_id", "key_id", "external_id"):
+            concrete = concrete.replace("{" + name + "}", NOBODY)
+        for wrong in {"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} - right:
+            answer = await client.request(wrong, concrete)
+            problem(answer, 405, "method_not_allowed")
+            assert {word.strip() for word in answer.headers["allow"].split(",")} == right, (path, wrong)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/static/swagger-ui.css"])
+async def test_a_wrong_method_on_the_documentation_is_a_problem_too(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.post(path)
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+async def test_every_problem_type_leads_to_its_explanation(app: FastAPI) -> None:
+    async with client_for(app, None) as nobody:
+        for error in every_error():
+            answer = await nobody.get(f"/problems/{error.code}")
+            assert answer.status_code == 200, error.code
+            found = answer.json()
+            assert (found["code"], found["status"], found["title"]) == (error.code, error.status, error.title)
+            assert len(found["explanation"]) > 20
+        problem(await nobody.get("/problems/no_such_code"), 404, "not_found")
+
+
+def test_codes_and_statuses_of_refusals_make_sense() -> None:
+    for error in every_error():
+        assert 400 <= error.status <= 599
+        assert error.code == error.code.lower().replace(" ", "_")
+        assert error.__doc__, f"{error.__name__} explains itself at /problems/{error.code}"
+
+
+async def test_the_instance_is_the_path_that_was_asked_for(app: FastAPI, client: httpx.AsyncClient) -> None:
+    assert problem(await client.get(f"/v1/tickets/{NOBODY}?include=clocks"), 404)["instance"] == f"/v1/tickets/{NOBODY}"
+    odd = problem(await raw.send(app, "GET", "/v1/a b?c#d\u00e9"), 404)
+    assert odd["instance"] == "/v1/a%20b%3Fc%23d%C3%A9"
+
+
+@pytest.mark.parametrize("host", [b"[", b"[::1", b"a/b?c#d", b"\xff", b"", b"evil.example", b"x" * 9_000, b"user@evil:99999"])
+async def test_a_nonsensical_host_changes_nothing(app: FastAPI, open_ticket: Open, host: bytes) -> None:
+    for _ in range(2):
+        ticket = await open_ticket()
+    headers = [(b"host", host)]
+    missing = await raw.send(app, "GET", "/v1/nothing", headers=headers)
+    assert problem(missing, 404)["instance"] == "/v1/nothing"
+    wrong = await raw.send(app, "BREW", f"/v1/tickets/{ticket['id']}", headers=headers)
+    problem(wrong, 405)
+    assert wrong.headers["allow"] == "GET, HEAD, PATCH"
+    page = await raw.send(app, "GET", "/v1/tickets", key=ADMIN_KEY, headers=headers, query=b"limit=1")
+    assert page.links["next"]["url"].startswith("/v1/tickets?limit=1&cursor=")
+    keyed = [*headers, *JSON, (b"idempotency-key", b"k")]
+    body = b'{"subject": "x", "customer": {"external_id": "c"}}'
+    made = await raw.send(app, "POST", "/v1/tickets", key=ADMIN_KEY, headers=keyed, chunks=[body])
+    assert made.status_code == 201
+    assert made.headers["location"].startswith("/v1/tickets/")
+
+
+async def test_each_wrong_part_is_pointed_at(client: httpx.AsyncClient) -> None:
+    body = {"subject": "", "tags": ["ok", ""], "a/b~c": 1, "customer": {"emial": "x"}, "priority": "asap"}
+    found = problem(await client.post("/v1/tickets", json=body), 422, "invalid")
+    pointers = {error["pointer"] for error in found["errors"]}
+    assert pointers == {"/subject", "/tags/1", "/a~1b~0c", "/customer/emial", "/priority"}
+
+
+async def test_wrong_queries_paths_and_headers_are_pointed_at_as_such(client: httpx.AsyncClient) -> None:
+    for path, where in (
+        ("/v1/tickets?limit=0&status=nope&misspelt=1", {"/query/limit", "/query/status/0", "/query/misspelt"}),
+        ("/v1/tickets/nonsense", {"/path/ticket_id"}),
+        ("/v1/tickets/by-number/9223372036854775808", {"/path/number"}),
+        ("/v1/reports/response-times?from=2026-01-01T00:00:00", {"/query/from"}),
+    ):
+        found = problem(await client.get(path), 422, "invalid")
+        assert {error["pointer"] for error in found["errors"]} == where
+
+
+@pytest.mark.parametrize("limit", ["-1", "0", "201", "1000000000", "1e2", "", "ten", "5.5", "９"])
+async def test_a_limit_outside_its_range_is_refused(client: httpx.AsyncClient, limit: str) -> None:
+    for path in ("/v1/tickets", "/v1/customers", "/v1/sla-clocks"):
+        problem(await client.get(path, params={"limit": limit}), 422, "invalid")
+
+
+def test_a_pointer_escapes_what_pointers_are_made_of() -> None:
+    assert pointer(("body", "a/b", 0, "~")) == "/a~1b/0/~0"
+    assert pointer(("body",)) == ""
+
+
+async def test_a_conflict_does_not_tell_whose_value_it_is(client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        answer = await client.post("/v1/customers", json={"external_id": "private-word", "name": "Somebody"})
+    problem(answer, 409, "conflict")
+    assert "private-word" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "sqlstate, status, code",
+    [
+        ("23505", 409, "conflict"), ("23503", 409, "conflict"), ("23514", 422, "invalid"), ("23502", 422, "invalid"),
+        ("22003", 422, "invalid"), ("22021", 422, "invalid"), ("54000", 422, "invalid"), ("57014", 503, "unavailable"),
+        ("55P03", 503, "unavailable"), ("57P03", 503, "unavailable"), ("57P01", 503, "unavailable"), ("08003", 503, "unavailable"),
+        ("08006", 503, "unavailable"), ("40P01", 503, "unavailable"), ("40001", 503, "unavailable"), ("53300", 503, "overloaded"),
+        ("53100", 503, "unavailable"), ("25006", 503, "unavailable"), ("58030", 503, "unavailable"), ("42P01", 500, "internal_error"),
+        ("XX000", 500, "internal_error"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_the_database_is_judged_by_its_state(sqlstate: str, status: int, code: str) -> None:
+    fault = asyncpg.PostgresError("secret detail of somebody")
+    fault.sqlstate = sqlstate
+    told = from_fault(fault)
+    assert (told.status, told.code) == (status, code)
+    assert "secret" not in told.detail
+    assert ("Retry-After" in told.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    "fault", [ConnectionRefusedError("x"), TimeoutError("x"), OSError("x"), asyncpg.InterfaceError("x"), asyncpg.InternalClientError("x")]
+)  # fmt: skip
+def test_a_database_that_cannot_be_reached_is_for_now(fault: Exception) -> None:
+    told = from_fault(fault)
+    assert told.status == 503
+    assert "Retry-After" in told.headers
+
+
+async def test_without_a_valid_key_everything_says_so_alike(app: FastAPI) -> None:
+    key = ADMIN_KEY[:-1] + ("a" if ADMIN_KEY[-1] != "a" else "b")
+    for headers in (
+        [], [(b"authorization", b"")], [(b"authorization", b"Bearer")], [(b"authorization", b"Bearer ")], [(b"authorization", b"Basic YTpi")],
+        [(b"authorization", f"Bearer {key}".encode())], [(b"authorization", b"Bearer eyJhbGciOiJub25lIn0.e30.")],
+        [(b"authorization", b"Bearer \xff\xfe")], [(b"authorization", f"Bearer {ADMIN_KEY}".encode())] * 2,
+        [(b"authorization", f"Bearer {ADMIN_KEY}\0".encode())], [(b"authorization", f"Bearer {ADMIN_KEY}, x".encode())],
+        [(b"authorization", b"Bearer " + b"x" * 60_000)],
+    ):  # fmt: skip
+        for operation in operations(app):
+            if operation.scopes:
+                path = operation.url({**dict.fromkeys(operation.path_names, NOBODY), "number": 1})
+                answer = await raw.send(app, operation.method, path, headers=headers)
+                problem(answer, 401, "unauthenticated")
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_role_without_the_scope_is_told_which_before_its_body_is_read(person: Make) -> None:
+    customer = await person("customer")
+    for path in ("/v1/customers", "/v1/teams", "/v1/imports/tickets", "/v1/api-keys"):
+        found = problem(await customer.http.post(path, content=b"not json"), 403, "forbidden")
+        assert ":write" in found["detail"]
