@@ -11,11 +11,13 @@ from app.db import Database
 from app.operations.health import beat
 from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
+from app.tickets.jobs import rematch_archived
 from app.web import idempotency, metrics
 
 log = structlog.get_logger("ninety.worker")
 
 _HEARTBEAT_SECONDS = 2.0
+_REMATCH_SECONDS = 1.0
 _CLEANING_SECONDS = 60.0
 
 
@@ -39,6 +41,9 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
                 metrics.SWEPT.labels(alert["type"]).inc()
         return bool(alerts[0]["claimed"] == BATCH)
 
+    async def rematch() -> bool:
+        return await rematch_archived(db)
+
     async def clean() -> bool:
         async with db.transaction() as tx:
             return await idempotency.clean(tx) > 0
@@ -46,6 +51,7 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
     await asyncio.gather(
         _loop("sweep", sweep_once, settings.sweep_interval_seconds, stop),
         _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
+        _loop("rematch", rematch, _REMATCH_SECONDS, stop),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
     )
 

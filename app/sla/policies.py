@@ -124,11 +124,16 @@ async def in_force(tx: Transaction, current: int) -> tuple[Policy, ...]:
     held: tuple[int, tuple[Policy, ...]] | None = tx.memo.get("policies")
     if held is None or held[0] != current:
         # The revision is read again with them: a change in between must not pass for current.
-        row = await tx.row(_WHERE_REVISION)
-        assert row is not None
-        held = row["revision"], tuple(as_policy(policy) for policy in await tx.rows(_IN_FORCE))
+        held = await revision_now(tx), tuple(as_policy(policy) for policy in await tx.rows(_IN_FORCE))
         tx.memo["policies"] = held
     return held[1]
+
+
+async def revision_now(tx: Transaction) -> int:
+    row = await tx.row(_WHERE_REVISION)
+    assert row is not None
+    revision_: int = row["revision"]
+    return revision_
 
 
 async def every_version(tx: Transaction) -> dict[tuple[UUID, int], Policy]:

@@ -1,6 +1,7 @@
 """RFC 9457: every answer that is not a 2xx. This module alone knows how a refusal, a validation error or a fault of the
 database looks on the wire."""
 
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
@@ -165,5 +166,7 @@ def from_fault(error: Exception) -> AppError:
     if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
         log.warning("database_unreachable", error=repr(error))
         return Unavailable("the database is not reachable")
-    log.error("bug", exc_info=error)
+    # Where it happened, not what it said: the text of an exception may hold customers' data.
+    frames = traceback.extract_tb(error.__traceback__)
+    log.error("bug", kind=type(error).__name__, at=[f"{f.filename}:{f.lineno} {f.name}" for f in frames[-12:]])
     return InternalError()

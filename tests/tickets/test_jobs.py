@@ -1,0 +1,47 @@
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from app.db import Database
+from app.tickets.jobs import rematch_archived
+from app.tickets.verify import verify
+
+Open = Callable[..., Awaitable[dict[str, Any]]]
+
+
+async def _clock(client: httpx.AsyncClient, ticket: dict[str, Any]) -> dict[str, Any]:
+    [clock] = (await client.get(f"/v1/tickets/{ticket['id']}/clocks")).json()["items"]
+    return dict(clock)
+
+
+async def _work(db: Database) -> None:
+    while await rematch_archived(db):
+        pass
+
+
+async def test_running_clocks_leave_an_archived_policy_and_ended_ones_stay(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database
+) -> None:
+    waiting, answered = await open_ticket(), await open_ticket()
+    await client.post(f"/v1/tickets/{answered['id']}/messages", json={"body": "On it."})
+    judged = await _clock(client, answered)
+    before = await _clock(client, waiting)
+    await client.delete(f"/v1/sla-policies/{before['policy_id']}")
+    await _work(db)
+    after = await _clock(client, waiting)
+    assert (after["policy_id"], after["target_seconds"], after["due_at"]) == (None, None, None)
+    assert (after["started_at"], after["original_due_at"]) == (before["started_at"], before["original_due_at"])
+    assert await _clock(client, answered) == judged
+    assert [difference async for _, found in verify(db) for difference in found] == []
+
+
+async def test_the_next_policy_in_order_takes_over(client: httpx.AsyncClient, open_ticket: Open, db: Database) -> None:
+    ticket = await open_ticket()
+    first = (await _clock(client, ticket))["policy_id"]
+    body = {"key": "slower", "name": "Slower", "targets": [{"metric": "first_response", "seconds": 600}]}
+    second = (await client.post("/v1/sla-policies", json=body)).json()["id"]
+    await client.delete(f"/v1/sla-policies/{first}")
+    await _work(db)
+    clock = await _clock(client, ticket)
+    assert (clock["policy_id"], clock["target_seconds"]) == (second, 600)
