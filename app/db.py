@@ -136,12 +136,16 @@ class Transaction:
         if retry_on:
             self.retry_on.add(retry_on)
 
-    async def begin(self, *, snapshot: bool = False) -> None:
-        """Open the transaction, where none is open yet. `snapshot` makes all its reads see one instant."""
+    async def begin(self) -> None:
+        """Open the transaction, where none is open yet."""
         if not self._begun:
-            isolation = " ISOLATION LEVEL REPEATABLE READ" if snapshot else ""
-            await self._conn.execute(f"BEGIN{isolation}", timeout=self._timeout)
+            await self._conn.execute("BEGIN", timeout=self._timeout)
             self._begun = True
+
+    async def snapshot(self) -> None:
+        """Open the transaction so that all its reads see one instant. Call it first."""
+        await self.begin()
+        await self._conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", timeout=self._timeout)
 
     async def flush(self) -> None:
         """Send what waits, inside the transaction."""
@@ -183,6 +187,7 @@ class Database:
         self._acquire_timeout = settings.pool_timeout_seconds
         self._timeout = settings.statement_timeout_seconds
         self._memo: dict[str, Any] = {}
+        self._pooled = settings.database_pooler == "pgbouncer"
 
     @classmethod
     @asynccontextmanager
@@ -238,6 +243,13 @@ class _Unit:
     async def __aenter__(self) -> Transaction:
         self._conn = await self._db._acquire()
         self._tx = Transaction(self._conn, self._db._timeout, self._db._memo)
+        if self._db._pooled:
+            # A statement is parsed and run in two steps, which a pooler may send to two servers outside a transaction.
+            try:
+                await self._tx.begin()
+            except BaseException:
+                await self._db._pool.release(self._conn)
+                raise
         return self._tx
 
     async def __aexit__(self, kind: object, failed: BaseException | None, trace: object) -> None:
@@ -282,14 +294,15 @@ async def _nothing_to_reset(_: "asyncpg.Connection[Row]", /) -> None:
 
 
 async def _know_json(conn: "asyncpg.Connection[Row]", /) -> None:
-    # jsonb's binary form is a version byte and the text.
-    await conn.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain),
-        decoder=lambda data: orjson.loads(data[1:]),
-        format="binary",
-    )
+    async with conn.transaction():
+        # jsonb's binary form is a version byte and the text.
+        await conn.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain),
+            decoder=lambda data: orjson.loads(data[1:]),
+            format="binary",
+        )
 
 
 def _plain(value: object) -> str:

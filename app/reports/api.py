@@ -1,5 +1,6 @@
 import csv
 import io
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Request
@@ -7,7 +8,15 @@ from starlette.responses import Response
 
 from app.auth.guard import Actor, may
 from app.reports import queries
-from app.reports.schemas import Cohort, Percentiles, ReportQuery, ResponseTimesReport
+from app.reports.schemas import (
+    Cohort,
+    Percentiles,
+    ReportGroup,
+    ReportQuery,
+    ResponseTimes,
+    ResponseTimesReport,
+    Unanswered,
+)
 from app.web.route import Tx, router
 
 routes = router("/v1/reports", "reports")
@@ -29,24 +38,22 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
     return {"items": items, "cohort": Cohort.started, "percentiles": Percentiles.nearest_rank}
 
 
+_FIGURES = [name for name in ResponseTimes.model_fields if name not in {"interval_start", "group", "unanswered"}]
+_COLUMNS = ["interval_start", *ReportGroup.model_fields, *_FIGURES, *Unanswered.model_fields]
+
+
 def _csv(items: list[dict[str, Any]]) -> str:
-    flat = [
-        {
-            name: value
-            for name, value in item.items()
-            if name not in {"group", "unanswered"} and not name.startswith("by_")
-        }
-        | {name: _inert(value) for name, value in item["group"].items()}
-        for item in items
-    ]
     text = io.StringIO()
-    if flat:
-        writer = csv.DictWriter(text, flat[0])
-        writer.writeheader()
-        writer.writerows(flat)
+    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    for item in items:
+        flat = item | item["group"] | item["unanswered"]
+        writer.writerow({name: _cell(value) for name, value in flat.items()})
     return text.getvalue()
 
 
-def _inert(value: object) -> object:
+def _cell(value: object) -> object:
     """A product called `=cmd()` must stay text when a spreadsheet opens the file."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" else value

@@ -90,6 +90,19 @@ def insert_history(tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], no
             _record_imported_breach(tx, id_, ticket_id, clock, now)
         elif clock.ended_at:
             _record_end(tx, log.SYSTEM, ticket_id, id_, clock, imported=True)
+        if clock.ended_at is None:
+            _record_past_warnings(tx, id_, clock, now)
+
+
+def _record_past_warnings(tx: Transaction, id: UUID, clock: Clock, now: datetime) -> None:
+    """So that the sweep, when it comes to this clock later, takes them for given."""
+    for percent, at in zip(clock.warn_at_percent, clock.warnings(), strict=True):
+        if at < now:
+            tx.write(
+                _ALERT,
+                clock_id=id, kind="at_risk", target_seconds=clock.target_seconds, percent=percent,
+                at=at, detected_at=now,
+            )  # fmt: skip
 
 
 def _record_imported_breach(tx: Transaction, id: UUID, ticket_id: UUID, clock: Clock, now: datetime) -> None:

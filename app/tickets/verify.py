@@ -46,7 +46,7 @@ async def verify(db: Database) -> AsyncIterator[tuple[int, list[Difference]]]:
     after = UUID(int=0)
     while True:
         async with db.transaction() as tx:
-            await tx.begin(snapshot=True)
+            await tx.snapshot()
             ids = [row["id"] for row in await tx.rows(_IDS, after=after)]
             if not ids:
                 return

@@ -15,8 +15,8 @@ from app.web.problems import from_fault, respond
 
 log = structlog.get_logger("ninety.access")
 
-_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,128}$")
-_TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"private, no-store"),
@@ -35,7 +35,7 @@ class Frame:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"")
-        if not _REQUEST_ID.match(request_id):
+        if not _REQUEST_ID.fullmatch(request_id):
             request_id = uuid_utils.uuid7().hex.encode()
         token = REQUEST_ID.set(request_id.decode())
         method = scope["method"]
@@ -52,7 +52,7 @@ class Frame:
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.perf_counter() - began
             metrics.answered(method, route, answer.status, seconds)
-            trace = _TRACEPARENT.match(headers.get(b"traceparent", b""))
+            trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
             trace_id = {"trace_id": trace[1].decode()} if trace else {}
             milliseconds = round(seconds * 1000, 2)
             log.info("request", method=method, route=route, status=answer.status, ms=milliseconds, **trace_id)

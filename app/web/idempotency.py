@@ -11,6 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import BigInteger, Interval, and_, bindparam, cast, delete, func, insert, literal_column, select
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,10 +19,10 @@ from starlette.responses import Response
 from app.db import Database, Query, Transaction
 from app.errors import AppError, Invalid
 from app.web.body import JsonRequest
-from app.web.problems import respond
+from app.web.problems import from_fault, respond
 from app.web.tables import idempotency_records as records
 
-_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT_SECONDS = 1.0
 _KEPT_HEADERS = ("content-type", "location", "etag")
 _PK = "pk_idempotency_records"
@@ -77,7 +78,7 @@ class _Busy(Exception):
 
 async def once(db: Database, request: JsonRequest, caller: UUID, key: str, unit: Unit) -> Response:
     """`unit`'s answer, or the one that an earlier request with the same key got."""
-    if not _KEY.match(key):
+    if not _KEY.fullmatch(key):
         raise Invalid.at("/header/Idempotency-Key", "bad_key", "1 to 255 visible ASCII characters")
     claim = _Claim(caller, key, _fingerprint(request))
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
@@ -105,7 +106,9 @@ async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit) 
 
     try:
         return await db.run(claimed)
-    except AppError as refusal:
+    except (AppError, asyncpg.PostgresError) as failed:
+        # A constraint refuses as well as we do: a name that is taken stays taken for this key.
+        refusal = failed if isinstance(failed, AppError) else from_fault(failed)
         if refusal.status >= 500 or isinstance(refusal, KeyReused):
             raise
         answer = respond(request, refusal)

@@ -68,7 +68,7 @@ def _not_blank(text: str) -> str:
 
 def fold(name: str) -> str:
     """What is compared where a name must be unique: blind to case, width and Unicode form."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name.strip()).casefold())
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 # Marks what JSON has no type for (enums, ids): strict models take such a thing from its string.

@@ -1,11 +1,12 @@
 """One installation with a caller of every kind in it, for tests that ask many questions and change nothing that another
 question rests on: whatever is read, changed or removed is made for that one question."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import httpx
@@ -18,6 +19,7 @@ from tests.auth.matrix import Whose
 from tests.conftest import ADMIN_KEY, client_for, on_database
 
 Body = dict[str, Any]
+Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 POLICY_TARGETS = [{"metric": "first_response", "seconds": 90}]
 
 
@@ -28,12 +30,18 @@ def unique() -> str:
 class World:
     """`customer` is the caller, `stranger` another customer; `agent` is the calling agent, `colleague` another."""
 
-    def __init__(self, app: FastAPI, admin: httpx.AsyncClient, stack: AsyncExitStack) -> None:
+    def __init__(self, app: FastAPI, admin: httpx.AsyncClient, sql: Sql, stack: AsyncExitStack) -> None:
         self.app = app
         self.admin = admin
+        self._sql = sql
         self._stack = stack
         self._callers: dict[tuple[str, str], httpx.AsyncClient] = {}
         self.customer = self.stranger = self.agent = self.colleague = ""
+
+    async def logged(self, thing: Body) -> list[tuple[str, Body]]:
+        """What the log says of a thing, in order: type and data."""
+        query = "SELECT type, data FROM events WHERE subject_id = $1 ORDER BY id"
+        return [(row["type"], json.loads(row["data"])) for row in await self._sql.fetch(query, thing["id"])]
 
     async def settle(self) -> None:
         self.customer = await self.add_customer()
@@ -133,7 +141,9 @@ async def a_world(server_url: str, template: str, data_dir: Path) -> AsyncIterat
     url = on_database(server_url, name)
     app = create_app(Settings(database_url=url, admin_key=ADMIN_KEY, data_dir=data_dir, worker=False))
     async with app.router.lifespan_context(app), AsyncExitStack() as stack:
-        world = World(app, await stack.enter_async_context(client_for(app, ADMIN_KEY)), stack)
+        sql = await asyncpg.connect(url)
+        stack.push_async_callback(sql.close)
+        world = World(app, await stack.enter_async_context(client_for(app, ADMIN_KEY)), sql, stack)
         await world.settle()
         yield world
     await server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -71,11 +71,21 @@ def _read(raw: object, now: datetime) -> ImportedTicket | Item:
         item = READER.validate_python(raw)
         check(item, now)
     except ValidationError as wrong:
-        errors = tuple(FieldError(pointer(e["loc"]), e["type"], e["msg"]) for e in wrong.errors(include_url=False))
+        errors = tuple(
+            FieldError(_pointer(e["loc"], e["type"]), e["type"], e["msg"]) for e in wrong.errors(include_url=False)
+        )
         return _rejected(raw, Invalid(f"{errors[0].pointer}: {errors[0].detail}", errors=errors))
     except Invalid as wrong:
         return _rejected(raw, wrong)
     return item
+
+
+def _pointer(location: tuple[int | str, ...], code: str) -> str:
+    """Into the ticket as it was sent. Pydantic puts the kind of an entry between its index and its parts, and stops
+    before `kind` where that is what is wrong."""
+    if location[:1] == ("timeline",) and len(location) > 2:
+        location = (*location[:2], *location[3:])
+    return pointer((*location, "kind") if code.startswith("union_tag") else location)
 
 
 async def _new_ones(tx: Transaction, items: Iterable[ImportedTicket | Item]) -> list[ImportedTicket]:

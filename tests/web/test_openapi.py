@@ -1,0 +1,192 @@
+"""The OpenAPI document: what generated clients rest on."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from app.auth.roles import SCOPES
+from tests.web.contract import METHODS
+
+# Objects of the callers' own making: nobody can say their fields.
+_OPEN_OBJECTS = {
+    ("EventOut", "data"), ("TicketIn", "custom_fields"), ("TicketPatch", "custom_fields"), ("TicketOut", "custom_fields"),
+    ("TicketWithOut", "custom_fields"), ("CustomerIn", "attributes"), ("CustomerPatch", "attributes"), ("CustomerOut", "attributes"),
+    ("CustomerUpsert", "attributes"), ("ImportedTicket", "custom_fields"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def document(app: FastAPI) -> dict[str, Any]:
+    return app.openapi()
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield path, method, item[method]
+
+
+def _nodes(node: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    if isinstance(node, dict):
+        yield where, node
+        for key, inner in node.items():
+            yield from _nodes(inner, (*where, str(key)))
+    elif isinstance(node, list):
+        for index, inner in enumerate(node):
+            yield from _nodes(inner, (*where, str(index)))
+
+
+def test_the_document_says_what_it_is(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    for name in ("title", "version", "summary", "description", "license"):
+        assert document["info"][name]
+    assert document["servers"]
+    json.dumps(document, allow_nan=False)
+
+
+def test_operation_ids_are_unique_and_plain_verb_noun(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, _, operation in _operations(document)]
+    assert len(set(ids)) == len(ids)
+    for id_ in ids:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)+", id_), id_
+    verbs = {"create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report"}
+    assert {id_.partition("_")[0] for id_ in ids} <= verbs
+
+
+def test_every_operation_has_one_declared_tag_and_a_summary(document: dict[str, Any]) -> None:
+    declared = {tag["name"] for tag in document["tags"]}
+    assert all(tag["description"] for tag in document["tags"])
+    used = set()
+    for path, method, operation in _operations(document):
+        [tag] = operation["tags"]
+        used.add(tag)
+        assert operation["summary"], (method, path)
+        assert not operation["summary"].endswith(".")
+    assert used == declared
+
+
+def test_everything_under_v1_says_its_scope_and_nothing_else_needs_one(document: dict[str, Any]) -> None:
+    assert list(document["components"]["securitySchemes"]) == ["bearer"]
+    for path, method, operation in _operations(document):
+        scopes = [scope for entry in operation.get("security", ()) for some in entry.values() for scope in some]
+        if not path.startswith("/v1/"):
+            assert not scopes
+            continue
+        assert scopes, (method, path)
+        assert set(scopes) <= SCOPES
+        verb = "read" if method == "get" else "write"
+        assert all(scope.endswith(f":{verb}") for scope in scopes), (method, path)
+        for scope in scopes:
+            assert scope in operation["description"]
+
+
+def test_every_operation_declares_its_problems(document: dict[str, Any]) -> None:
+    for path, method, operation in _operations(document):
+        responses = operation["responses"]
+        for status in ("4XX", "5XX"):
+            assert responses[status]["content"] == {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            }, (method, path)
+        assert any(status.startswith("2") for status in responses)
+        assert "422" not in responses
+    schemas = document["components"]["schemas"]
+    assert not {"HTTPValidationError", "ValidationError"} & schemas.keys()
+    assert schemas["Problem"]["required"] == ["type", "title", "status", "detail", "instance", "code"]
+
+
+def test_every_post_takes_an_idempotency_key_and_nothing_else_does(document: dict[str, Any]) -> None:
+    for path, method, operation in _operations(document):
+        names = json.dumps(operation.get("parameters", []))
+        assert ("IdempotencyKey" in names or "Idempotency-Key" in names) == (method == "post"), (method, path)
+
+
+def test_every_change_can_be_made_conditional(document: dict[str, Any]) -> None:
+    for path, method, operation in _operations(document):
+        names = {parameter.get("name", "").lower() for parameter in operation.get("parameters", [])}
+        if method == "patch":
+            assert "if-match" in names, path
+
+
+def test_every_list_is_a_named_page_with_a_limit_and_a_cursor(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for path, _, operation in _operations(document):
+        schema = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        name = schema.get("$ref", "").rpartition("/")[2]
+        parameters = {parameter.get("name"): parameter for parameter in operation.get("parameters", [])}
+        assert name.endswith("Page") == ("cursor" in parameters), path
+        if "cursor" in parameters:
+            assert set(schemas[name]["required"]) == {"items", "next_cursor"}
+            limit = parameters["limit"]["schema"]
+            assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 200, 50)
+
+
+def test_every_success_with_a_body_names_its_shape(document: dict[str, Any]) -> None:
+    for path, method, operation in _operations(document):
+        for status, response in operation["responses"].items():
+            content = response.get("content", {})
+            if status == "204":
+                assert not content
+            elif status.startswith("2") and "application/json" in content:
+                assert content["application/json"]["schema"].keys() == {"$ref"}, (method, path)
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        assert body is None or body["schema"].keys() == {"$ref"}, (method, path)
+
+
+def test_enums_are_named_components(document: dict[str, Any]) -> None:
+    for where, node in _nodes(document):
+        if "enum" in node and "type" in node:
+            # The words of scopes are data of a list, not an enum of the code.
+            named = where[:2] == ("components", "schemas") and len(where) == 3
+            assert named or node["enum"] == sorted(SCOPES), where
+
+
+def test_no_object_is_without_a_shape_but_those_of_the_callers(document: dict[str, Any]) -> None:
+    found = set()
+    for where, node in _nodes(document["components"]["schemas"]):
+        if node.get("type") == "object" and "properties" not in node:
+            assert where[1:2] == ("properties",), where
+            found.add((where[0], where[2]))
+    assert found <= _OPEN_OBJECTS
+    for where, node in _nodes(document):
+        assert node != {} or where[-1] in ("default", "mapping"), where
+
+
+def test_texts_and_lists_that_callers_send_are_bounded(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        if not name.endswith(("In", "Patch", "Upsert", "Ref", "Filter", "Window")) and not name.startswith("Imported"):
+            continue
+        assert schema.get("additionalProperties") is False, name
+        for where, node in _nodes(schema["properties"], (name,)):
+            if node.get("type") == "string" and not {"enum", "format", "const", "pattern"} & node.keys():
+                assert "maxLength" in node, where
+            if node.get("type") == "array" and "default" not in where:
+                assert "maxItems" in node, where
+
+
+def test_answers_have_no_optional_fields(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        if name.endswith(("Out", "Page", "Made")):
+            assert set(schema.get("required", [])) == set(schema["properties"]), name
+
+
+def test_every_reference_leads_somewhere_and_no_title_is_generated(document: dict[str, Any]) -> None:
+    for where, node in _nodes(document):
+        if isinstance(ref := node.get("$ref"), str):
+            found: Any = document
+            for part in ref.removeprefix("#/").split("/"):
+                found = found[part]
+        if "properties" not in where[-1:] and where[:1] != ("info",):
+            assert not isinstance(node.get("title"), str), where
+
+
+def test_no_schema_is_left_over(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    for name in document["components"]["schemas"]:
+        assert f'"#/components/schemas/{name}"' in text, name
