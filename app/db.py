@@ -49,6 +49,9 @@ _VALUES = re.compile(r"^(?P<head>INSERT INTO .* VALUES )(?P<row>\(.*?\))(?P<tail
 # Above this many rows a flush goes out as one pipelined `executemany` per query: composing would only make new texts.
 _COMPOSED_ROWS = 24
 
+# InternalClientError is what asyncpg says when it finds out in mid-call that the connection was killed while idle.
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
 
 class Query:
     """A Core statement, compiled once. Make it at import time, or behind a cache: compiling takes milliseconds.
@@ -226,7 +229,7 @@ class Database:
             try:
                 async with self.transaction() as tx:
                     return await unit(tx)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failed:
+            except _FAULTS as failed:
                 if attempt > 3 or tx is None or not _may_succeed_again(failed, tx):
                     raise
             await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - jitter, not a secret
@@ -275,7 +278,8 @@ def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
         return True
     if state == "23505":
         return getattr(failed, "constraint_name", None) in tx.retry_on
-    if tx.may_have_written:
+    # Who waited too long for a slow database must not make it slower by asking again.
+    if tx.may_have_written or isinstance(failed, TimeoutError):
         return False
     lost_connection = state is None or state in {"08003", "08006", "57P01"}
     return lost_connection or isinstance(failed, asyncpg.InvalidCachedStatementError)
@@ -284,7 +288,7 @@ def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
 async def _undo(tx: Transaction, failed: BaseException) -> None:
     try:
         await tx._rollback()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as also:
+    except _FAULTS as also:
         # The connection is gone, and with it the transaction: the first failure is the one to report.
         failed.add_note(f"rollback failed as well: {also!r}")
 

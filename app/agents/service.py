@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.agents.schemas import AgentIn, AgentPatch, TeamIn, TeamPatch
 from app.agents.tables import agents, team_members, teams
@@ -16,8 +17,10 @@ from app.events.resource import Resource
 from app.web.paging import Listing, Order
 from app.web.schemas import fold
 
+# In a fixed order: a strong ETag stands for the very bytes.
+_sorted_team_ids = func.array_agg(aggregate_order_by(team_members.c.team_id, team_members.c.team_id))
 _team_ids = (
-    select(func.coalesce(func.array_agg(team_members.c.team_id), bindparam("no_teams", [], type_=ARRAY(Uuid))))
+    select(func.coalesce(_sorted_team_ids, bindparam("no_teams", [], type_=ARRAY(Uuid))))
     .where(team_members.c.agent_id == agents.c.id)
     .scalar_subquery()
     .label("team_ids")

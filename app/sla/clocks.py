@@ -30,11 +30,12 @@ _COVERED = [
 ]  # fmt: skip
 _by_id = _c.id == bindparam("key_id")
 _INSERT = Query(insert(sla_clocks), ["id", "ticket_id", *_MEASURED, "warnings", "next_at", "detected_at"])
-_RECOVER = Query(update(sla_clocks).where(_by_id), [*_COVERED, "warnings", "next_at", "detected_at"])
+_ENDED = ["stopped_at", "ended_at", "ended_reason"]
+_RECOVER = Query(update(sla_clocks).where(_by_id), [*_COVERED, *_ENDED, "warnings", "next_at", "detected_at"])
 # What passed before the end and is not recorded yet stays due: the sweep alone records alerts.
 _END = Query(
     update(sla_clocks).where(_by_id).values(next_at=case((_c.next_at < bindparam("until"), _c.next_at), else_=null())),
-    ["stopped_at", "ended_at", "ended_reason"],
+    _ENDED,
 )
 _ALERT = Query(insert(sla_alerts), ["clock_id", "kind", "target_seconds", "percent", "at", "detected_at"])
 _OF_TICKET = Query(
@@ -146,20 +147,14 @@ def _insert(
 
 
 def _update(tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, before: Clock, after: Clock) -> None:
-    if after.ended_at and before.ended_at is None:
-        reason = after.ended_reason
-        tx.write(
-            _END,
-            key_id=id,
-            stopped_at=after.stopped_at,
-            ended_at=after.ended_at,
-            ended_reason=reason,
-            until=after.ended_at,
-        )
+    """Queue the one write of a clock's row: a request may end the clock, or cover it anew, or both."""
+    values = {name: getattr(after, name) for name in (*_COVERED, *_ENDED)}
+    if all(getattr(before, name) == values[name] for name in _COVERED):
+        tx.write(_END, key_id=id, **values, until=after.ended_at)
+    else:
+        tx.write(_RECOVER, key_id=id, **values, warnings=after.warnings(), next_at=after.next_at(), detected_at=None)
+    if after.ended_at:
         _record_end(tx, who, ticket_id, id, after)
-        return
-    cover = {name: getattr(after, name) for name in _COVERED}
-    tx.write(_RECOVER, key_id=id, **cover, warnings=after.warnings(), next_at=after.next_at(), detected_at=None)
 
 
 def shown(row: Values, now: datetime, prefix: str = "") -> dict[str, Any]:

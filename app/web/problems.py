@@ -106,7 +106,7 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
     app.add_exception_handler(AppError, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    for kind in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Exception):
+    for kind in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, Exception):
         app.add_exception_handler(kind, fault)
 
 

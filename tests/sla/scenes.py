@@ -3,9 +3,11 @@
 Time passes by moving a running clock's instants into the past. The log keeps the real ones, so that such a database is
 not one for `verify`."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Iterable
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -14,6 +16,7 @@ import httpx
 from app.db import Database, Transaction
 from app.sla.sweep import sweep
 
+T = TypeVar("T")
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _SHIFT = """
@@ -38,6 +41,17 @@ async def write_policy(client: httpx.AsyncClient, seconds: int | dict[str, int],
     assert answer.status_code == 201, answer.text
     policy: dict[str, Any] = answer.json()
     return policy
+
+
+async def a_few_at_a_time(work: Iterable[Awaitable[T]]) -> list[T]:
+    """All of it at once, but for the pool: no caller should wait for a connection so long that it is refused one."""
+    free = asyncio.Semaphore(8)
+
+    async def one(awaitable: Awaitable[T]) -> T:
+        async with free:
+            return await awaitable
+
+    return await asyncio.gather(*(one(awaitable) for awaitable in work))
 
 
 async def let_pass(sql: Sql, seconds: float, ticket: dict[str, Any] | None = None) -> None:

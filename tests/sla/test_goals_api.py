@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,7 +59,7 @@ async def test_the_figures_of_a_status_are_those_of_its_own_instant(
     client: httpx.AsyncClient, sql: Sql, open_ticket: Open
 ) -> None:
     goal = await _goal(client, 90)
-    tickets = await asyncio.gather(*(open_ticket() for _ in range(7)))
+    tickets = [await open_ticket() for _ in range(7)]
     for n, ticket in enumerate(tickets):
         await let_pass(sql, 10 * n, ticket)
     for ticket in tickets[:3]:

@@ -4,7 +4,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sla.scenes import Sql, patch, reply, the_clock, write_policy
+from app.db import Database
+from tests.sla.scenes import Sql, let_pass, patch, reply, sweep_dry, the_clock, told, write_policy
 
 Open = Callable[..., Awaitable[dict[str, Any]]]
 URL = "/v1/sla-policies"
@@ -168,6 +169,21 @@ async def test_a_priority_takes_its_own_target_and_another_policy_where_that_fit
     bare = await the_clock(client, ticket)
     assert (bare["policy_id"], bare["target_seconds"], bare["due_at"], bare["state"]) == (None, None, None, "running")
     assert bare["original_due_at"] is not None
+
+
+@pytest.mark.parametrize("word", ["resolved", "closed"])
+async def test_a_request_that_re_matches_and_ends_a_clock_does_both(
+    client: httpx.AsyncClient, db: Database, sql: Sql, open_ticket: Open, word: str
+) -> None:
+    await write_policy(client, {"high": 60, "low": 3600})
+    calmed, hurried = await open_ticket(priority="high"), await open_ticket(priority="low")
+    await let_pass(sql, 100)
+    await patch(client, calmed, priority="low", status=word)
+    await patch(client, hurried, priority="high", status=word)
+    await sweep_dry(db)
+    judged = [await the_clock(client, ticket) for ticket in (calmed, hurried)]
+    assert [(clock["target_seconds"], clock["state"]) for clock in judged] == [(3600, "cancelled"), (60, "breached")]
+    assert (await told(sql, calmed), await told(sql, hurried)) == ([], [("breached", 60, 0)])
 
 
 async def test_case_24_archiving_leaves_history_and_versions_intact(

@@ -8,13 +8,24 @@ import httpx
 import pytest
 
 from app.db import Database
-from tests.sla.scenes import Sql, let_pass, patch, reply, sweep_dry, sweep_once, the_clock, told, write_policy
+from tests.sla.scenes import (
+    Sql,
+    a_few_at_a_time,
+    let_pass,
+    patch,
+    reply,
+    sweep_dry,
+    sweep_once,
+    the_clock,
+    told,
+    write_policy,
+)
 
 Open = Callable[..., Awaitable[dict[str, Any]]]
 
 
 async def _open_many(open_ticket: Open, count: int) -> list[dict[str, Any]]:
-    return await asyncio.gather(*(open_ticket() for _ in range(count)))
+    return await a_few_at_a_time(open_ticket() for _ in range(count))
 
 
 async def test_a_breach_is_stamped_with_its_deadline_whenever_it_is_noticed(
@@ -209,7 +220,7 @@ async def test_case_22_of_ten_concurrent_first_replies_one_is_the_response(
     client: httpx.AsyncClient, sql: Sql, open_ticket: Open
 ) -> None:
     ticket = await open_ticket()
-    messages = await asyncio.gather(*(reply(client, ticket) for _ in range(10)))
+    messages = await a_few_at_a_time(reply(client, ticket) for _ in range(10))
     clock = await the_clock(client, ticket)
     assert clock["stopped_at"] == min(message["created_at"] for message in messages)
     assert await sql.fetchval("SELECT count(*) FROM events WHERE type = 'sla.met'") == 1

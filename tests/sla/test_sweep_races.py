@@ -11,7 +11,18 @@ import httpx
 import pytest
 
 from app.db import Database
-from tests.sla.scenes import Sql, claimed, let_pass, patch, reply, sweep_dry, sweep_once, told, write_policy
+from tests.sla.scenes import (
+    Sql,
+    a_few_at_a_time,
+    claimed,
+    let_pass,
+    patch,
+    reply,
+    sweep_dry,
+    sweep_once,
+    told,
+    write_policy,
+)
 
 Open = Callable[..., Awaitable[dict[str, Any]]]
 # What asyncpg raises where its connection was killed, by what it was doing.
@@ -43,7 +54,7 @@ async def test_case_23_a_sweep_killed_before_its_commit_loses_and_doubles_nothin
 async def test_case_23_sweepers_killed_over_and_over_tell_of_each_breach_once(
     db: Database, sql: Sql, open_ticket: Open
 ) -> None:
-    tickets = await asyncio.gather(*(open_ticket() for _ in range(40)))
+    tickets = await a_few_at_a_time(open_ticket() for _ in range(40))
     await let_pass(sql, 1000)
     chance = random.Random(23)
     stop = asyncio.Event()
@@ -122,11 +133,10 @@ async def test_a_new_target_that_races_the_sweep_leaves_the_clock_to_its_last_ta
     client: httpx.AsyncClient, db: Database, sql: Sql, open_ticket: Open
 ) -> None:
     await write_policy(client, {"high": 60, "low": 3600})
-    tickets = await asyncio.gather(*(open_ticket(priority="high") for _ in range(40)))
+    tickets = await a_few_at_a_time(open_ticket(priority="high") for _ in range(40))
     await let_pass(sql, 100)
-    await asyncio.gather(
-        *(patch(client, ticket, priority="low") for ticket in tickets), *(sweep_dry(db, 3) for _ in range(4))
-    )
+    patches = a_few_at_a_time(patch(client, ticket, priority="low") for ticket in tickets)
+    await asyncio.gather(patches, *(sweep_dry(db, 3) for _ in range(4)))
     await sweep_dry(db)
     rows = await sql.fetch("SELECT target_seconds, detected_at, next_at = due_at AS watched FROM sla_clocks")
     assert {tuple(row.values()) for row in rows} == {(3600, None, True)}

@@ -34,7 +34,13 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
                 "created_at": "2013-03-21T09:30:00Z",
                 "status": "new",
                 "timeline": [
-                    {"at": "2013-03-21T09:31:00Z", "kind": "message", "author": "agent", "visibility": "public", "body": "b"},
+                    {
+                        "at": "2013-03-21T09:31:00Z",
+                        "kind": "message",
+                        "author": "agent",
+                        "visibility": "public",
+                        "body": "b",
+                    },
                     {"at": "2013-03-21T09:32:00Z", "kind": "assignee", "assignee": {"external_id": "a-1"}},
                     {"at": "2013-03-21T09:33:00Z", "kind": "tags", "tags": ["y"]},
                     {"at": "2013-03-21T09:34:00Z", "kind": "status", "status": "pending", "by": "agent"},
@@ -105,7 +111,14 @@ def _operation(document: dict[str, Any], path: str, method: str, operation: dict
         schema = {**schema, "properties": {n: s for n, s in schema["properties"].items() if n not in left_out}}
         body = {**example(document, schema), **_SENSIBLE.get(id_, {})}
     return Operation(
-        operation["operationId"], method.upper(), path, names["path"], names["query"], names["header"], body, tuple(scopes)
+        operation["operationId"],
+        method.upper(),
+        path,
+        names["path"],
+        names["query"],
+        names["header"],
+        body,
+        tuple(scopes),
     )
 
 
@@ -130,7 +143,11 @@ def example(document: dict[str, Any], schema: dict[str, Any], name: str = "", le
     match schema.get("type"):
         case "object":
             properties = schema.get("properties", {})
-            return {key: example(document, inner, key, level + 1) for key, inner in properties.items()} if level < 6 else {}
+            return (
+                {key: example(document, inner, key, level + 1) for key, inner in properties.items()}
+                if level < 6
+                else {}
+            )
         case "array":
             return [example(document, schema["items"], "", level + 1)] if schema.get("minItems") or level < 4 else []
         case "integer" | "number":

@@ -6,9 +6,24 @@ import httpx
 
 # Words of the machinery behind the service: none of them is a caller's business.
 _INTERNALS = (
-    "Traceback", 'File "', "site-packages", "asyncpg", "sqlalchemy", "pydantic", "starlette", "SELECT ", "INSERT ",
-    "UPDATE ", "DETAIL:", "uq_", "fk_", "pk_", "ck_", "syntax error", "relation \"",
-)  # fmt: skip
+    "Traceback",
+    'File "',
+    "site-packages",
+    "asyncpg",
+    "sqlalchemy",
+    "pydantic",
+    "starlette",
+    "SELECT ",
+    "INSERT ",
+    "UPDATE ",
+    "DETAIL:",
+    "uq_",
+    "fk_",
+    "pk_",
+    "ck_",
+    "syntax error",
+    'relation "',
+)
 
 
 def problem(answer: httpx.Response, status: int | None = None, code: str | None = None) -> dict[str, Any]:

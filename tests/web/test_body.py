@@ -20,7 +20,10 @@ SCALARS = (
 )
 JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="ascii", min_codepoint=32)), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="ascii", min_codepoint=32)), inner, max_size=4)
+    ),
     max_leaves=30,
 )
 
@@ -59,7 +62,7 @@ def test_text_that_looks_like_json_is_read_or_refused_and_nothing_else(text: str
     json.dumps(value, ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_depth_is_counted_to_the_level(opening: str, closing: str) -> None:
     core = "1" if opening != "[" else ""
     assert parse((opening * MAX_DEPTH + core + closing * MAX_DEPTH).encode()) is not None
@@ -67,7 +70,9 @@ def test_depth_is_counted_to_the_level(opening: str, closing: str) -> None:
         parse((opening * (MAX_DEPTH + 1) + core + closing * (MAX_DEPTH + 1)).encode())
 
 
-@given(st.recursive(st.just([]), lambda inner: st.lists(inner, min_size=1, max_size=3), max_leaves=40), st.integers(0, 30))
+@given(
+    st.recursive(st.just([]), lambda inner: st.lists(inner, min_size=1, max_size=3), max_leaves=40), st.integers(0, 30)
+)
 def test_depth_is_judged_as_a_count_of_levels_judges_it(tree: Any, wrappings: int) -> None:
     for _ in range(wrappings):
         tree = {"[{": tree, "text": '}]"\\'}
@@ -94,14 +99,53 @@ def test_brackets_in_texts_are_not_depth() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"\xff\xfe{\x00}\x00", '{"a": 1}'.encode("utf-16-be"), '{"a": 1}'.encode("utf-32"), b"\xef\xbb\xbf{}", b'"\xed\xa0\x80"',
-        b'"\xc0\x80"', b'"\xff"', b'"\xf5\x80\x80\x80"', b"NaN", b"[Infinity]", b"-Infinity", b"1e999", b"[-1e999]",
-        b"9007199254740992", b"9007199254740993", b"-9007199254740992", b"1e16", b"9" * 5000, b"1" * 400 + b".5",
-        b'{"a": 1, "a": 1}', b'{"x": {"\\u0061": 1, "a": 2}}', b'"\\u0000"', b'{"a\\u0000": 1}', b'"\\ud800"', b'"\\udc00\\ud800"',
-        b'["ok", {"k": ["\\ud83d"]}]', b'"\x00"', b'"\n"', b"", b" ", b"{", b"[1,]", b"{'a': 1}", b"01", b"1.", b".5", b"+1", b"0x10",
-        b"True", b"nul", b"[1] [2]", b"//c\n1", b'"\\x41"', b"\x00", b"{}\x00",
+        b"\xff\xfe{\x00}\x00",
+        '{"a": 1}'.encode("utf-16-be"),
+        '{"a": 1}'.encode("utf-32"),
+        b"\xef\xbb\xbf{}",
+        b'"\xed\xa0\x80"',
+        b'"\xc0\x80"',
+        b'"\xff"',
+        b'"\xf5\x80\x80\x80"',
+        b"NaN",
+        b"[Infinity]",
+        b"-Infinity",
+        b"1e999",
+        b"[-1e999]",
+        b"9007199254740992",
+        b"9007199254740993",
+        b"-9007199254740992",
+        b"1e16",
+        b"9" * 5000,
+        b"1" * 400 + b".5",
+        b'{"a": 1, "a": 1}',
+        b'{"x": {"\\u0061": 1, "a": 2}}',
+        b'"\\u0000"',
+        b'{"a\\u0000": 1}',
+        b'"\\ud800"',
+        b'"\\udc00\\ud800"',
+        b'["ok", {"k": ["\\ud83d"]}]',
+        b'"\x00"',
+        b'"\n"',
+        b"",
+        b" ",
+        b"{",
+        b"[1,]",
+        b"{'a': 1}",
+        b"01",
+        b"1.",
+        b".5",
+        b"+1",
+        b"0x10",
+        b"True",
+        b"nul",
+        b"[1] [2]",
+        b"//c\n1",
+        b'"\\x41"',
+        b"\x00",
+        b"{}\x00",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_strict_json_is_refused(raw: bytes) -> None:
     with pytest.raises(Malformed) as refused:
         parse(raw)

@@ -14,7 +14,9 @@ TYPE = (b"content-type", b"application/json")
 TICKET = json.dumps({"subject": "x", "customer": {"external_id": "c"}}).encode()
 
 
-async def _post(app: FastAPI, chunks: Sequence[bytes], *headers: tuple[bytes, bytes], path: str = "/v1/tickets") -> httpx.Response:
+async def _post(
+    app: FastAPI, chunks: Sequence[bytes], *headers: tuple[bytes, bytes], path: str = "/v1/tickets"
+) -> httpx.Response:
     return await raw.send(app, "POST", path, key=ADMIN_KEY, headers=headers, chunks=chunks)
 
 
@@ -58,15 +60,33 @@ async def test_a_client_that_leaves_in_mid_body_is_no_fault_of_ours(app: FastAPI
 
 
 async def test_json_by_any_of_its_names_is_read(app: FastAPI) -> None:
-    for kind in [b"application/json", b"application/json; charset=utf-8", b"APPLICATION/JSON", b"application/merge-patch+json",
-     b"application/json;charset=utf-16"]:
+    for kind in [
+        b"application/json",
+        b"application/json; charset=utf-8",
+        b"APPLICATION/JSON",
+        b"application/merge-patch+json",
+        b"application/json;charset=utf-16",
+    ]:
         assert (await _post(app, [TICKET], (b"content-type", kind))).status_code == 201
 
 
 async def test_any_other_type_is_refused(app: FastAPI) -> None:
-    for kind in [b"text/plain", b"text/json", b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=x", b"application/xml", b"",
-     b"application/jsonx", b"application/json/x", b"application/json, text/plain", b"json", b"\xff", b"application/x-ndjson",
-     b"application/a/b+json", b"application/+json"]:
+    for kind in [
+        b"text/plain",
+        b"text/json",
+        b"application/x-www-form-urlencoded",
+        b"multipart/form-data; boundary=x",
+        b"application/xml",
+        b"",
+        b"application/jsonx",
+        b"application/json/x",
+        b"application/json, text/plain",
+        b"json",
+        b"\xff",
+        b"application/x-ndjson",
+        b"application/a/b+json",
+        b"application/+json",
+    ]:
         problem(await _post(app, [TICKET], (b"content-type", kind)), 415, "unsupported_media_type")
 
 
@@ -85,9 +105,21 @@ async def test_json_that_is_no_object_is_refused_as_input(app: FastAPI) -> None:
 
 
 async def test_what_is_not_strict_json_is_malformed(app: FastAPI) -> None:
-    for body in [TICKET.decode().encode("utf-16"), b"\xef\xbb\xbf" + TICKET, TICKET + b"\xff", b'{"subject": NaN}', b'{"subject": 1e999}',
-     b'{"subject": 9007199254740993}', b"[" * 500 + b"]" * 500, b'{"subject": "a", "subject": "b"}', b'{"subject": "\\u0000"}',
-     b'{"subject": "\\ud800"}', b'{"subject": "\xed\xa0\x80"}', b"{", b"\0"]:
+    for body in [
+        TICKET.decode().encode("utf-16"),
+        b"\xef\xbb\xbf" + TICKET,
+        TICKET + b"\xff",
+        b'{"subject": NaN}',
+        b'{"subject": 1e999}',
+        b'{"subject": 9007199254740993}',
+        b"[" * 500 + b"]" * 500,
+        b'{"subject": "a", "subject": "b"}',
+        b'{"subject": "\\u0000"}',
+        b'{"subject": "\\ud800"}',
+        b'{"subject": "\xed\xa0\x80"}',
+        b"{",
+        b"\0",
+    ]:
         problem(await _post(app, [body], TYPE), 400, "malformed_body")
 
 

@@ -24,7 +24,16 @@ def test_nothing_else_does_a_weak_tag_least_of_all(given: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "same"),
-    [('"7"', True), ('W/"7"', True), ("*", True), ('"1", W/"7"', True), ('"8"', False), ("7", False), ("", False), (None, False)],
+    [
+        ('"7"', True),
+        ('W/"7"', True),
+        ("*", True),
+        ('"1", W/"7"', True),
+        ('"8"', False),
+        ("7", False),
+        ("", False),
+        (None, False),
+    ],
 )
 def test_a_read_compares_weakly(given: str | None, same: bool) -> None:
     assert unchanged(given, '"7"') is same
@@ -113,7 +122,9 @@ async def test_whatever_changes_the_answer_changes_its_tag(client: httpx.AsyncCl
     before = await client.get(ticket)
     await changed_by(ticket, await client.post(f"{ticket}/messages", json={"body": "x", "status": "resolved"}))
     before = await client.get(customer)
-    await changed_by(customer, await client.put(f"/v1/customers/by-external-id/{ids['external_id']}", json={"name": "N"}))
+    await changed_by(
+        customer, await client.put(f"/v1/customers/by-external-id/{ids['external_id']}", json={"name": "N"})
+    )
     before = await client.get(agent)
     await changed_by(agent, await client.patch(agent, json={"active": True}))
     before = await client.get(agent)
@@ -132,7 +143,11 @@ async def test_archiving_a_policy_changes_its_tag(client: httpx.AsyncClient, ope
 
 async def test_what_changes_nothing_keeps_its_tag(client: httpx.AsyncClient, open_ticket: Open) -> None:
     ids = await things(client, open_ticket)
-    for path in (f"/v1/tickets/{ids['ticket_id']}", f"/v1/customers/{ids['customer_id']}", f"/v1/teams/{ids['team_id']}"):
+    for path in (
+        f"/v1/tickets/{ids['ticket_id']}",
+        f"/v1/customers/{ids['customer_id']}",
+        f"/v1/teams/{ids['team_id']}",
+    ):
         before = await client.get(path)
         again = await client.patch(path, json={})
         assert again.status_code == 200

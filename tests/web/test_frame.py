@@ -36,7 +36,20 @@ async def test_a_request_id_is_echoed_where_it_is_one(client: httpx.AsyncClient)
 
 async def test_a_request_id_that_is_none_is_replaced(app: FastAPI) -> None:
     seen = set()
-    for given in (None, b"", b" ", b"x" * 129, b"a b", b"a\nb", b"abc\n", b"\xff", b'"', b"a;b", b"<script>", b"../../x"):
+    for given in (
+        None,
+        b"",
+        b" ",
+        b"x" * 129,
+        b"a b",
+        b"a\nb",
+        b"abc\n",
+        b"\xff",
+        b'"',
+        b"a;b",
+        b"<script>",
+        b"../../x",
+    ):
         headers = [(b"x-request-id", given)] if given is not None else []
         answer = await raw.send(app, "GET", "/livez", headers=headers)
         [made] = answer.headers.get_list("x-request-id")
@@ -151,8 +164,19 @@ async def test_the_documentation_works_without_the_internet(app: FastAPI) -> Non
 
 async def test_the_files_of_the_documentation_lead_nowhere_else(app: FastAPI) -> None:
     for path in (
-        "/docs/static/../docs.py", "/docs/static/../../../../etc/passwd", "/docs/static//etc/passwd", "/docs/static/", "/docs/static",
-        "/docs/static/\0", "/docs/static/a\0.css", "/docs/static/" + "x" * 5_000, "/docs/static/" + "x/" * 2_000, "/docs/static/.",
-        "/docs/static/swagger-ui.css/x", "/docs/static/\N{SNOWMAN}", "/docs/static/..", "/docs/static/C:\\windows",
-    ):  # fmt: skip
+        "/docs/static/../docs.py",
+        "/docs/static/../../../../etc/passwd",
+        "/docs/static//etc/passwd",
+        "/docs/static/",
+        "/docs/static",
+        "/docs/static/\0",
+        "/docs/static/a\0.css",
+        "/docs/static/" + "x" * 5_000,
+        "/docs/static/" + "x/" * 2_000,
+        "/docs/static/.",
+        "/docs/static/swagger-ui.css/x",
+        "/docs/static/\N{SNOWMAN}",
+        "/docs/static/..",
+        "/docs/static/C:\\windows",
+    ):
         problem(await raw.send(app, "GET", path), 404, "not_found")

@@ -20,14 +20,34 @@ Make = Callable[..., Awaitable[Person]]
 JSON = [(b"content-type", b"application/json")]
 ROLES = ("admin", "agent", "customer")
 LISTS = (
-    "/v1/tickets", "/v1/tickets?sort=updated_at", "/v1/customers", "/v1/agents", "/v1/teams", "/v1/sla-policies",
-    "/v1/service-goals", "/v1/sla-clocks", "/v1/api-keys",
-)  # fmt: skip
+    "/v1/tickets",
+    "/v1/tickets?sort=updated_at",
+    "/v1/customers",
+    "/v1/agents",
+    "/v1/teams",
+    "/v1/sla-policies",
+    "/v1/service-goals",
+    "/v1/sla-clocks",
+    "/v1/api-keys",
+)
 WRITERS = (
-    "create_ticket", "update_ticket", "create_message", "create_customer", "upsert_customer", "update_customer",
-    "create_service_goal", "update_service_goal", "create_sla_policy", "update_sla_policy", "import_tickets",
-    "create_agent", "update_agent", "create_team", "update_team", "create_api_key",
-)  # fmt: skip
+    "create_ticket",
+    "update_ticket",
+    "create_message",
+    "create_customer",
+    "upsert_customer",
+    "update_customer",
+    "create_service_goal",
+    "update_service_goal",
+    "create_sla_policy",
+    "update_sla_policy",
+    "import_tickets",
+    "create_agent",
+    "update_agent",
+    "create_team",
+    "update_team",
+    "create_api_key",
+)
 
 
 @pytest.fixture
@@ -77,25 +97,28 @@ async def test_a_hostile_body_is_refused_or_taken_literally(
 ) -> None:
     [operation] = [operation for operation in operations(app) if operation.id == writer]
     path = operation.url(ids)
+    written: set[str] = set()
     for body in hostile.bodies(operation.fresh_body(), arsenal):
         answer = await raw.send(app, operation.method, path, key=caller.key, headers=JSON, chunks=[body])
         if fine_or_problem(answer):
-            await _reads_fine(client, operation, answer, body)
+            await _reads_fine(client, operation, answer, body, written)
         elif answer.status_code == 403 and "scope" in answer.json()["detail"]:
             return  # nothing of the body is looked at
-    await _lists_read_fine(client)
+    audits = [f"{ticket}/{part}" for ticket in sorted(written)[:200] for part in ("events", "messages")]
+    await _lists_read_fine(client, *audits)
     await _lists_read_fine(caller.http)
 
 
-async def _reads_fine(client: httpx.AsyncClient, operation: Operation, answer: httpx.Response, body: bytes) -> None:
+async def _reads_fine(
+    client: httpx.AsyncClient, operation: Operation, answer: httpx.Response, body: bytes, written: set[str]
+) -> None:
     stored = answer.json()
     json.dumps(stored, allow_nan=False, ensure_ascii=False).encode()
     for path in _places_of(operation, stored):
         read = await client.get(path)
         assert read.status_code == 200, (body[:300], read.text)
         if path.startswith("/v1/tickets/"):
-            audit = await client.get(f"{path.partition('?')[0]}/events?limit=200")
-            assert audit.status_code == 200, (body[:300], audit.text)
+            written.add(path.partition("?")[0])
         else:
             assert read.json() == stored
 
@@ -109,8 +132,8 @@ def _places_of(operation: Operation, stored: dict[str, Any]) -> list[str]:
     return [] if operation.id == "create_api_key" else [f"/v1/{operation.path.split('/')[2]}/{stored['id']}"]
 
 
-async def _lists_read_fine(client: httpx.AsyncClient) -> None:
-    for path in LISTS:
+async def _lists_read_fine(client: httpx.AsyncClient, *more: str) -> None:
+    for path in (*LISTS, *more):
         next_page: str | None = path + ("&" if "?" in path else "?") + "limit=200"
         while next_page:
             answer = await client.get(next_page)
@@ -128,13 +151,14 @@ async def test_a_hostile_query_is_refused_or_taken_literally(
     app: FastAPI, caller: Person, ids: dict[str, Any], arsenal: hostile.Arsenal
 ) -> None:
     values = [*map(hostile.quoted, arsenal.texts), *hostile.QUERIES]
-    for operation in operations(app):
-        if operation.method != "GET" or operation.path == "/readyz":
-            continue
+    shared = ("limit", "cursor", "limit[]", "\ud800")
+    reads = [op for op in operations(app) if op.method == "GET" and op.path != "/readyz"]
+    for turn, operation in enumerate(reads):
         path = operation.url(ids)
-        names = [hostile.quoted(name) for name in (*operation.query_names, "limit[]", "\ud800")]
+        names = [hostile.quoted(name) for name in (*shared, *(set(operation.query_names) - set(shared)))]
         for name in names:
-            for value in values:
+            # What all lists read by the same code meets every value at some list.
+            for value in values[turn % 5 :: 5] if name in names[: len(shared)] else values:
                 answer = await raw.send(app, "GET", path, key=caller.key, query=name + b"=" + value)
                 fine_or_problem(answer)
         everything = b"&".join(name + b"=1" for name in names)
@@ -170,7 +194,7 @@ async def test_hostile_headers_are_refused_or_taken_literally(
     walked = [op for op in operations(app) if op.path != "/readyz" and op.method != "DELETE"]
     for turn, operation in enumerate(walked):
         # Every operation meets every header, and every value of every header meets many operations.
-        for name, value in every[turn % 4 :: 4]:
+        for name, value in every[turn % 8 :: 8]:
             headers = [(name, value), *(JSON if name != b"content-type" else [])]
             body = json.dumps(operation.fresh_body()).encode() if operation.body else b""
             answer = await raw.send(
@@ -192,7 +216,9 @@ async def test_hostile_requests_at_once_harm_nobody_else(client: httpx.AsyncClie
 
 async def test_injected_words_are_stored_as_they_are_and_do_nothing(client: httpx.AsyncClient) -> None:
     for text in ("'; drop table tickets; --", "%a%b%c%", "a & | b", "{{7*7}}", "\\x00\\"):
-        made = await client.post("/v1/tickets", json={"subject": text, "product": text, "customer": {"external_id": text}})
+        made = await client.post(
+            "/v1/tickets", json={"subject": text, "product": text, "customer": {"external_id": text}}
+        )
         assert made.json()["subject"] == text
         for name in ("product", "tag"):
             found = (await client.get(f"/v1/tickets?{name}={quote(text)}")).json()["items"]

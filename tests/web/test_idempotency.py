@@ -42,9 +42,18 @@ async def test_a_hundred_retries_at_once_make_one_ticket_and_get_one_answer(
         assert int(late.headers["retry-after"]) >= 1
     assert len(done) >= 50
     assert len({answer.content for answer in done}) == 1
-    assert len({(answer.headers["location"], answer.headers["etag"], answer.headers["content-type"]) for answer in done}) == 1
+    assert (
+        len({(answer.headers["location"], answer.headers["etag"], answer.headers["content-type"]) for answer in done})
+        == 1
+    )
     assert Counter(answer.headers.get("idempotency-replayed") for answer in done) == {None: 1, "true": len(done) - 1}
-    for table, rows in (("tickets", 1), ("customers", 1), ("messages", 1), ("sla_clocks", 1), ("idempotency_records", 1)):
+    for table, rows in (
+        ("tickets", 1),
+        ("customers", 1),
+        ("messages", 1),
+        ("sla_clocks", 1),
+        ("idempotency_records", 1),
+    ):
         assert await _count(sql, table) == rows, table
     assert await sql.fetchval("SELECT count(*) FROM events WHERE type = 'ticket.created'") == 1
 
@@ -111,7 +120,9 @@ async def test_a_refusal_is_repeated_too(client: httpx.AsyncClient, open_ticket:
     assert again.headers["idempotency-replayed"] == "true"
 
 
-async def test_a_conflict_that_the_database_found_is_repeated_after_its_cause_has_gone(client: httpx.AsyncClient) -> None:
+async def test_a_conflict_that_the_database_found_is_repeated_after_its_cause_has_gone(
+    client: httpx.AsyncClient,
+) -> None:
     team = (await client.post("/v1/teams", json={"key": "billing", "name": "B"})).json()
     body = {"key": "Billing", "name": "Other"}
     first = await client.post("/v1/teams", json=body, headers=_keyed("k"))
@@ -179,7 +190,9 @@ async def test_while_the_first_one_runs_its_repeats_hold_no_connection(
     while not await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
         await asyncio.sleep(0.01)
     # More repeats than the pool has connections; each of them gives up after about a second.
-    repeats = [asyncio.create_task(client.post(f"{path}/messages", json=message, headers=_keyed("k"))) for _ in range(64)]
+    repeats = [
+        asyncio.create_task(client.post(f"{path}/messages", json=message, headers=_keyed("k"))) for _ in range(64)
+    ]
     for _ in range(20):
         assert (await client.get(path)).status_code == 200
         assert not any(repeat.done() and repeat.result().status_code >= 500 for repeat in repeats)

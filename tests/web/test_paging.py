@@ -159,9 +159,18 @@ async def test_every_list_pages(client: httpx.AsyncClient, open_ticket: Open) ->
         await client.post(f"{ticket}/messages", json={"body": f"{n}"})
         await client.patch(policy, json={"name": f"P{n}"})
     for path in (
-        "/v1/tickets", f"{ticket}/messages", f"{ticket}/events", "/v1/customers", "/v1/agents", "/v1/teams", "/v1/api-keys",
-        "/v1/service-goals", "/v1/sla-policies", f"{policy}/versions", "/v1/sla-clocks",
-    ):  # fmt: skip
+        "/v1/tickets",
+        f"{ticket}/messages",
+        f"{ticket}/events",
+        "/v1/customers",
+        "/v1/agents",
+        "/v1/teams",
+        "/v1/api-keys",
+        "/v1/service-goals",
+        "/v1/sla-policies",
+        f"{policy}/versions",
+        "/v1/sla-clocks",
+    ):
         whole = (await client.get(f"{path}?limit=200")).json()
         assert whole["next_cursor"] is None
         assert len(whole["items"]) >= 3, path

@@ -24,8 +24,25 @@ NOBODY = "01900000-0000-7000-8000-000000000000"
 
 ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
 NO_ROUTES = (
-    "/", "/v1", "/v2/tickets", "/v1/tickets/", "//v1/tickets", "/v1//tickets", "/v1/../v1/tickets", "/v1/nothing", "/v1/tickets\0",
-     "/V1/TICKETS", "/v1/tickets/x/y/z", "/openapi.yaml", "/redoc", "/docs/", "/.env", "/v1/tickets%2f", "/\N{SNOWMAN}", "*", "",
+    "/",
+    "/v1",
+    "/v2/tickets",
+    "/v1/tickets/",
+    "//v1/tickets",
+    "/v1//tickets",
+    "/v1/../v1/tickets",
+    "/v1/nothing",
+    "/v1/tickets\0",
+    "/V1/TICKETS",
+    "/v1/tickets/x/y/z",
+    "/openapi.yaml",
+    "/redoc",
+    "/docs/",
+    "/.env",
+    "/v1/tickets%2f",
+    "/\N{SNOWMAN}",
+    "*",
+    "",
 )
 
 
@@ -43,7 +60,16 @@ async def test_a_wrong_method_says_all_the_right_ones(app: FastAPI, client: http
     for path, methods in paths.items():
         right = {method.upper() for method in methods} | ({"HEAD"} if "get" in methods else set())
         concrete = path.replace("{number}", "1").replace("{code}", "not_found")
-        for name in ("ticket_id", "customer_id", "agent_id", "team_id", "policy_id", "goal_id", "key_id", "external_id"):
+        for name in (
+            "ticket_id",
+            "customer_id",
+            "agent_id",
+            "team_id",
+            "policy_id",
+            "goal_id",
+            "key_id",
+            "external_id",
+        ):
             concrete = concrete.replace("{" + name + "}", NOBODY)
         for wrong in {"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} - right:
             answer = await client.request(wrong, concrete)
@@ -143,14 +169,29 @@ async def test_a_conflict_does_not_tell_whose_value_it_is(client: httpx.AsyncCli
 @pytest.mark.parametrize(
     ("sqlstate", "status", "code"),
     [
-        ("23505", 409, "conflict"), ("23503", 409, "conflict"), ("23514", 422, "invalid"), ("23502", 422, "invalid"),
-        ("22003", 422, "invalid"), ("22021", 422, "invalid"), ("54000", 422, "invalid"), ("57014", 503, "unavailable"),
-        ("55P03", 503, "unavailable"), ("57P03", 503, "unavailable"), ("57P01", 503, "unavailable"), ("08003", 503, "unavailable"),
-        ("08006", 503, "unavailable"), ("40P01", 503, "unavailable"), ("40001", 503, "unavailable"), ("53300", 503, "overloaded"),
-        ("53100", 503, "unavailable"), ("25006", 503, "unavailable"), ("58030", 503, "unavailable"), ("42P01", 500, "internal_error"),
+        ("23505", 409, "conflict"),
+        ("23503", 409, "conflict"),
+        ("23514", 422, "invalid"),
+        ("23502", 422, "invalid"),
+        ("22003", 422, "invalid"),
+        ("22021", 422, "invalid"),
+        ("54000", 422, "invalid"),
+        ("57014", 503, "unavailable"),
+        ("55P03", 503, "unavailable"),
+        ("57P03", 503, "unavailable"),
+        ("57P01", 503, "unavailable"),
+        ("08003", 503, "unavailable"),
+        ("08006", 503, "unavailable"),
+        ("40P01", 503, "unavailable"),
+        ("40001", 503, "unavailable"),
+        ("53300", 503, "overloaded"),
+        ("53100", 503, "unavailable"),
+        ("25006", 503, "unavailable"),
+        ("58030", 503, "unavailable"),
+        ("42P01", 500, "internal_error"),
         ("XX000", 500, "internal_error"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_of_the_database_is_judged_by_its_state(sqlstate: str, status: int, code: str) -> None:
     fault = asyncpg.PostgresError.new({"C": sqlstate, "M": "secret detail of somebody"})
     assert fault.sqlstate == sqlstate
@@ -161,8 +202,15 @@ def test_a_fault_of_the_database_is_judged_by_its_state(sqlstate: str, status: i
 
 
 @pytest.mark.parametrize(
-    "fault", [ConnectionRefusedError("x"), TimeoutError("x"), OSError("x"), asyncpg.InterfaceError("x"), asyncpg.InternalClientError("x")]
-)  # fmt: skip
+    "fault",
+    [
+        ConnectionRefusedError("x"),
+        TimeoutError("x"),
+        OSError("x"),
+        asyncpg.InterfaceError("x"),
+        asyncpg.InternalClientError("x"),
+    ],
+)
 def test_a_database_that_cannot_be_reached_is_for_now(fault: Exception) -> None:
     told = from_fault(fault)
     assert told.status == 503
@@ -172,12 +220,19 @@ def test_a_database_that_cannot_be_reached_is_for_now(fault: Exception) -> None:
 async def test_without_a_valid_key_everything_says_so_alike(app: FastAPI) -> None:
     key = ADMIN_KEY[:-1] + ("a" if ADMIN_KEY[-1] != "a" else "b")
     for headers in (
-        [], [(b"authorization", b"")], [(b"authorization", b"Bearer")], [(b"authorization", b"Bearer ")], [(b"authorization", b"Basic YTpi")],
-        [(b"authorization", f"Bearer {key}".encode())], [(b"authorization", b"Bearer eyJhbGciOiJub25lIn0.e30.")],
-        [(b"authorization", b"Bearer \xff\xfe")], [(b"authorization", f"Bearer {ADMIN_KEY}".encode())] * 2,
-        [(b"authorization", f"Bearer {ADMIN_KEY}\0".encode())], [(b"authorization", f"Bearer {ADMIN_KEY}, x".encode())],
+        [],
+        [(b"authorization", b"")],
+        [(b"authorization", b"Bearer")],
+        [(b"authorization", b"Bearer ")],
+        [(b"authorization", b"Basic YTpi")],
+        [(b"authorization", f"Bearer {key}".encode())],
+        [(b"authorization", b"Bearer eyJhbGciOiJub25lIn0.e30.")],
+        [(b"authorization", b"Bearer \xff\xfe")],
+        [(b"authorization", f"Bearer {ADMIN_KEY}".encode())] * 2,
+        [(b"authorization", f"Bearer {ADMIN_KEY}\0".encode())],
+        [(b"authorization", f"Bearer {ADMIN_KEY}, x".encode())],
         [(b"authorization", b"Bearer " + b"x" * 60_000)],
-    ):  # fmt: skip
+    ):
         for operation in operations(app):
             if operation.scopes:
                 path = operation.url({**dict.fromkeys(operation.path_names, NOBODY), "number": 1})

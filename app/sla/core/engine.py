@@ -86,4 +86,6 @@ def _customer_waits(ticket: TicketClocks, at: datetime) -> TicketClocks:
 
 
 def _end_running(ticket: TicketClocks, end: Callable[[Clock], Clock]) -> TicketClocks:
+    if all(clock.ended_at for clock in ticket.clocks):
+        return ticket
     return replace(ticket, clocks=tuple(clock if clock.ended_at else end(clock) for clock in ticket.clocks))

@@ -1,0 +1,155 @@
+"""How many statements a request costs. More would be a round trip more for everybody."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.db import Database
+from tests.web.contract import Open
+
+BRACKETS = {"BEGIN", "COMMIT"}
+
+
+@pytest.fixture
+def statements(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """What has been sent to the database since the last look, through whichever connection."""
+    sent: list[str] = []
+
+    def log(record: Any) -> None:
+        sent.append(record.query.strip())
+
+    def attach() -> None:
+        for connection in _connections(db):
+            connection.add_query_logger(log)
+
+    def look() -> list[str]:
+        attach()
+        seen = list(sent)
+        sent.clear()
+        return seen
+
+    yield look
+    for connection in _connections(db):
+        connection.remove_query_logger(log)
+
+
+def _connections(db: Database) -> list[Any]:
+    holders: Any = getattr(db._pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
+    return [holder._con for holder in holders if holder._con is not None]
+
+
+def _work(sent: list[str]) -> list[str]:
+    return [text for text in sent if text not in BRACKETS]
+
+
+async def _warm(client: httpx.AsyncClient, open_ticket: Open, look: Callable[[], list[str]]) -> dict[str, Any]:
+    """A ticket, with the caller's key and the policies known to the process."""
+    ticket = await open_ticket()
+    await client.get("/v1/tickets")
+    look()
+    await client.get("/livez")
+    assert look() == []
+    return ticket
+
+
+async def test_opening_a_ticket_is_one_read_and_one_write(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    await _warm(client, open_ticket, statements)
+    for customer in ({"external_id": "new"}, {"external_id": "new"}, {"email": "a@b.test"}, {"name": "N"}):
+        await open_ticket(customer=customer, description="Help")
+        sent = statements()
+        assert 1 <= len(_work(sent)) <= 2, sent
+        assert len(sent) <= 4
+
+
+async def test_a_reply_that_stops_a_clock_is_one_read_and_one_write(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    ticket = await _warm(client, open_ticket, statements)
+    answer = await client.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": "On it.", "status": "pending"})
+    assert answer.status_code == 201
+    sent = statements()
+    assert len(_work(sent)) == 2, sent
+    assert sent[0] == "BEGIN"
+    assert sent[-1] == "COMMIT"
+    assert len(sent) == 4
+    [clock] = (await client.get(f"/v1/tickets/{ticket['id']}/clocks")).json()["items"]
+    assert clock["state"] == "met"
+
+
+async def test_an_idempotency_key_costs_one_statement_and_the_transaction(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    await _warm(client, open_ticket, statements)
+    body, headers = {"subject": "x", "customer": {"external_id": "c"}}, {"Idempotency-Key": "k"}
+    for _ in range(2):
+        assert (await client.post("/v1/tickets", json=body, headers=headers)).status_code == 201
+        sent = statements()
+        assert len(_work(sent)) <= 3, sent
+    assert len(_work(sent)) == 1, sent
+
+
+async def test_reads_are_one_statement_without_a_transaction(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    ticket = await _warm(client, open_ticket, statements)
+    for path in (
+        f"/v1/tickets/{ticket['id']}",
+        f"/v1/tickets/by-number/{ticket['number']}",
+        "/v1/tickets?status=new&limit=50",
+        "/v1/tickets?status=new,open&sort=-updated_at&tag=a&created_after=2020-01-01T00:00:00Z",
+        "/v1/sla-clocks?state=running",
+        "/v1/customers",
+        f"/v1/customers/{ticket['customer_id']}",
+        "/v1/agents",
+        "/v1/teams",
+        "/v1/api-keys",
+        "/v1/service-goals",
+        "/v1/sla-policies",
+        "/v1/reports/response-times?interval=day&group_by=team,priority",
+    ):
+        # A connection's first look at a type of array asks the catalogue for it, once.
+        for _ in range(2):
+            statements()
+            assert (await client.get(path)).status_code == 200
+        assert len(statements()) == 1, path
+
+
+async def test_a_list_costs_as_many_statements_for_many_rows_as_for_one(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    ticket = await _warm(client, open_ticket, statements)
+    for path in (f"/v1/tickets/{ticket['id']}/messages", f"/v1/tickets/{ticket['id']}/events", "/v1/agents"):
+        await client.get(path)
+        few = len(statements())
+        for n in range(5):
+            await client.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": f"{n}"})
+            await client.post("/v1/agents", json={"name": f"A{n}"})
+        statements()
+        assert len((await client.get(path)).json()["items"]) >= 5
+        assert len(statements()) == few <= 2, path
+
+
+async def test_a_hundred_imported_tickets_cost_no_more_statements_than_two(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    await _warm(client, open_ticket, statements)
+    costs = []
+    for count in (30, 100):
+        tickets = [
+            {
+                "external_id": f"{count}-{n}",
+                "subject": "x",
+                "customer": {"external_id": f"{n}"},
+                "created_at": "2020-01-01T00:00:00Z",
+            }
+            for n in range(count)
+        ]
+        answer = await client.post("/v1/imports/tickets", json={"tickets": tickets})
+        assert answer.json()["created"] == count
+        costs.append(len(statements()))
+    assert costs[1] <= costs[0], costs
+    assert costs[1] < 20
