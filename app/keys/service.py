@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from app.agents.tables import agents
 from app.auth.guard import Actor
 from app.auth.keys import make_key, split_key
-from app.auth.roles import SCOPES, Role
+from app.auth.roles import SCOPES, Role, granted
 from app.auth.tables import api_keys
 from app.customers.tables import customers
 from app.db import Query, Row, Transaction
@@ -96,6 +96,9 @@ def _check_role(body: ApiKeyIn) -> None:
     unknown = sorted(set(body.scopes or ()) - SCOPES)
     if unknown:
         raise Invalid.at("/scopes", "unknown_scope", f"not a scope: {', '.join(unknown)}")
+    beyond = sorted(set(body.scopes or ()) - granted(body.role, body.scopes))
+    if beyond:
+        raise Invalid.at("/scopes", "beyond_role", f"the role {body.role} does not have {', '.join(beyond)}")
     if body.role is Role.service and not body.scopes:
         raise Invalid.at("/scopes", "required", "a service key may do what its scopes say: name them")
     if body.role in (Role.agent, Role.lead) and body.agent_id is None:

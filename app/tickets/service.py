@@ -67,7 +67,7 @@ _INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name", "email
 async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> Mapping[str, Any]:
     """One read, one write. The customer is made when not known yet."""
     ref = _customer_of(actor, body.customer)
-    _check_assignee(actor, body.assignee_id)
+    _check_opening(actor, body)
     query, wanted = _lookup(ref)
     seen = await tx.row(query, customer=wanted, assignee_id=body.assignee_id, team_id=body.team_id)
     assert seen is not None
@@ -160,6 +160,13 @@ async def change_ticket(
         _record_status(tx, log.by(actor), locked, before, wanted)
     apply(tx, log.by(actor), locked, entries)
     return update_ticket(tx, locked, values | _status_values(locked, before, wanted))
+
+
+def _check_opening(actor: Actor, body: TicketIn) -> None:
+    # Whether an external id is taken would tell of other customers' tickets; who works on it is the agents' to say.
+    if actor.is_customer and (body.external_id or body.team_id):
+        raise Forbidden("a customer sets neither external_id nor team_id")
+    _check_assignee(actor, body.assignee_id)
 
 
 def _customer_of(actor: Actor, ref: CustomerRef | None) -> CustomerRef:

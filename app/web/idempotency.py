@@ -72,19 +72,31 @@ class InFlight(AppError):
     title = "The first request is still running"
 
 
+class ShownOnce(AppError):
+    """This request was carried out before, and its answer held a secret that is shown once and kept nowhere. Nothing
+    was done again. Where the answer was lost, revoke what it made and make another."""
+
+    status = 409
+    code = "shown_once"
+    title = "The answer was shown once"
+
+
 class _Busy(Exception):
     """Somebody holds the key just now."""
 
 
-async def once(db: Database, request: JsonRequest, caller: UUID, key: str, unit: Unit) -> Response:
-    """`unit`'s answer, or the one that an earlier request with the same key got."""
+async def once(
+    db: Database, request: JsonRequest, caller: UUID, key: str, unit: Unit, *, secret: bool = False
+) -> Response:
+    """`unit`'s answer, or the one that an earlier request with the same key got. A `secret` answer is not kept: a
+    repeat has no effect either, and is told so."""
     if not _KEY.fullmatch(key):
         raise Invalid.at("/header/Idempotency-Key", "bad_key", "1 to 255 visible ASCII characters")
     claim = _Claim(caller, key, _fingerprint(request))
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     while True:
         try:
-            return await _try(db, request, claim, unit)
+            return await _try(db, request, claim, unit, secret)
         except _Busy:
             if asyncio.get_running_loop().time() > deadline:
                 raise InFlight("repeat the request in a moment", headers={"Retry-After": "1"}) from None
@@ -96,12 +108,12 @@ async def clean(tx: Transaction) -> int:
     return len(await tx.locked_rows(_CLEAN))
 
 
-async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit) -> Response:
+async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, secret: bool) -> Response:
     async def claimed(tx: Transaction) -> Response:
         answer = await claim.earlier_answer(tx)
         if answer is None:
             answer = await unit(tx)
-            claim.keep(tx, answer)
+            claim.keep(tx, respond(request, ShownOnce()) if secret else answer)
         return answer
 
     try:

@@ -19,6 +19,7 @@ from app.web.openapi import PROBLEM_RESPONSES
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 NDJSON_FIELD = "x-ndjson-field"
+SECRET_ANSWER = "x-secret-answer"
 _TX = "ninety.tx"
 CALLER = "ninety.caller"
 
@@ -51,7 +52,8 @@ class Route(APIRoute):
         reads_body = self.body_field is not None
         writes = bool(_WRITES & (self.methods or set()))
         keyed = "POST" in (self.methods or set())
-        ndjson_field = (self.openapi_extra or {}).get(NDJSON_FIELD)
+        extra = self.openapi_extra or {}
+        ndjson_field, secret = extra.get(NDJSON_FIELD), SECRET_ANSWER in extra
 
         async def handle(request: Request) -> Response:
             _refuse_nul(request)
@@ -68,7 +70,7 @@ class Route(APIRoute):
             if key is None:
                 return await db.run(unit)
             whole = request if isinstance(request, body.JsonRequest) else body.JsonRequest(request.scope, b"", None)
-            return await idempotency.once(db, whole, caller.id, key, unit)
+            return await idempotency.once(db, whole, caller.id, key, unit, secret=secret)
 
         return handle
 

@@ -215,10 +215,16 @@ async def test_scopes_narrow_what_a_role_may(person: PersonMaker) -> None:
     assert (await reader.http.get("/v1/customers")).status_code == 403
 
 
-async def test_scopes_never_widen_what_a_role_may(person: PersonMaker) -> None:
-    greedy = await person("agent", scopes=["tickets:read", "keys:write", "keys:read"])
-    assert (await greedy.http.get("/v1/tickets")).status_code == 200
-    assert (await greedy.http.get("/v1/api-keys")).status_code == 403
+async def test_scopes_never_widen_what_a_role_may(client: httpx.AsyncClient, person: PersonMaker, sql: Any) -> None:
+    agent = await person("agent")
+    body = {"name": "greedy", "role": "agent", "agent_id": str(agent.id), "scopes": ["tickets:read", "keys:write"]}
+    refused = await client.post("/v1/api-keys", json=body)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["code"] == "beyond_role"
+    # A row that says more than the role has, however it came there, gives no more.
+    await sql.execute("UPDATE api_keys SET scopes = '{keys:read,tickets:read}' WHERE role = 'agent'")
+    assert (await agent.http.get("/v1/tickets")).status_code == 200
+    assert (await agent.http.get("/v1/api-keys")).status_code == 403
 
 
 @pytest.mark.parametrize("goes", ["is deleted", "is made inactive"])

@@ -219,13 +219,15 @@ async def test_case_05_a_recorded_breach_survives_another_policy(
 async def test_case_22_of_ten_concurrent_first_replies_one_is_the_response(
     client: httpx.AsyncClient, sql: Sql, open_ticket: Open
 ) -> None:
-    ticket = await open_ticket()
-    messages = await a_few_at_a_time(reply(client, ticket) for _ in range(10))
-    clock = await the_clock(client, ticket)
-    assert clock["stopped_at"] == min(message["created_at"] for message in messages)
-    assert await sql.fetchval("SELECT count(*) FROM events WHERE type = 'sla.met'") == 1
-    moved = await sql.fetchval("SELECT count(*) FROM events WHERE type = 'ticket.status_changed'")
-    assert moved == 1
+    # Again and again: the first rounds mostly wait for connections, and race little.
+    for _ in range(6):
+        ticket = await open_ticket()
+        messages = await asyncio.gather(*(reply(client, ticket) for _ in range(10)))
+        clock = await the_clock(client, ticket)
+        assert clock["stopped_at"] == min(message["created_at"] for message in messages)
+        for type_ in ("sla.met", "ticket.status_changed"):
+            told_of = "SELECT count(*) FROM events WHERE type = $1 AND ticket_id = $2"
+            assert await sql.fetchval(told_of, type_, UUID(ticket["id"])) == 1
 
 
 async def test_case_27_the_agent_who_answered_leaves_and_it_stays_answered(

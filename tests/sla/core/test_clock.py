@@ -21,7 +21,9 @@ _LATER = {
 def clocks(draw: st.DrawFn) -> Clock:
     """Running, answered or given up, under a policy or none."""
     clock = Clock(Metric.first_response, 1, START).covered(draw(st.none() | policies()), draw(priorities))
-    end = START + draw(microseconds)
+    # Instants at which something happens anyway are the ones to get wrong.
+    known = [*clock.warnings(), *([clock.due_at] if clock.due_at else [])]
+    end = draw(st.sampled_from(known) if known and draw(st.booleans()) else microseconds.map(START.__add__))
     match draw(st.sampled_from(["running", "answered", "ended"])):
         case "answered":
             return clock.stop(end)
