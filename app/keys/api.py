@@ -7,7 +7,7 @@ from app.auth.guard import Actor, may
 from app.keys import service
 from app.keys.schemas import ApiKeyIn, ApiKeyMade, ApiKeyPage
 from app.web.paging import PageQuery, page
-from app.web.route import SECRET_ANSWER, Tx, router
+from app.web.route import SHOWN_ONCE, Tx, router
 
 routes = router("/v1/api-keys", "keys")
 Reader = Annotated[Actor, may("keys:read")]
@@ -27,11 +27,12 @@ async def list_api_keys(
     status_code=201,
     response_model=ApiKeyMade,
     summary="Make an API key",
-    openapi_extra={SECRET_ANSWER: True},
+    openapi_extra={SHOWN_ONCE: True},
 )
 async def create_api_key(body: ApiKeyIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """The answer holds the whole key, this once. Roles `agent` and `lead` need an `agent_id`, `customer` needs a
-    `customer_id`, `service` needs `scopes`. A repeat with the same Idempotency-Key makes no second key and does not show the first."""
+    `customer_id`, `service` needs `scopes`. A repeat with the same Idempotency-Key makes no second key, and does not
+    show the first one again."""
     made = await service.create_key(tx, actor, body)
     response.headers["Location"] = f"/v1/api-keys/{made['id']}"
     return made

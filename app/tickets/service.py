@@ -10,18 +10,18 @@ from uuid_utils.compat import uuid7
 
 from app.agents.tables import agents, teams
 from app.auth.guard import Actor
-from app.auth.roles import Role
 from app.customers.tables import customers
 from app.db import Query, Row, Transaction
-from app.errors import Forbidden, Invalid
+from app.errors import Invalid
 from app.events import log
 from app.events.resource import merged
 from app.sla import clocks, policies
-from app.sla.core.engine import replay
+from app.sla.core.engine import awaits_answer, replay
 from app.sla.core.timeline import AuthorKind, Entry, Opened, Said, Status, StatusSet
 from app.tickets.facts import MATCHED
 from app.tickets.lifecycle import Visibility, after_message, check_transition
-from app.tickets.schemas import AuthorIn, CustomerRef, MessageIn, TicketIn, TicketPatch
+from app.tickets.permissions import author_of, check_message, check_opening, check_patch, customer_of
+from app.tickets.schemas import CustomerRef, MessageIn, TicketIn, TicketPatch
 from app.tickets.store import (
     INSERT,
     INSERT_MESSAGE,
@@ -66,8 +66,8 @@ _INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name", "email
 
 async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> Mapping[str, Any]:
     """One read, one write. The customer is made when not known yet."""
-    ref = _customer_of(actor, body.customer)
-    _check_opening(actor, body)
+    ref = customer_of(actor, body.customer)
+    check_opening(actor, body)
     query, wanted = _lookup(ref)
     seen = await tx.row(query, customer=wanted, assignee_id=body.assignee_id, team_id=body.team_id)
     assert seen is not None
@@ -101,9 +101,11 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> Mapping[
 async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn) -> dict[str, Any]:
     """A message, and what it brings about: it may stop a clock, move the status, and carry a status and an assignee.
     The message is applied first."""
-    author = _author(actor, body.author)
-    _check_message(actor, body)
+    author = author_of(actor, body.author)
+    check_message(actor, body)
     locked = await lock_ticket(tx, actor, ticket_id)
+    if author == log.By("customer"):
+        author = log.By("customer", locked.ticket["customer_id"])
     if body.assignee_id:
         await _check_known(tx, body.assignee_id, None)
     before = Status(locked.ticket["status"])
@@ -112,8 +114,8 @@ async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn)
     wanted = body.status or moved
     check_transition(moved, wanted)
     entries: list[Entry] = []
-    if before is Status.resolved and moved is not before:
-        # A clock that starts anew takes the policy that is in force now.
+    if kind is AuthorKind.customer and body.visibility is Visibility.public and awaits_answer(locked.state):
+        # A clock that starts takes the policy that is in force now.
         entries.append(await recover(tx, locked, locked.ticket))
     message = _write_message(tx, locked.id, author, body.visibility, body.body, locked.now)
     entries.append(Said(locked.now, kind, body.visibility is Visibility.public))
@@ -139,7 +141,7 @@ async def change_ticket(
 ) -> Mapping[str, Any]:
     """Merge patch. A changed attribute that conditions read puts the ticket under the policy that is in force now."""
     values = patch.model_dump()
-    _check_patch(actor, values)
+    check_patch(actor, values)
     locked = await lock_ticket(tx, actor, ticket_id)
     require(if_match, locked.ticket["version"])
     await _check_known(tx, values.get("assignee_id"), values.get("team_id"))
@@ -160,23 +162,6 @@ async def change_ticket(
         _record_status(tx, log.by(actor), locked, before, wanted)
     apply(tx, log.by(actor), locked, entries)
     return update_ticket(tx, locked, values | _status_values(locked, before, wanted))
-
-
-def _check_opening(actor: Actor, body: TicketIn) -> None:
-    # Whether an external id is taken would tell of other customers' tickets; who works on it is the agents' to say.
-    if actor.is_customer and (body.external_id or body.team_id):
-        raise Forbidden("a customer sets neither external_id nor team_id")
-    _check_assignee(actor, body.assignee_id)
-
-
-def _customer_of(actor: Actor, ref: CustomerRef | None) -> CustomerRef:
-    if actor.is_customer:
-        if ref is not None and ref != CustomerRef(id=actor.customer_id):
-            raise Forbidden("a customer opens tickets for themselves: leave `customer` out")
-        return CustomerRef(id=actor.customer_id)
-    if ref is None or not (ref.id or ref.external_id or ref.email or ref.name):
-        raise Invalid.at("/customer", "required", "name the customer by id, external_id, email or name")
-    return ref
 
 
 def _lookup(ref: CustomerRef) -> tuple[Query, object]:
@@ -201,42 +186,6 @@ def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, now: datetim
     data = {"after": {"external_id": ref.external_id, "name": ref.name, "email": ref.email}}
     log.record(tx, log.by(actor), "customer.created", id_, now, data)
     return id_
-
-
-def _author(actor: Actor, named: AuthorIn | None) -> log.By:
-    if named is None:
-        return log.By(actor.kind, actor.person_id)
-    if actor.role not in (Role.admin, Role.service):
-        raise Forbidden("you are the author of what you write: leave `author` out")
-    return log.By(named.kind, named.id)
-
-
-def _check_message(actor: Actor, body: MessageIn) -> None:
-    if actor.is_customer and body.visibility is Visibility.internal:
-        raise Forbidden("a customer's messages are public")
-    if actor.is_customer and body.assignee_id:
-        raise Forbidden("a customer assigns nobody")
-    _check_status(actor, body.status)
-    _check_assignee(actor, body.assignee_id)
-
-
-def _check_patch(actor: Actor, values: Mapping[str, Any]) -> None:
-    if actor.is_customer and set(values) - {"status"}:
-        raise Forbidden("a customer may only resolve or close their ticket")
-    _check_status(actor, values.get("status"))
-    _check_assignee(actor, values.get("assignee_id"))
-
-
-def _check_status(actor: Actor, status: Status | None) -> None:
-    if actor.is_customer and status not in (None, Status.resolved, Status.closed):
-        raise Forbidden("a customer may only resolve or close their ticket; to reopen it, write a message")
-
-
-def _check_assignee(actor: Actor, assignee_id: UUID | None) -> None:
-    if actor.role is Role.customer and assignee_id:
-        raise Forbidden("a customer assigns nobody")
-    if actor.role is Role.agent and assignee_id and assignee_id != actor.agent_id:
-        raise Forbidden("an agent takes tickets for themselves; a lead assigns anybody")
 
 
 async def _check_known(tx: Transaction, assignee_id: UUID | None, team_id: UUID | None) -> None:

@@ -86,17 +86,17 @@ class _Busy(Exception):
 
 
 async def once(
-    db: Database, request: JsonRequest, caller: UUID, key: str, unit: Unit, *, secret: bool = False
+    db: Database, request: JsonRequest, caller: UUID, key: str, unit: Unit, *, shown_once: bool = False
 ) -> Response:
-    """`unit`'s answer, or the one that an earlier request with the same key got. A `secret` answer is not kept: a
-    repeat has no effect either, and is told so."""
+    """`unit`'s answer, or the one that an earlier request with the same key got. An answer `shown_once` is not kept:
+    a repeat has no effect either, and is told so."""
     if not _KEY.fullmatch(key):
         raise Invalid.at("/header/Idempotency-Key", "bad_key", "1 to 255 visible ASCII characters")
     claim = _Claim(caller, key, _fingerprint(request))
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     while True:
         try:
-            return await _try(db, request, claim, unit, secret)
+            return await _try(db, request, claim, unit, shown_once)
         except _Busy:
             if asyncio.get_running_loop().time() > deadline:
                 raise InFlight("repeat the request in a moment", headers={"Retry-After": "1"}) from None
@@ -108,12 +108,12 @@ async def clean(tx: Transaction) -> int:
     return len(await tx.locked_rows(_CLEAN))
 
 
-async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, secret: bool) -> Response:
+async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, shown_once: bool) -> Response:
     async def claimed(tx: Transaction) -> Response:
         answer = await claim.earlier_answer(tx)
         if answer is None:
             answer = await unit(tx)
-            claim.keep(tx, respond(request, ShownOnce()) if secret else answer)
+            claim.keep(tx, respond(request, ShownOnce()) if shown_once else answer)
         return answer
 
     try:

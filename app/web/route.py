@@ -19,7 +19,7 @@ from app.web.openapi import PROBLEM_RESPONSES
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 NDJSON_FIELD = "x-ndjson-field"
-SECRET_ANSWER = "x-secret-answer"
+SHOWN_ONCE = "x-shown-once"
 _TX = "ninety.tx"
 CALLER = "ninety.caller"
 
@@ -53,7 +53,7 @@ class Route(APIRoute):
         writes = bool(_WRITES & (self.methods or set()))
         keyed = "POST" in (self.methods or set())
         extra = self.openapi_extra or {}
-        ndjson_field, secret = extra.get(NDJSON_FIELD), SECRET_ANSWER in extra
+        ndjson_field, shown_once = extra.get(NDJSON_FIELD), SHOWN_ONCE in extra
 
         async def handle(request: Request) -> Response:
             _refuse_nul(request)
@@ -70,7 +70,7 @@ class Route(APIRoute):
             if key is None:
                 return await db.run(unit)
             whole = request if isinstance(request, body.JsonRequest) else body.JsonRequest(request.scope, b"", None)
-            return await idempotency.once(db, whole, caller.id, key, unit, secret=secret)
+            return await idempotency.once(db, whole, caller.id, key, unit, shown_once=shown_once)
 
         return handle
 

@@ -147,3 +147,15 @@ async def test_a_new_target_that_races_the_sweep_leaves_the_clock_to_its_last_ta
         "SELECT ticket_id FROM events WHERE data->>'target_seconds' = '3600' AND type = 'sla.breached'"
     )
     assert sorted(str(row["ticket_id"]) for row in again) == sorted(ticket["id"] for ticket in tickets)
+
+
+async def test_messages_that_reopen_a_ticket_at_once_start_one_cycle(
+    client: httpx.AsyncClient, sql: Sql, open_ticket: Open
+) -> None:
+    for _ in range(6):
+        ticket = await open_ticket()
+        await patch(client, ticket, status="resolved")
+        messages = await asyncio.gather(*(reply(client, ticket, author={"kind": "customer"}) for _ in range(10)))
+        clocks = (await client.get(f"/v1/tickets/{ticket['id']}/clocks")).json()["items"]
+        assert [(clock["cycle"], clock["state"]) for clock in clocks] == [(1, "cancelled"), (2, "running")]
+        assert clocks[1]["started_at"] == min(message["created_at"] for message in messages)

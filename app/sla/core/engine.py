@@ -44,6 +44,15 @@ def replay(entries: Iterable[Entry]) -> TicketClocks:
     return ticket
 
 
+def awaits_answer(ticket: TicketClocks) -> bool:
+    """Whether a customer who writes now starts a clock: none of theirs runs, and none was ever answered."""
+    return not any(clock.answered or clock.ended_at is None for clock in _cycles(ticket))
+
+
+def _cycles(ticket: TicketClocks) -> list[Clock]:
+    return [clock for clock in ticket.clocks if clock.metric is Metric.first_response]
+
+
 def _opened(ticket: TicketClocks, at: datetime, by: AuthorKind) -> TicketClocks:
     if by is AuthorKind.customer:
         ticket = _customer_waits(ticket, at)
@@ -78,10 +87,9 @@ def _status_set(ticket: TicketClocks, at: datetime, status: Status, by: AuthorKi
 def _customer_waits(ticket: TicketClocks, at: datetime) -> TicketClocks:
     """Start `first_response` unless it runs or was answered: an answered one is final, one that ended unanswered is
     followed by the next cycle."""
-    cycles = [clock for clock in ticket.clocks if clock.metric is Metric.first_response]
-    if any(clock.answered or clock.ended_at is None for clock in cycles):
+    if not awaits_answer(ticket):
         return ticket
-    clock = Clock(Metric.first_response, len(cycles) + 1, at).covered(ticket.policy, ticket.priority)
+    clock = Clock(Metric.first_response, len(_cycles(ticket)) + 1, at).covered(ticket.policy, ticket.priority)
     return replace(ticket, clocks=(*ticket.clocks, clock))
 
 

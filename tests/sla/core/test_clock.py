@@ -23,7 +23,8 @@ def clocks(draw: st.DrawFn) -> Clock:
     clock = Clock(Metric.first_response, 1, START).covered(draw(st.none() | policies()), draw(priorities))
     # Instants at which something happens anyway are the ones to get wrong.
     known = [*clock.warnings(), *([clock.due_at] if clock.due_at else [])]
-    end = draw(st.sampled_from(known) if known and draw(st.booleans()) else microseconds.map(START.__add__))
+    ends: st.SearchStrategy[datetime] = microseconds.map(lambda wait: START + wait)
+    end = draw(st.sampled_from(known) | ends if known else ends)
     match draw(st.sampled_from(["running", "answered", "ended"])):
         case "answered":
             return clock.stop(end)
