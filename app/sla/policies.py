@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction, Values
-from app.errors import Invalid, NotFound
+from app.errors import Conflict, Invalid, NotFound
 from app.events import log
 from app.segments.rules import Fields, FieldType, RuleError, parse_conditions
 from app.sla.core.policy import Metric, Policy, Priority, Target
@@ -70,6 +70,13 @@ _COUNT_UP = Query(update(revision).values(revision=literal_column("revision + 1"
 _WHERE_REVISION = Query(select(revision.c.revision))
 
 
+class PolicyArchived(Conflict):
+    """An archived policy stays as it is, for ever."""
+
+    code = "policy_archived"
+    title = "The policy is archived"
+
+
 async def get_policy(tx: Transaction, id: UUID) -> Row:
     row = await tx.row(_GET, key_id=id)
     if row is None:
@@ -91,6 +98,8 @@ async def create_policy(tx: Transaction, actor: Actor | None, body: SlaPolicyIn)
 async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolicyPatch, if_match: str | None) -> Row:
     """Make the next version. New matches take it; clocks that run keep theirs until something re-matches them."""
     before, now = await _locked(tx, id, if_match)
+    if before["archived_at"] is not None:
+        raise PolicyArchived("write a new policy")
     fields = ("key", "name", "position", "conditions", "targets", "bot_counts")
     was = {name: before[name] for name in fields}
     values = patch.model_dump(mode="json")

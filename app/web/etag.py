@@ -25,7 +25,9 @@ def etag(version: int) -> str:
 
 def tag(response: Response, row: Values) -> dict[str, Any]:
     """The row as an answer, with its ETag put on."""
-    response.headers["ETag"] = etag(row["version"])
+    # Archiving makes no version, and is a change all the same.
+    archived = row.get("archived_at") is not None
+    response.headers["ETag"] = f'"{row["version"]}-archived"' if archived else etag(row["version"])
     return dict(row)
 
 

@@ -233,3 +233,11 @@ async def test_case_29_a_bot_counts_only_where_the_policy_says_so(client: httpx.
     counting = await open_ticket()
     first = await reply(client, counting, **bot)
     assert (await the_clock(client, counting))["stopped_at"] == first["created_at"]
+
+
+async def test_an_archived_policy_takes_no_more_versions(client: httpx.AsyncClient) -> None:
+    [policy] = (await client.get("/v1/sla-policies")).json()["items"]
+    path = f"/v1/sla-policies/{policy['id']}"
+    await client.delete(path)
+    answer = await client.patch(path, json={"name": "Again"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "policy_archived")

@@ -192,7 +192,7 @@ async def test_records_past_their_day_are_swept_away(client: httpx.AsyncClient, 
 
 
 async def test_while_the_first_one_runs_its_repeats_hold_no_connection(
-    client: httpx.AsyncClient, open_ticket: Open, sql: Sql
+    client: httpx.AsyncClient, open_ticket: Open, person: Make, sql: Sql
 ) -> None:
     ticket = await open_ticket()
     path = f"/v1/tickets/{ticket['id']}"
@@ -207,6 +207,9 @@ async def test_while_the_first_one_runs_its_repeats_hold_no_connection(
     repeats = [
         asyncio.create_task(client.post(f"{path}/messages", json=message, headers=_keyed("k"))) for _ in range(64)
     ]
+    # Neither does another caller wait who happens to use the same key.
+    agent = await person("agent")
+    assert (await agent.http.post("/v1/tickets", json=TICKET, headers=_keyed("k"))).status_code == 201
     for _ in range(20):
         assert (await client.get(path)).status_code == 200
         assert not any(repeat.done() and repeat.result().status_code >= 500 for repeat in repeats)

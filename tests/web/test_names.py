@@ -19,13 +19,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "/v1/sla-policies": {"name": "P", "position": 5000, "targets": [TARGET]},
     "/v1/service-goals": {"name": "G", "target_seconds": 90, "window": {"rolling_seconds": 60}},
 }
-# One name, written differently: case, full width, ligature, composed or not, dotted and final forms, spaces around.
+# One name, written differently: case, full width, ligature, composed or not, mathematical letters, spaces around.
 SAME = (
     "caf\u00e9 stra\u00dfe file",
     "CAF\u00c9 STRASSE FILE",
     "cafe\u0301 strasse \ufb01le",
     "\uff23\uff41\uff46\u00e9 Stra\u1e9ee file",
     " Caf\u00e9 Stra\u00dfe File ",
+    "\U0001d402af\u00e9 Stra\u00dfe \U0001d405ile",
 )
 
 
