@@ -18,7 +18,11 @@ async def test_head_is_get_without_the_body(app: FastAPI, client: httpx.AsyncCli
     ids = await things(client, open_ticket)
     paths = [operation.url(ids) for operation in operations(app) if operation.method == "GET"]
     for path in (*paths, "/v1/tickets?limit=1", "/docs", "/openapi.json", "/docs/static/swagger-ui.css", "/v1/nothing"):
-        get, head = await client.get(path), await client.head(path)
+        # Not httpx's HEAD, which would drop a body itself.
+        plain, _, query = path.partition("?")
+        get, head = [
+            await raw.send(app, method, plain, key=ADMIN_KEY, query=query.encode()) for method in ("GET", "HEAD")
+        ]
         assert head.content == b"", path
         assert head.status_code == get.status_code
         ours = ("content-length",) if path in ("/metrics", "/readyz") or "clocks" in path or "/status" in path else ()
