@@ -4,11 +4,14 @@ One statement claims the clocks that are due, decides again from the locked rows
 There is no gap between claiming and telling in which a kill could lose one, any number of workers may run, and the
 cost grows with what is due, not with what is open."""
 
+from uuid import UUID
+
 from sqlalchemy import (
     BigInteger,
     DateTime,
     SmallInteger,
     Text,
+    Uuid,
     bindparam,
     case,
     cast,
@@ -19,6 +22,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     null,
+    or_,
     select,
     true,
     update,
@@ -34,9 +38,10 @@ BATCH = 500
 _c = sla_clocks.c
 # The statement's own start: what it decides by must not move while it runs.
 _now = func.statement_timestamp()
+_only = bindparam("ticket_id", type_=Uuid)
 _due = (
     select(sla_clocks)
-    .where(_c.next_at < _now)
+    .where(_c.next_at < _now, or_(_only.is_(None), _c.ticket_id == _only))
     .order_by(_c.next_at)
     .limit(bindparam("batch", type_=BigInteger))
     .with_for_update(skip_locked=True)
@@ -138,4 +143,10 @@ _SWEEP = Query(
 
 async def sweep(tx: Transaction, batch: int = BATCH) -> list[Row]:
     """Handle up to `batch` clocks that are due. The rows tell of each alert, and how many clocks were `claimed`."""
-    return await tx.locked_rows(_SWEEP, batch=batch)
+    return await tx.locked_rows(_SWEEP, batch=batch, ticket_id=None)
+
+
+async def sweep_ticket(tx: Transaction, ticket_id: UUID) -> None:
+    """Handle what is due on one ticket, under a lock that the caller holds. Before its clocks get another target: what
+    passed under the old one has happened."""
+    await tx.locked_rows(_SWEEP, batch=BATCH, ticket_id=ticket_id)

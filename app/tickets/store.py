@@ -17,6 +17,7 @@ from app.sla import clocks, policies
 from app.sla.core.engine import TicketClocks, advance
 from app.sla.core.policy import Policy, Priority
 from app.sla.core.timeline import Covered, Entry, Status
+from app.sla.sweep import sweep_ticket
 from app.sla.tables import sla_clocks
 from app.tickets.facts import covering
 from app.tickets.tables import messages, tickets
@@ -115,7 +116,9 @@ async def covered(tx: Transaction, revision: int, ticket: Mapping[str, Any], at:
 
 async def recover(tx: Transaction, locked: Locked, ticket: Mapping[str, Any]) -> Covered:
     """`covered`, told in the log. Call it before queueing what happens under the new cover: the log is replayed in
-    its order."""
+    its order. A deadline that passed unnoticed under the old cover is recorded first."""
+    if any(clock.ended_at is None and clock.breached(locked.now) for clock in locked.state.clocks):
+        await sweep_ticket(tx, locked.id)
     entry = await covered(tx, locked.revision, ticket, locked.now)
     data = cover_data(entry.policy, entry.priority)
     log.record(tx, log.SYSTEM, "sla.policy_applied", locked.id, locked.now, data, ticket_id=locked.id, internal=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 
 from app.db import Database, Query, Row, Values
 from app.events.tables import events
@@ -28,7 +28,7 @@ _EVENTS = Query(
     .where(events.c.ticket_id == _batch, events.c.type.not_like("sla.%") | (events.c.type == "sla.policy_applied"))
     .order_by(events.c.ticket_id, events.c.id)
 )
-_CLOCKS = Query(select(sla_clocks).where(sla_clocks.c.ticket_id == _batch))
+_CLOCKS = Query(select(sla_clocks, func.clock_timestamp().label("now")).where(sla_clocks.c.ticket_id == _batch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,19 @@ def _differences(ids: list[UUID], log: list[Row], stored: list[Row], versions: V
     for row in stored:
         clock = clocks.as_clock(row)
         held[row["ticket_id"]][clocks.key(clock)] = clock
+        yield from _unwatched(row, clock)
     for ticket_id in ids:
         yield from _compare(ticket_id, held[ticket_id], {clocks.key(clock): clock for clock in computed[ticket_id]})
+
+
+def _unwatched(row: Row, clock: Clock) -> Iterable[Difference]:
+    """A clock that the sweep would pass by. What has passed may be dealt with already; what is to come is not."""
+    name = f"{clock.metric}/{clock.cycle}"
+    upcoming = clock.next_at(after=row["now"])
+    if upcoming and (row["next_at"] is None or row["next_at"] > upcoming):
+        yield Difference(row["ticket_id"], name, "next_at", row["next_at"], upcoming)
+    if tuple(row["warnings"]) != clock.warnings():
+        yield Difference(row["ticket_id"], name, "warnings", row["warnings"], clock.warnings())
 
 
 def _compare(

@@ -55,8 +55,8 @@ def parse_instant(value: object) -> datetime:
 def _clean(text: str) -> str:
     """One line of text that prints. (The body reader refuses NUL and half surrogates; a query has no such reader.)"""
     # What prints is fine at once; of what does not, only odd spaces are.
-    if not text.isprintable() and any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in text):
-        raise ValueError("no control or format characters")
+    if not text.isprintable() and any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for char in text):
+        raise ValueError("no control or format characters, and no line breaks")
     return text
 
 

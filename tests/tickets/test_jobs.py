@@ -1,6 +1,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import httpx
 
 from app.db import Database
@@ -45,3 +46,14 @@ async def test_the_next_policy_in_order_takes_over(client: httpx.AsyncClient, op
     await _work(db)
     clock = await _clock(client, ticket)
     assert (clock["policy_id"], clock["target_seconds"]) == (second, 600)
+
+
+async def test_a_deadline_that_passed_unnoticed_is_recorded_before_the_target_changes(
+    client: httpx.AsyncClient, open_ticket: Open, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    ticket = await open_ticket()
+    moved = "started_at = started_at - interval '1 hour', due_at = due_at - interval '1 hour'"
+    await sql.execute(f"UPDATE sla_clocks SET {moved}, next_at = due_at - interval '1 hour'")
+    await client.patch(f"/v1/tickets/{ticket['id']}", json={"priority": "urgent"})
+    breaches = await sql.fetch("SELECT data ->> 'target_seconds' FROM events WHERE type = 'sla.breached'")
+    assert [row[0] for row in breaches] == ["90"]

@@ -64,7 +64,19 @@ async def test_a_change_cannot_take_a_name_that_is_taken(client: httpx.AsyncClie
 
 @pytest.mark.parametrize("path", KINDS)
 async def test_names_that_cannot_be_seen_are_refused(client: httpx.AsyncClient, path: str) -> None:
-    for name in ("", " ", "\u00a0", "a\u200bb", "\u202eabc", "a\nb", "a\x7f", "\ufeff", "\u2066a", "x" * 65):
+    for name in (
+        "",
+        " ",
+        "\u00a0",
+        "a\u200bb",
+        "\u202eabc",
+        "a\nb",
+        "a\x7f",
+        "\ufeff",
+        "\u2066a",
+        "a\u2028b",
+        "x" * 65,
+    ):
         problem(await client.post(path, json={**KINDS[path], "key": name}), 422, "invalid")
 
 
