@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-import asyncpg
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -19,7 +18,7 @@ from rich.progress import Progress
 
 from app import worker as worker_loops
 from app.auth.roles import Role
-from app.db import Database
+from app.db import FAULTS, Database
 from app.embedded import EmbeddedError, EmbeddedPostgres
 from app.errors import AppError
 from app.keys.schemas import ApiKeyIn
@@ -185,7 +184,7 @@ def main() -> None:
         cli()
     except (SettingsError, EmbeddedError, AppError) as wrong:
         _fail(str(wrong), 2)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as away:
+    except FAULTS as away:
         _fail(f"the database cannot be used: {away}", 3)
     except KeyboardInterrupt:
         sys.exit(130)

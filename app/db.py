@@ -24,6 +24,7 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
+from app.errors import Overloaded
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ _VALUES = re.compile(r"^(?P<head>INSERT INTO .* VALUES )(?P<row>\(.*?\))(?P<tail
 _COMPOSED_ROWS = 24
 
 # InternalClientError is what asyncpg says when it finds out in mid-call that the connection was killed while idle.
-_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Query:
@@ -217,7 +218,10 @@ class Database:
     async def _acquire(self) -> "PoolConnectionProxy[Row]":
         # A timeout makes asyncpg start a task, so it is set only where there may be something to wait for.
         timeout = None if self._pool.get_idle_size() else self._acquire_timeout
-        return await self._pool.acquire(timeout=timeout)
+        try:
+            return await self._pool.acquire(timeout=timeout)
+        except TimeoutError:
+            raise Overloaded("no database connection became free in time") from None
 
     async def run(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
         """`unit` in a transaction, run again where the database says that nothing of it happened and that a repeat
@@ -229,7 +233,7 @@ class Database:
             try:
                 async with self.transaction() as tx:
                     return await unit(tx)
-            except _FAULTS as failed:
+            except FAULTS as failed:
                 if attempt > 3 or tx is None or not _may_succeed_again(failed, tx):
                     raise
             await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - jitter, not a secret
@@ -288,7 +292,7 @@ def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
 async def _undo(tx: Transaction, failed: BaseException) -> None:
     try:
         await tx._rollback()
-    except _FAULTS as also:
+    except FAULTS as also:
         # The connection is gone, and with it the transaction: the first failure is the one to report.
         failed.add_note(f"rollback failed as well: {also!r}")
 

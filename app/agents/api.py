@@ -45,9 +45,9 @@ async def update_agent(
 
 
 @agent_routes.delete("/{agent_id}", status_code=204, summary="Deactivate an agent")
-async def delete_agent(agent_id: UUID, tx: Tx, actor: Writer) -> None:
+async def delete_agent(agent_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
     """The agent becomes inactive and their keys stop working; what they answered stays as it is."""
-    await service.deactivate_agent(tx, actor, agent_id)
+    await service.deactivate_agent(tx, actor, agent_id, if_match)
 
 
 @team_routes.get("", response_model=TeamPage, summary="List teams")
@@ -80,6 +80,6 @@ async def update_team(
 
 
 @team_routes.delete("/{team_id}", status_code=204, summary="Remove a team")
-async def delete_team(team_id: UUID, tx: Tx, actor: Writer) -> None:
+async def delete_team(team_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
     """Refused while agents or tickets belong to it."""
-    await service.TEAMS.delete(tx, actor, team_id)
+    await service.TEAMS.delete(tx, actor, team_id, if_match)

@@ -77,9 +77,9 @@ async def change_agent(tx: Transaction, actor: Actor, id: UUID, patch: AgentPatc
     return await _written(tx, id)
 
 
-async def deactivate_agent(tx: Transaction, actor: Actor, id: UUID) -> None:
+async def deactivate_agent(tx: Transaction, actor: Actor, id: UUID, if_match: str | None) -> None:
     """The agent's keys stop working within 5 seconds; tickets and messages stay as they are."""
-    await change_agent(tx, actor, id, AgentPatch(active=False), None)
+    await change_agent(tx, actor, id, AgentPatch(active=False), if_match)
 
 
 async def _revoke_keys(tx: Transaction, actor: Actor, agent: Row) -> None:

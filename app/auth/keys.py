@@ -73,8 +73,7 @@ class Credentials:
         if parts is None:
             raise Unauthenticated("this is not a key")
         id_, secret_hash = parts
-        async with self._db.transaction() as tx:
-            row = await tx.row(_BY_ID, id=id_)
+        row = await self._db.run(lambda tx: tx.row(_BY_ID, id=id_))
         if row is None or not hmac.compare_digest(row["secret_hash"], secret_hash):
             raise Unauthenticated("the key is unknown, revoked or expired")
         role = Role(row["role"])

@@ -39,10 +39,15 @@ async def create_customer(body: CustomerIn, response: Response, tx: Tx, actor: W
 
 @routes.put("/by-external-id/{external_id}", response_model=CustomerOut, summary="Add or replace a customer")
 async def upsert_customer(
-    external_id: Annotated[ExternalId, Path()], body: CustomerUpsert, response: Response, tx: Tx, actor: Writer
+    external_id: Annotated[ExternalId, Path()],
+    body: CustomerUpsert,
+    response: Response,
+    tx: Tx,
+    actor: Writer,
+    if_match: IfMatch = None,
 ) -> Any:
     """Makes the customer (201) or replaces what is known of them (200)."""
-    row, made = await service.upsert_customer(tx, actor, external_id, body)
+    row, made = await service.upsert_customer(tx, actor, external_id, body, if_match)
     if made:
         response.status_code = 201
         response.headers["Location"] = f"/v1/customers/{row['id']}"

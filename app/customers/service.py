@@ -13,6 +13,7 @@ from app.customers.tables import customers
 from app.db import Query, Row, Transaction
 from app.events import log
 from app.events.resource import Resource, merged
+from app.web.etag import PreconditionFailed
 from app.web.paging import Listing, Order, is_any
 from app.web.schemas import fold
 
@@ -43,17 +44,21 @@ async def change_customer(tx: Transaction, actor: Actor, id: UUID, patch: Custom
     return await CUSTOMERS.change(tx, actor, before, _values(patch.model_dump(), before))
 
 
-async def upsert_customer(tx: Transaction, actor: Actor, external_id: str, body: CustomerUpsert) -> tuple[Row, bool]:
+async def upsert_customer(
+    tx: Transaction, actor: Actor, external_id: str, body: CustomerUpsert, if_match: str | None
+) -> tuple[Row, bool]:
     """The customer with this external id as `body` says, and whether they are new. Callers at once make one."""
     values = {**body.model_dump(), "external_id": external_id}
     made = await tx.locked_row(_CLAIM, id=uuid7(), **_values(values))
     if made is not None:
+        if if_match is not None:
+            raise PreconditionFailed("there was no such customer")
         data = {"after": {name: made[name] for name in _COLUMNS}}
         log.record(tx, log.by(actor), "customer.created", made["id"], made["now"], data)
         return made, True
     found = await tx.row(_ID_OF, external_id=external_id)
     assert found is not None  # a customer is never deleted
-    before = await CUSTOMERS.locked(tx, found["id"])
+    before = await CUSTOMERS.locked(tx, found["id"], if_match)
     return await CUSTOMERS.change(tx, actor, before, _values(values)), False
 
 

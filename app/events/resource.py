@@ -79,9 +79,9 @@ class Resource:
         log.record(tx, log.by(actor), f"{self.name}.updated", row["id"], before["now"], {"changes": changes})
         return row
 
-    async def delete(self, tx: Transaction, actor: Actor, id: UUID) -> None:
+    async def delete(self, tx: Transaction, actor: Actor, id: UUID, if_match: str | None = None) -> None:
         """Refused by the database with a conflict while something refers to it."""
-        row = await self.locked(tx, id)
+        row = await self.locked(tx, id, if_match)
         tx.write(self._delete, key_id=id)
         data = {"before": {name: row[name] for name in self._columns}}
         log.record(tx, log.by(actor), f"{self.name}.deleted", id, row["now"], data)

@@ -52,8 +52,8 @@ async def update_service_goal(
 
 
 @routes.delete("/{goal_id}", status_code=204, summary="Remove a goal")
-async def delete_service_goal(goal_id: UUID, tx: Tx, actor: Writer) -> None:
-    await service.GOALS.delete(tx, actor, goal_id)
+async def delete_service_goal(goal_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
+    await service.GOALS.delete(tx, actor, goal_id, if_match)
 
 
 @routes.get("/{goal_id}/status", response_model=ServiceGoalStatus, summary="Judge a goal now")

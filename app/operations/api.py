@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app.errors import NotFound, every_error
-from app.operations.health import Readiness, readiness
+from app.operations.health import NotReady, Readiness, readiness
 from app.web import metrics
 from app.web.openapi import PROBLEM_RESPONSES
 
@@ -42,8 +42,10 @@ async def get_liveness() -> Any:
 async def get_readiness(request: Request) -> Any:
     """The database answers, the schema is this release's, a worker has been seen. 503 where one of these is not so."""
     found = await readiness(request.app.state.db, request.app.state.schema_head)
-    status = 200 if all(check.ok for check in found.checks) else 503
-    return JSONResponse(found.model_dump(), status)
+    missing = [check.name for check in found.checks if not check.ok]
+    if missing:
+        raise NotReady(f"not in order: {', '.join(missing)}")
+    return found
 
 
 @routes.get(

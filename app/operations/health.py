@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from sqlalchemy import Interval, bindparam, cast, column, func, literal_column, select, table
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from app.db import Database, Query, Transaction
+from app.db import FAULTS, Database, Query, Transaction
+from app.errors import Overloaded, Unavailable
 from app.operations.tables import worker_heartbeats as heartbeats
 
 _ALIVE = cast(literal_column("'10 seconds'"), Interval)
@@ -19,6 +20,14 @@ _CHECK = Query(
 )
 _beat = pg_insert(heartbeats).values(worker_id=bindparam("worker"), seen_at=func.clock_timestamp())
 _BEAT = Query(_beat.on_conflict_do_update(index_elements=["worker_id"], set_={"seen_at": _beat.excluded.seen_at}))
+
+
+class NotReady(Unavailable):
+    """The service cannot take work yet, or any more: the database does not answer, the schema is another release's, or
+    no worker has been seen for 10 seconds."""
+
+    code = "not_ready"
+    title = "Not ready"
 
 
 class Check(BaseModel):
@@ -39,7 +48,7 @@ async def readiness(db: Database, schema_head: str) -> Readiness:
         reachable, schema, worker = True, row["schema"], bool(row["worker"])
     except asyncpg.UndefinedTableError:
         reachable = True
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (*FAULTS, Overloaded):
         reachable = False
     checks = {"database": reachable, "schema": schema == schema_head, "worker": worker}
     return Readiness(checks=[Check(name=name, ok=ok) for name, ok in checks.items()])

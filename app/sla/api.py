@@ -46,9 +46,9 @@ async def update_sla_policy(
 
 
 @routes.delete("/{policy_id}", status_code=204, summary="Archive an SLA policy")
-async def delete_sla_policy(policy_id: UUID, tx: Tx, actor: Writer) -> None:
+async def delete_sla_policy(policy_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
     """No ticket matches it from now on. Its versions, and what was judged by them, stay."""
-    await policies.archive_policy(tx, actor, policy_id)
+    await policies.archive_policy(tx, actor, policy_id, if_match)
 
 
 @routes.get("/{policy_id}/versions", response_model=SlaPolicyPage, summary="List the versions of an SLA policy")

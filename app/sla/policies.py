@@ -119,9 +119,9 @@ async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolic
     return await get_policy(tx, id)
 
 
-async def archive_policy(tx: Transaction, actor: Actor, id: UUID) -> None:
+async def archive_policy(tx: Transaction, actor: Actor, id: UUID, if_match: str | None) -> None:
     """No ticket matches it from now on. What was judged by it stays readable and as it is."""
-    before, now = await _locked(tx, id, None)
+    before, now = await _locked(tx, id, if_match)
     if before["archived_at"] is None:
         tx.write(_ARCHIVE, key_id=id, archived_at=now)
         tx.write(_COUNT_UP)

@@ -124,7 +124,9 @@ async def page(
 ) -> dict[str, Any]:
     """One page of `listing`, with its `Link` header. Raises Invalid on a cursor that is not of this list and order."""
     signer: Signer = request.app.state.cursors
-    about = f"{listing.name} {order}"
+    # The filters belong to it: a cursor of one ticket's messages is foreign to another's.
+    given = sorted((name, str(value)) for name, value in where.items() if value is not None)
+    about = f"{listing.name} {order} {given}"
     after = signer.read(about, query.cursor) if query.cursor else None
     rows = await listing.rows(tx, where, order, query.limit + 1, after)
     cursor = None

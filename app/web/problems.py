@@ -162,7 +162,7 @@ def from_fault(error: Exception) -> AppError:
         log.error("database_refused", sqlstate=state, constraint=getattr(error, "constraint_name", None))
         return known() if known else InternalError()
     if isinstance(error, TimeoutError):
-        return Overloaded("no database connection became free in time")
+        return Unavailable("the database took too long")
     if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
         log.warning("database_unreachable", error=repr(error))
         return Unavailable("the database is not reachable")

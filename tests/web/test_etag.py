@@ -159,3 +159,24 @@ async def test_a_ticket_with_what_changes_by_itself_has_no_tag(client: httpx.Asy
     answer = await client.get(path, headers={"If-None-Match": "*"})
     assert answer.status_code == 200
     assert "etag" not in answer.headers
+
+
+async def test_what_is_removed_or_replaced_has_to_match_too(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    ids = await things(client, open_ticket)
+    stale = {"If-Match": '"77"'}
+    for path in (
+        f"/v1/teams/{ids['team_id']}",
+        f"/v1/agents/{ids['agent_id']}",
+        f"/v1/service-goals/{ids['goal_id']}",
+        f"/v1/sla-policies/{ids['policy_id']}",
+    ):
+        before = await client.get(path)
+        problem(await client.delete(path, headers=stale), 412, "precondition_failed")
+        assert (await client.get(path)).content == before.content
+    url = "/v1/customers/by-external-id/match-me"
+    problem(await client.put(url, json={"name": "N"}, headers=stale), 412, "precondition_failed")
+    made = await client.put(url, json={"name": "N"})
+    assert made.status_code == 201
+    problem(await client.put(url, json={"name": "M"}, headers=stale), 412, "precondition_failed")
+    match = {"If-Match": made.headers["etag"]}
+    assert (await client.put(url, json={"name": "M"}, headers=match)).status_code == 200

@@ -27,7 +27,6 @@ _OPEN_OBJECTS = {
 # The scopes are data of a list, not an enum of the code.
 _UNNAMED_ENUMS = {
     ("ApiKeyIn", "properties", "scopes", "anyOf", "0", "items"),
-    ("ImportedTicket", "properties", "opened_by"),
 }
 
 

@@ -22,7 +22,7 @@ from app.tickets.schemas import (
     VisibilityWord,
 )
 from app.web.problems import Problem
-from app.web.schemas import ExternalId, Fields, In, Instant, Line, Name, Out, Prose
+from app.web.schemas import FROM_TEXT, ExternalId, Fields, In, Instant, Line, Name, Out, Prose
 
 MAX_TICKETS = 1000
 
@@ -78,6 +78,11 @@ ImportedEntry = TypeAliasType(
 )
 
 
+class OpenedBy(StrEnum):
+    customer = "customer"
+    agent = "agent"
+
+
 class ImportedTicket(In):
     external_id: ExternalId
     subject: Line
@@ -88,7 +93,9 @@ class ImportedTicket(In):
     custom_fields: Fields = {}
     product: Product | None = None
     customer: ImportedCustomer
-    opened_by: Annotated[Literal["customer", "agent"], Field(description="`agent`: towards the customer.")] = "customer"
+    opened_by: Annotated[OpenedBy, FROM_TEXT] = Field(
+        default=OpenedBy.customer, description="`agent`: towards the customer."
+    )
     created_at: Instant
     status: StatusWord = Field(default=Status.new, description="The status at creation.")
     timeline: Annotated[list[ImportedEntry], Field(max_length=10_000)] = []
