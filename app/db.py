@@ -47,7 +47,8 @@ _DIALECT = dialect()  # type: ignore[no-untyped-call]
 _PLACEHOLDER = re.compile(r"\$(\d+)")
 _VALUES = re.compile(r"^(?P<head>INSERT INTO .* VALUES )(?P<row>\(.*?\))(?P<tail>(?: ON CONFLICT .*)?)$", re.DOTALL)
 
-# Above this many rows a flush goes out as one pipelined `executemany` per query: composing would only make new texts.
+# Above this many rows a flush goes out as one COPY per table (or a pipelined `executemany`): composing would only make
+# new texts.
 _COMPOSED_ROWS = 24
 
 # InternalClientError is what asyncpg says when it finds out in mid-call that the connection was killed while idle.
@@ -59,10 +60,12 @@ class Query:
 
     `columns` names what an INSERT or UPDATE sets: each is a parameter of that name."""
 
-    __slots__ = ("constants", "insert", "names", "sql")
+    __slots__ = ("constants", "insert", "names", "sql", "table")
 
     def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
+        self.table: str | None = None
         if isinstance(statement, Insert):
+            self.table = statement.table.name
             statement = statement.inline()  # or SQLAlchemy returns a generated key that nobody asked for
         assert isinstance(statement, ClauseElement)
         compiled = statement.compile(dialect=_DIALECT, column_keys=list(columns) if columns is not None else None)
@@ -163,12 +166,21 @@ class Transaction:
         if sum(map(len, pending.values())) > _COMPOSED_ROWS:
             await self.begin()
             for query, rows in pending.items():
-                await self._conn.executemany(query.sql, [query.args(row) for row in rows], timeout=self._timeout)
+                await self._send_many(query, [query.args(row) for row in rows])
             return
         sql = _composed(tuple((query, len(rows)) for query, rows in pending.items()))
         args = [arg for query, rows in pending.items() for row in rows for arg in query.args(row)]
         self.may_have_written = not self._begun
         await self._conn.execute(sql, *args, timeout=self._timeout)
+
+    async def _send_many(self, query: Query, records: list[list[Any]]) -> None:
+        if query.table and query.insert and not query.insert["tail"]:
+            # COPY takes the same values in the same order, without a statement for each row.
+            await self._conn.copy_records_to_table(
+                query.table, records=records, columns=query.names, timeout=self._timeout
+            )
+        else:
+            await self._conn.executemany(query.sql, records, timeout=self._timeout)
 
     async def _commit(self) -> None:
         await self._send()

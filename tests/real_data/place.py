@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-PLACE = Path(os.environ.get("NINETY_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
+PLACE = Path(os.environ.get("TICKET_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 def needed(folder: str) -> pytest.MarkDecorator:
     missing = not (PLACE / folder).is_dir()
-    return pytest.mark.skipif(missing, reason=f"the real tickets are not there: no {folder} in NINETY_TEST_DATA")
+    return pytest.mark.skipif(missing, reason=f"the real tickets are not there: no {folder} in TICKET_DATA")
 
 
 def rows(folder: str, name: str) -> Iterator[dict[str, str]]:
