@@ -9,7 +9,7 @@ from collections.abc import Callable
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from app.main import create_app
+from app.main import serving
 from app.settings import Settings, SettingsError
 from app.web.metrics import MULTIPROC_DIR
 
@@ -53,7 +53,7 @@ def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], N
         ready(url)
         _serve_many(settings, listening, tend)
         return True
-    server = _Server(_config(settings, create_app(settings)), lambda: ready(url), tend)
+    server = _Server(_config(settings, serving(settings)), lambda: ready(url), tend)
     server.run(sockets=[listening])
     return server.started
 
