@@ -33,7 +33,7 @@ from app.tickets.verify import verify as verify_clocks
 from app.web import logs
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
 
 def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) -> Settings:
     """Settings from the environment; `overrides` (command-line options) win. Raises SettingsError."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name, field in Settings.model_fields.items() if not field.validation_alias}
     unknown = sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     if unknown:
         raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
