@@ -33,9 +33,11 @@ INSERT_MESSAGE = Query(
     insert(messages), ["id", "ticket_id", "author_kind", "author_id", "visibility", "body", "created_at"]
 )
 _by_id = tickets.c.id == bindparam("key_id")
-_UPDATE = Query(
-    update(tickets).where(_by_id).values(version=literal_column("tickets.version + 1")), [*MUTABLE, "updated_at"]
-)
+_next_version = update(tickets).where(_by_id).values(version=literal_column("tickets.version + 1"))
+_UPDATE = Query(_next_version, [*MUTABLE, "updated_at"])
+# What a message brings about, which is most of what happens to tickets.
+_MOVED = ["status", "assignee_id", "resolved_at", "closed_at"]
+_MOVE = Query(_next_version, [*_MOVED, "updated_at"])
 
 _locked = (
     select(tickets)
@@ -70,6 +72,9 @@ _LOCK = Query(
 )
 
 
+_READ = (*tickets.c.keys(), "revision")
+
+
 @dataclass(frozen=True, slots=True)
 class Locked:
     """A ticket under its lock, its clocks, and the instant at which all of that was so."""
@@ -98,7 +103,7 @@ async def lock_ticket(tx: Transaction, actor: Actor, id: UUID) -> Locked:
 
 
 def _as_locked(rows: list[Row]) -> Locked:
-    ticket = {name: value for name, value in rows[0].items() if not name.startswith("clock_")}
+    ticket = {name: rows[0][name] for name in _READ}
     found = [(row["clock_id"], clocks.as_clock(row, "clock_")) for row in rows if row["clock_id"]]
     state = TicketClocks(
         Status(ticket["status"]), Priority(ticket["priority"]), clocks=tuple(clock for _, clock in found)
@@ -143,5 +148,6 @@ def apply(tx: Transaction, who: log.By, locked: Locked, entries: Iterable[Entry]
 def update_ticket(tx: Transaction, locked: Locked, values: Mapping[str, Any]) -> dict[str, Any]:
     """Queue the row's change; the row as it will be."""
     after = {**locked.ticket, **values, "updated_at": locked.now, "version": locked.ticket["version"] + 1}
-    tx.write(_UPDATE, key_id=locked.id, updated_at=locked.now, **{name: after[name] for name in MUTABLE})
+    query, names = (_MOVE, _MOVED) if values.keys() <= set(_MOVED) else (_UPDATE, MUTABLE)
+    tx.write(query, key_id=locked.id, updated_at=locked.now, **{name: after[name] for name in names})
     return after
