@@ -18,7 +18,7 @@ from app.events.resource import merged
 from app.sla import clocks, policies
 from app.sla.core.engine import awaits_answer, replay
 from app.sla.core.timeline import AuthorKind, Entry, Opened, Said, Status, StatusSet
-from app.tickets.facts import MATCHED
+from app.tickets.facts import MATCHED, cover_data
 from app.tickets.lifecycle import Visibility, after_message, check_transition
 from app.tickets.permissions import author_of, check_message, check_opening, check_patch, customer_of
 from app.tickets.schemas import CustomerRef, MessageIn, TicketIn, TicketPatch
@@ -27,7 +27,6 @@ from app.tickets.store import (
     INSERT_MESSAGE,
     Locked,
     apply,
-    cover_data,
     covered,
     lock_ticket,
     recover,
@@ -89,7 +88,7 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> Mapping[
     cover = await covered(tx, seen["revision"], ticket, now)
     after = replay((cover, Opened(now, AuthorKind.customer)))
     who = log.by(actor)
-    data = {"opened_by": AuthorKind.customer, "status": Status.new, **cover_data(cover.policy, body.priority)}
+    data = {"opened_by": AuthorKind.customer, "status": Status.new, **cover_data(cover)}
     log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
     clocks.write(tx, who, ticket["id"], {}, (), after.clocks)
     if body.description is not None:

@@ -15,11 +15,11 @@ from app.errors import NotFound
 from app.events import log
 from app.sla import clocks, policies
 from app.sla.core.engine import TicketClocks, advance
-from app.sla.core.policy import Policy, Priority
+from app.sla.core.policy import Priority
 from app.sla.core.timeline import Covered, Entry, Status
 from app.sla.sweep import sweep_ticket
 from app.sla.tables import sla_clocks
-from app.tickets.facts import covering
+from app.tickets.facts import cover_data, covering
 from app.tickets.tables import messages, tickets
 
 MUTABLE = [
@@ -125,18 +125,9 @@ async def recover(tx: Transaction, locked: Locked, ticket: Mapping[str, Any]) ->
     if any(clock.ended_at is None and clock.breached(locked.now) for clock in locked.state.clocks):
         await sweep_ticket(tx, locked.id)
     entry = await covered(tx, locked.revision, ticket, locked.now)
-    data = cover_data(entry.policy, entry.priority)
+    data = cover_data(entry)
     log.record(tx, log.SYSTEM, "sla.policy_applied", locked.id, locked.now, data, ticket_id=locked.id, internal=True)
     return entry
-
-
-def cover_data(policy: Policy | None, priority: str) -> dict[str, Any]:
-    """How a cover stands in the log, for `verify` to read it again."""
-    return {
-        "policy_id": policy.id if policy else None,
-        "policy_version": policy.version if policy else None,
-        "priority": priority,
-    }
 
 
 def apply(tx: Transaction, who: log.By, locked: Locked, entries: Iterable[Entry]) -> None:

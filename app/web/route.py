@@ -2,6 +2,7 @@
 answer rendered inside it, the commit, the answer sent. A unit that lost a deadlock is run again as a whole, which is
 why this is a route class and not a dependency: a dependency cannot call its route twice."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any, Protocol
 from uuid import UUID
@@ -29,12 +30,12 @@ class Caller(Protocol):
     def id(self) -> UUID: ...
 
 
-class Guard(SecurityBase):
+class Guard(SecurityBase, ABC):
     """Says who calls. Which callers there are is the business of `app.auth`."""
 
+    @abstractmethod
     async def admit(self, request: Request, scopes: Sequence[str]) -> Caller:
         """Raises a 401 or 403 refusal."""
-        raise NotImplementedError
 
 
 async def _current_tx(request: Request) -> Transaction:

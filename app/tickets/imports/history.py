@@ -10,7 +10,7 @@ from uuid import UUID
 from app.errors import FieldError, Invalid
 from app.sla.core.policy import Policy, Priority
 from app.sla.core.timeline import AuthorKind, Covered, Entry, Opened, Said, Status, StatusSet
-from app.tickets.facts import covering
+from app.tickets.facts import cover_data, covering
 from app.tickets.imports.schemas import (
     ImportedAssignee,
     ImportedMessage,
@@ -81,7 +81,7 @@ def walk(
     opened_by = AuthorKind(item.opened_by)
     cover = _cover(ticket, policies, item.created_at)
     history = History(ticket, [cover, Opened(item.created_at, opened_by, item.status)])
-    data = {"opened_by": opened_by, "status": item.status, **_cover_data(cover)}
+    data = {"opened_by": opened_by, "status": item.status, **cover_data(cover)}
     history.events.append(Happened(item.created_at, "ticket.created", opened_by, data))
     for entry in item.timeline:
         history.events.extend(_step(history, entry, agent_ids, policies))
@@ -142,20 +142,11 @@ def _changed(history: History, name: str, value: object, at: datetime) -> Happen
 def _recovered(history: History, at: datetime, policies: Sequence[Policy]) -> Happened:
     cover = _cover(history.ticket, policies, at)
     history.entries.append(cover)
-    return Happened(at, "sla.policy_applied", AuthorKind.system, _cover_data(cover), internal=True)
+    return Happened(at, "sla.policy_applied", AuthorKind.system, cover_data(cover), internal=True)
 
 
 def _cover(ticket: Mapping[str, Any], policies: Sequence[Policy], at: datetime) -> Covered:
     return Covered(at, covering(policies, ticket), Priority(ticket["priority"]))
-
-
-def _cover_data(cover: Covered) -> dict[str, Any]:
-    policy = cover.policy
-    return {
-        "policy_id": policy.id if policy else None,
-        "policy_version": policy.version if policy else None,
-        "priority": cover.priority,
-    }
 
 
 def _refused(pointer: str, code: str, detail: str) -> Invalid:
