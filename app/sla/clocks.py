@@ -22,8 +22,6 @@ _MEASURED = [
     "metric", "cycle", "started_at", "policy_id", "policy_version", "target_seconds", "warn_at_percent", "bot_counts",
     "due_at", "original_due_at", "stopped_at", "ended_at", "ended_reason",
 ]  # fmt: skip
-# A clock's columns, beside a ticket's in one row.
-PREFIXED = [column.label(f"clock_{column.name}") for column in _c if column.name != "ticket_id"]
 
 _COVERED = [
     "policy_id", "policy_version", "target_seconds", "warn_at_percent", "bot_counts", "due_at", "original_due_at",
@@ -157,17 +155,17 @@ def _update(tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, before: Clo
         _record_end(tx, who, ticket_id, id, after)
 
 
-def shown(row: Values, now: datetime, prefix: str = "") -> dict[str, Any]:
+def shown(row: Values, now: datetime) -> dict[str, Any]:
     """A clock as it is at `now`."""
-    clock = as_clock(row, prefix)
+    clock = as_clock(row)
     state = clock.state(now)
     running = clock.ended_at is None
     warnings = clock.warnings()
     elapsed = clock.elapsed(now).total_seconds()
     return {
         **{name: getattr(clock, name) for name in _MEASURED},
-        "id": row[f"{prefix}id"],
-        "ticket_id": row["id" if prefix else "ticket_id"],
+        "id": row["id"],
+        "ticket_id": row["ticket_id"],
         "state": state,
         "at_risk": bool(state is State.running and warnings and warnings[0] <= now),
         "hours": Hours.calendar,
@@ -175,7 +173,7 @@ def shown(row: Values, now: datetime, prefix: str = "") -> dict[str, Any]:
         "remaining_seconds": (clock.due_at - now).total_seconds() if running and clock.due_at else None,
         "paused_seconds": 0.0,
         "breached_at": clock.due_at if state is State.breached else None,
-        "detected_at": row[f"{prefix}detected_at"],
+        "detected_at": row["detected_at"],
     }
 
 
