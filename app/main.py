@@ -21,8 +21,8 @@ from app.operations import api as operations
 from app.operations.setup import cursor_key
 from app.reports import api as reports
 from app.settings import Settings, load_settings
-from app.sla import api as sla
-from app.tickets.api import clocks, tickets
+from app.sla.api import calendars, policies
+from app.tickets.api import clocks, sla, tickets
 from app.tickets.imports import api as imports
 from app.web import docs, logs, openapi, problems
 from app.web.frame import Frame
@@ -34,7 +34,11 @@ ROUTERS = [
     clocks.routes,
     goals.routes,
     reports.routes,
-    sla.routes,
+    sla.policy_routes,
+    sla.exception_routes,
+    policies.routes,
+    policies.job_routes,
+    calendars.routes,
     imports.routes,
     agents.agent_routes,
     agents.team_routes,

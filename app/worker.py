@@ -3,6 +3,7 @@ the interval"; a failed round is logged and counted, and never ends the loop. An
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from uuid_utils.compat import uuid7
@@ -11,13 +12,14 @@ from app.db import Database
 from app.operations.health import beat
 from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
-from app.tickets.jobs import rematch_archived
+from app.tickets import exceptions, jobs
 from app.web import idempotency, metrics
 
 log = structlog.get_logger("ninety.worker")
 
 _HEARTBEAT_SECONDS = 2.0
-_REMATCH_SECONDS = 1.0
+_JOB_SECONDS = 1.0
+_EXCEPTION_SECONDS = 0.5
 _CLEANING_SECONDS = 60.0
 
 
@@ -31,29 +33,28 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         metrics.HEARTBEAT.set_to_current_time()
         return False
 
-    async def sweep_once() -> bool:
-        async with db.transaction() as tx:
-            alerts = await sweep(tx)
-        for alert in alerts:
-            if alert["type"] == "sla.breached":
-                metrics.DETECTION_LAG.observe(float(alert["lag_seconds"]))
-            if alert["type"]:
-                metrics.SWEPT.labels(alert["type"]).inc()
-        return bool(alerts[0]["claimed"] == BATCH)
-
-    async def rematch() -> bool:
-        return await rematch_archived(db)
-
     async def clean() -> bool:
         async with db.transaction() as tx:
             return await idempotency.clean(tx) > 0
 
     await asyncio.gather(
-        _loop("sweep", sweep_once, settings.sweep_interval_seconds, stop),
+        _loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
         _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
-        _loop("rematch", rematch, _REMATCH_SECONDS, stop),
+        _loop("job", partial(jobs.work, db), _JOB_SECONDS, stop),
+        _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
     )
+
+
+async def _sweep(db: Database) -> bool:
+    async with db.transaction() as tx:
+        alerts = await sweep(tx)
+    for alert in alerts:
+        if alert["type"] == "sla.breached":
+            metrics.DETECTION_LAG.observe(float(alert["lag_seconds"]))
+        if alert["type"]:
+            metrics.SWEPT.labels(alert["type"]).inc()
+    return bool(alerts[0]["claimed"] == BATCH)
 
 
 async def _loop(name: str, work: Callable[[], Awaitable[bool]], interval: float, stop: asyncio.Event) -> None:

@@ -31,15 +31,21 @@ def _run(connection: Connection) -> None:
     with context.begin_transaction():
         for limit in _LIMITS:
             connection.execute(text(limit))
-        # Released with the transaction: several processes that start at once migrate one after the other.
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         context.run_migrations()
 
 
 async def _online() -> None:
     engine = create_async_engine(_url(), poolclass=NullPool, connect_args={"timeout": 10, "statement_cache_size": 0})
-    async with engine.connect() as connection:
-        await connection.run_sync(_run)
+    # Several processes that start at once migrate one after the other. The lock has a transaction of its own, because a
+    # revision that builds an index ends the one it runs in; and it is asked for again and again, because a statement
+    # that waits would in turn keep such a build waiting.
+    async with engine.connect() as guard:
+        while not (await guard.execute(text(f"SELECT pg_try_advisory_xact_lock({_LOCK})"))).scalar_one():
+            await asyncio.sleep(0.1)
+        # The last statement is one without a snapshot: a build waits for every one that is older than itself.
+        await guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        async with engine.connect() as connection:
+            await connection.run_sync(_run)
     await engine.dispose()
 
 

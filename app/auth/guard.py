@@ -74,6 +74,12 @@ class KeyGuard(Guard):
 _GUARD = KeyGuard()
 
 
+def check_governs(actor: Actor) -> None:
+    """Policies and calendars bind everybody: an administrator writes them, or a service that has the scope."""
+    if actor.role not in (Role.admin, Role.service):
+        raise Forbidden("an administrator writes policies and calendars")
+
+
 def may(*scopes: str) -> Any:
     """For an actor argument: `actor: Annotated[Actor, may("tickets:read")]`."""
     return Security(_GUARD, scopes=list(scopes))

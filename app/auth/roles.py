@@ -20,8 +20,8 @@ _CUSTOMER = frozenset({"tickets:read", "tickets:write"})
 _AGENT = _CUSTOMER | {
     "customers:read", "customers:write", "segments:read", "sla:read", "goals:read", "reports:read", "agents:read",
 }  # fmt: skip
-# A lead grants exceptions to the SLA; its policies are the admin's.
-_LEAD = _AGENT | {"segments:write", "goals:write"}
+# A lead grants exceptions to the SLA, which is why it may write there; policies and calendars are the admin's.
+_LEAD = _AGENT | {"segments:write", "goals:write", "sla:write"}
 
 _OF_ROLE = {Role.customer: _CUSTOMER, Role.agent: _AGENT, Role.lead: _LEAD, Role.admin: SCOPES, Role.service: SCOPES}
 

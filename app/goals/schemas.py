@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import MISSING, Field
 
 from app.sla.core.goal import Judgement
-from app.sla.core.policy import Metric, Priority
-from app.sla.schemas import Seconds
+from app.sla.core.words import Metric, Priority
+from app.sla.schemas.words import Seconds
 from app.web.schemas import FROM_TEXT, Id, In, Key, Name, Out, Page
 
 

@@ -11,6 +11,8 @@ from app.db import Query, Row, Transaction
 from app.events.resource import Resource
 from app.goals.schemas import ServiceGoalIn, ServiceGoalPatch
 from app.goals.tables import service_goals
+from app.sla import calendars
+from app.sla.clocks import as_clock
 from app.sla.core.goal import Cohort, judge_mean
 from app.sla.tables import sla_clocks
 from app.tickets.tables import tickets
@@ -33,30 +35,38 @@ def _fits(name: str, column: Any, type_: Any) -> Any:
     return or_(bindparam(name, type_=type_).is_(None), column == bindparam(name, type_=type_))
 
 
-def _wait(of: Any, until: Any) -> Any:
-    return func.coalesce(func.sum(until - _c.started_at).filter(of), timedelta(0))
+def _sum(of: Any, wait: Any) -> Any:
+    return func.coalesce(func.sum(wait).filter(of), timedelta(0))
 
 
+# Whose time is not simply the time since it started: the core works that out, clock by clock.
+_uneven = and_(_running, or_(_c.calendar_id.is_not(None), func.cardinality(_c.pauses + _c.resolved + _c.frozen) > 0))
+_judged = ~_c.excluded
+_cohort = (
+    _c.metric == bindparam("metric"),
+    _c.started_at > _start,
+    _c.started_at <= _now,
+    _fits("priority", _t.priority, Text),
+    _fits("channel", _t.channel, Text),
+    _fits("team_id", _t.team_id, Uuid),
+)
+_joined = sla_clocks.join(tickets, _t.id == _c.ticket_id)
 _COHORT = Query(
     select(
         _now.label("now"),
         _start.label("window_start"),
-        func.count(_c.stopped_at).label("answered"),
-        _wait(_c.stopped_at.is_not(None), _c.stopped_at).label("answered_wait"),
-        func.count().filter(and_(_c.id.is_not(None), _running)).label("running"),
-        _wait(_running, _now).label("running_wait"),
-        func.count(_c.ended_reason).label("unanswered"),
+        func.count(_c.stopped_at).filter(_judged).label("answered"),
+        _sum(and_(_judged, _c.stopped_at.is_not(None)), _c.elapsed).label("answered_wait"),
+        func.count().filter(and_(_c.id.is_not(None), _running, _judged)).label("running"),
+        _sum(and_(_running, _judged, ~_uneven), _now - _c.started_at).label("running_wait"),
+        func.count().filter(and_(_uneven, _judged)).label("uneven"),
+        func.count(_c.ended_reason).filter(_judged).label("unanswered"),
+        func.count().filter(_c.excluded).label("excluded"),
     )
-    .select_from(sla_clocks.join(tickets, _t.id == _c.ticket_id))
-    .where(
-        _c.metric == bindparam("metric"),
-        _c.started_at > _start,
-        _c.started_at <= _now,
-        _fits("priority", _t.priority, Text),
-        _fits("channel", _t.channel, Text),
-        _fits("team_id", _t.team_id, Uuid),
-    )
+    .select_from(_joined)
+    .where(*_cohort)
 )
+_UNEVEN = Query(select(sla_clocks).select_from(_joined).where(*_cohort, _uneven, _judged))
 
 
 async def create_goal(tx: Transaction, actor: Actor | None, body: ServiceGoalIn) -> dict[str, Any]:
@@ -78,10 +88,19 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
     """The goal's status now: one read of its cohort, judged by the core."""
     goal = await GOALS.get(tx, id)
     given = {name: goal["filter"].get(name) for name in ("priority", "channel", "team_id")}
-    cohort = await tx.row(_COHORT, metric=goal["metric"], window=timedelta(seconds=goal["rolling_seconds"]), **given)
+    given |= {"metric": goal["metric"], "window": timedelta(seconds=goal["rolling_seconds"])}
+    cohort = await tx.row(_COHORT, **given)
     assert cohort is not None
     now: datetime = cohort["now"]
-    waits = Cohort(cohort["answered"], cohort["answered_wait"], cohort["running"], cohort["running_wait"])
+    uneven = await tx.rows(_UNEVEN, **given) if cohort["uneven"] else []
+    known = await calendars.versions_of(tx, uneven)
+    waits = Cohort(
+        cohort["answered"],
+        cohort["answered_wait"],
+        cohort["running"],
+        cohort["running_wait"],
+        tuple(as_clock(row, known) for row in uneven),
+    )
     status = judge_mean(waits, goal["target_seconds"], now)
     return {
         "goal_id": id,
@@ -92,7 +111,7 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
         "answered": waits.answered,
         "running": waits.running,
         "unanswered": cohort["unanswered"],
-        "excluded": 0,
+        "excluded": cohort["excluded"],
         "mean_answered": status.mean_answered_seconds,
         "mean_floor": status.mean_floor_seconds,
         "slack_seconds": status.slack_seconds,

@@ -15,9 +15,9 @@ from app.goals.service import create_goal
 from app.keys.service import ensure_admin_key
 from app.operations.tables import installation
 from app.settings import Settings, SettingsError
-from app.sla.core.policy import Metric
+from app.sla.core.words import Metric
 from app.sla.policies import create_policy
-from app.sla.schemas import SlaPolicyIn, TargetIn
+from app.sla.schemas.policies import SlaPolicyIn, TargetIn
 
 _CLAIM = Query(pg_insert(installation).on_conflict_do_nothing().returning(installation.c.id), ["cursor_key"])
 _CURSOR_KEY = Query(select(installation.c.cursor_key))

@@ -32,7 +32,9 @@ Reader = Annotated[Actor, may("reports:read")]
 async def report_response_times(request: Request, tx: Tx, actor: Reader, query: Annotated[ReportQuery, Query()]) -> Any:
     """Over the clocks that started in the span; percentiles are nearest-rank, from the rows themselves. Who was never
     answered is counted beside the means, by reason. With `Accept: text/csv`, the items as CSV."""
-    items = await queries.response_times(tx, query.metric, query.from_, query.to, query.interval, query.group_by or ())
+    items = await queries.response_times(
+        tx, query.metric, query.from_, query.to, query.interval, query.group_by or (), query.exceptions
+    )
     if "text/csv" in request.headers.get("accept", ""):
         return Response(_csv(items), media_type="text/csv")
     return {"items": items, "cohort": Cohort.started, "percentiles": Percentiles.nearest_rank}

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, DateTime, Text, bindparam, extract, func, or_, select
 
 from app.db import Query, Row, Transaction
-from app.reports.schemas import GroupBy, Interval
-from app.sla.clocks import IS_STATE
+from app.reports.schemas import Exceptions, GroupBy, Interval
+from app.sla.clocks import states
 from app.sla.core.clock import EndedReason, State
-from app.sla.core.policy import Metric
+from app.sla.core.words import Metric
 from app.sla.tables import sla_clocks
 from app.tickets.tables import tickets
 
@@ -27,7 +27,8 @@ _GROUPS: dict[GroupBy, ColumnElement[Any]] = {
 }
 _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 
-_wait = _c.stopped_at - _c.started_at
+# In the clock's own time: answered outside business hours is answered at once, and counts.
+_wait = _c.elapsed
 _answered = _c.stopped_at.is_not(None)
 
 
@@ -43,28 +44,32 @@ def _percentile(fraction: float) -> ColumnElement[Any]:
     return _seconds(func.percentile_disc(fraction).within_group(_wait).filter(_answered))
 
 
-_FIGURES = [
-    _count(_answered).label("count"),
-    _seconds(func.avg(_wait)).label("mean"),
-    *(_percentile(fraction).label(name) for name, fraction in _PERCENTILES.items()),
-    _count(IS_STATE[State.met]).label("met"),
-    _count(IS_STATE[State.breached]).label("breached"),
-    _count(IS_STATE[State.cancelled]).label("cancelled"),
-    _count(_c.ended_at.is_(None)).label("running"),
-    *(_count(_c.ended_reason == reason.value).label(reason.value) for reason in EndedReason),
-    _seconds(func.avg(_c.ended_at - _c.started_at).filter(_c.ended_reason.is_not(None))).label("unanswered_wait_mean"),
-]
+def _figures(exceptions: Exceptions) -> list[ColumnElement[Any]]:
+    # Without exceptions: as if none had been granted.
+    due_at = _c.due_at if exceptions is Exceptions.with_ else _c.unrelieved_due_at
+    is_state = states(due_at)
+    return [
+        _count(_answered).label("count"),
+        _seconds(func.avg(_wait).filter(_answered)).label("mean"),
+        *(_percentile(fraction).label(name) for name, fraction in _PERCENTILES.items()),
+        _count(is_state[State.met]).label("met"),
+        _count(is_state[State.breached]).label("breached"),
+        _count(is_state[State.cancelled]).label("cancelled"),
+        _count(_c.ended_at.is_(None)).label("running"),
+        *(_count(_c.ended_reason == reason.value).label(reason.value) for reason in EndedReason),
+        _seconds(func.avg(_wait).filter(_c.ended_reason.is_not(None))).label("unanswered_wait_mean"),
+    ]
 
 
 @lru_cache
-def _report(interval: Interval | None, groups: tuple[GroupBy, ...]) -> Query:
+def _report(interval: Interval | None, groups: tuple[GroupBy, ...], exceptions: Exceptions) -> Query:
     keys = [_GROUPS[group].label(f"by_{group}") for group in groups]
     if interval:
         bucket: ColumnElement[Any] = func.date_trunc(interval.value, _c.started_at, "UTC")
         keys.insert(0, bucket.label("interval_start"))
     instant = DateTime(timezone=True)
     statement = (
-        select(*keys, *_FIGURES)
+        select(*keys, *_figures(exceptions))
         .select_from(sla_clocks.join(tickets, _t.id == _c.ticket_id))
         .where(
             _c.metric == bindparam("metric", type_=Text),
@@ -72,6 +77,8 @@ def _report(interval: Interval | None, groups: tuple[GroupBy, ...]) -> Query:
             or_(bindparam("to", type_=instant).is_(None), _c.started_at < bindparam("to", type_=instant)),
         )
     )
+    if exceptions is Exceptions.with_:
+        statement = statement.where(~_c.excluded)
     return Query(statement.group_by(*keys).order_by(*keys) if keys else statement)
 
 
@@ -82,9 +89,10 @@ async def response_times(
     to: datetime | None,
     interval: Interval | None,
     groups: Sequence[GroupBy],
+    exceptions: Exceptions,
 ) -> list[dict[str, Any]]:
     """One statement over the clocks that started in the span. Cost: the clocks in the span."""
-    rows = await tx.rows(_report(interval, tuple(groups)), metric=metric, from_=from_, to=to)
+    rows = await tx.rows(_report(interval, tuple(groups), exceptions), metric=metric, from_=from_, to=to)
     return [_item(row) for row in rows]
 
 

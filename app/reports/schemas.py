@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.sla.core.policy import Metric
+from app.sla.core.words import Metric
 from app.web.query import AnyOf
 from app.web.schemas import FROM_TEXT, Instant, Out
 
@@ -30,11 +30,21 @@ class Percentiles(StrEnum):
     nearest_rank = "nearest_rank"
 
 
+class Exceptions(StrEnum):
+    """Judged with the exceptions that were granted (what they exclude is left out), or as if there were none."""
+
+    with_ = "with"
+    without = "without"
+
+
 class Unanswered(Out):
     """Clocks that ended without an answer, by reason."""
 
     resolved_without_response: int
     closed_by_customer: int
+    merged: int
+    withdrawn: int
+    exception: int
 
 
 class ReportGroup(Out):
@@ -88,3 +98,4 @@ class ReportQuery(BaseModel):
     to: Annotated[Instant | None, Field(description="Exclusive; left out: up to now.")] = None
     interval: Annotated[Interval, FROM_TEXT] | None = None
     group_by: AnyOf[Annotated[GroupBy, FROM_TEXT]] = None
+    exceptions: Annotated[Exceptions, FROM_TEXT] = Exceptions.with_

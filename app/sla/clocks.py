@@ -5,55 +5,120 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, func, insert, null, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, insert, select, update
 from uuid_utils.compat import uuid7
 
 from app.db import Query, Transaction, Values
 from app.events import log
+from app.sla import calendars
+from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.clock import Clock, EndedReason, State
-from app.sla.core.policy import Metric
-from app.sla.schemas import Hours
+from app.sla.core.policy import NO_RELIEF, Relief, Terms
+from app.sla.core.words import Metric, Status
+from app.sla.schemas.words import Hours
 from app.sla.tables import sla_alerts, sla_clocks
 
 Key = tuple[Metric, int]
+Calendars = Mapping[calendars.Key, BusinessCalendar]
 
 _c = sla_clocks.c
-_MEASURED = [
-    "metric", "cycle", "started_at", "policy_id", "policy_version", "target_seconds", "warn_at_percent", "bot_counts",
-    "due_at", "original_due_at", "stopped_at", "ended_at", "ended_reason",
+_FIXED = ["metric", "cycle", "started_at", "promised_until"]
+_TERMS = [
+    "policy_id", "policy_version", "promised_seconds", "calendar_id", "calendar_version", "pause_on",
+    "warn_at_percent", "bot_counts",
 ]  # fmt: skip
+_RELIEF = ["excluded", "extra_seconds", "relief_seconds", "frozen"]
+_DERIVED = ["target_seconds", "due_at", "original_due_at", "unrelieved_due_at", "warnings"]
+_MOVED = ["pauses", "due_at", "original_due_at", "unrelieved_due_at", "warnings"]
+_ENDED = ["stopped_at", "ended_at", "ended_reason", "elapsed"]
+_ALL = [*_FIXED, *_TERMS, *_RELIEF, *_DERIVED, "pauses", "resolved", *_ENDED]
 
-_COVERED = [
-    "policy_id", "policy_version", "target_seconds", "warn_at_percent", "bot_counts", "due_at", "original_due_at",
-]  # fmt: skip
 _by_id = _c.id == bindparam("key_id")
-_INSERT = Query(insert(sla_clocks), ["id", "ticket_id", *_MEASURED, "warnings", "next_at", "detected_at"])
-_ENDED = ["stopped_at", "ended_at", "ended_reason"]
-_RECOVER = Query(update(sla_clocks).where(_by_id), [*_COVERED, *_ENDED, "warnings", "next_at", "detected_at"])
-# What passed before the end and is not recorded yet stays due: the sweep alone records alerts.
-_END = Query(
-    update(sla_clocks).where(_by_id).values(next_at=case((_c.next_at < bindparam("until"), _c.next_at), else_=null())),
-    _ENDED,
+_START = Query(
+    insert(sla_clocks), ["id", "ticket_id", *_FIXED, *_TERMS, *_DERIVED, "pauses", "next_at"]
+)  # what only a clock with a past has is left to its defaults
+_INSERT = Query(insert(sla_clocks), ["id", "ticket_id", *_ALL, "next_at", "detected_at"])
+_CHANGE = Query(
+    update(sla_clocks).where(_by_id),
+    [*_TERMS, *_RELIEF, *_DERIVED, "pauses", "resolved", *_ENDED, "next_at", "detected_at"],
 )
+# What passed before this change and is not recorded yet stays due: the sweep alone records alerts.
+_still_due = case((_c.next_at < bindparam("until"), _c.next_at), else_=bindparam("upcoming", type_=_c.next_at.type))
+_MOVE = Query(update(sla_clocks).where(_by_id).values(next_at=_still_due), [*_MOVED, *_ENDED])
+_END = Query(update(sla_clocks).where(_by_id).values(next_at=_still_due), _ENDED)
 _ALERT = Query(insert(sla_alerts), ["clock_id", "kind", "target_seconds", "percent", "at", "detected_at"])
 _OF_TICKET = Query(
     select(sla_clocks, func.clock_timestamp().label("now"))
     .where(_c.ticket_id == bindparam("ticket_id"))
-    .order_by(_c.id)
+    .order_by(_c.started_at, _c.id)
 )
 
 
-def as_clock(row: Values, prefix: str = "") -> Clock:
-    values = {name: row[prefix + name] for name in _MEASURED}
-    reason = values["ended_reason"]
-    return Clock(
-        **{
-            **values,
-            "metric": Metric(values["metric"]),
-            "warn_at_percent": tuple(values["warn_at_percent"]),
-            "ended_reason": EndedReason(reason) if reason else None,
-        }
+def as_clock(row: Values, known: Calendars, prefix: str = "") -> Clock:
+    def value(name: str) -> Any:
+        return row[prefix + name]
+
+    calendar_id, reason = value("calendar_id"), value("ended_reason")
+    terms = Terms(
+        value("promised_seconds"),
+        value("policy_id"),
+        value("policy_version"),
+        known[calendar_id, value("calendar_version")] if calendar_id else None,
+        frozenset(map(Status, value("pause_on"))),
+        tuple(value("warn_at_percent")),
+        value("bot_counts"),
     )
+    relief = Relief(value("excluded"), value("extra_seconds"), value("relief_seconds"), tuple(value("frozen")))
+    return Clock(
+        Metric(value("metric")),
+        value("cycle"),
+        value("started_at"),
+        terms,
+        value("promised_until"),
+        tuple(value("pauses")),
+        tuple(value("resolved")),
+        NO_RELIEF if relief == NO_RELIEF else relief,
+        value("original_due_at"),
+        value("stopped_at"),
+        value("ended_at"),
+        EndedReason(reason) if reason else None,
+    )
+
+
+def as_values(clock: Clock) -> dict[str, Any]:
+    """All columns that say what the clock is; `as_clock` reads it back from them."""
+    terms, relief = clock.terms, clock.relief
+    ended = clock.ended_at
+    due_at = clock.due_at
+    return {
+        "metric": clock.metric,
+        "cycle": clock.cycle,
+        "started_at": clock.started_at,
+        "promised_until": clock.promised_until,
+        "policy_id": terms.policy_id,
+        "policy_version": terms.policy_version,
+        "promised_seconds": terms.seconds,
+        "calendar_id": terms.calendar.id if terms.calendar else None,
+        "calendar_version": terms.calendar.version if terms.calendar else None,
+        "pause_on": sorted(terms.pause_on),
+        "warn_at_percent": terms.warn_at_percent,
+        "bot_counts": terms.bot_counts,
+        "excluded": relief.excluded,
+        "extra_seconds": relief.extra_seconds,
+        "relief_seconds": relief.seconds,
+        "frozen": relief.frozen,
+        "target_seconds": clock.target_seconds,
+        "due_at": due_at,
+        "original_due_at": clock.original_due_at,
+        "unrelieved_due_at": due_at if relief is NO_RELIEF else clock.unrelieved_due_at,
+        "warnings": clock.warnings(),
+        "pauses": clock.pauses,
+        "resolved": clock.resolved,
+        "stopped_at": clock.stopped_at,
+        "ended_at": ended,
+        "ended_reason": clock.ended_reason,
+        "elapsed": clock.elapsed(ended) if ended else None,
+    }
 
 
 def key(clock: Clock) -> Key:
@@ -67,15 +132,16 @@ def write(
     ids: Mapping[Key, UUID],
     before: Iterable[Clock],
     after: Iterable[Clock],
+    now: datetime,
 ) -> None:
     """Queue what changed between two states of a ticket's clocks, with its events. `ids` has the ids of `before`."""
     was = {key(clock): clock for clock in before}
     for clock in after:
         earlier = was.get(key(clock))
         if earlier is None:
-            _insert(tx, uuid7(), ticket_id, clock, next_at=clock.next_at())
+            _start(tx, who, ticket_id, clock)
         elif earlier is not clock and earlier != clock:
-            _update(tx, who, ticket_id, ids[key(clock)], earlier, clock)
+            _update(tx, who, ticket_id, ids[key(clock)], earlier, clock, now)
 
 
 def insert_history(tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], now: datetime) -> None:
@@ -83,8 +149,11 @@ def insert_history(tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], no
     tells people, never sees it."""
     for clock in clocks:
         id_ = uuid7()
+        values = as_values(clock)
         breached = clock.breached(now)
-        _insert(tx, id_, ticket_id, clock, next_at=clock.next_at(after=now), detected_at=now if breached else None)
+        upcoming = clock.next_at(after=now)
+        detected_at = now if breached else None
+        tx.write(_INSERT, id=id_, ticket_id=ticket_id, **values, next_at=upcoming, detected_at=detected_at)
         if breached:
             _record_imported_breach(tx, id_, ticket_id, clock, now)
         elif clock.ended_at:
@@ -95,8 +164,8 @@ def insert_history(tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], no
 
 def _record_past_warnings(tx: Transaction, id: UUID, clock: Clock, now: datetime) -> None:
     """So that the sweep, when it comes to this clock later, takes them for given."""
-    for percent, at in zip(clock.warn_at_percent, clock.warnings(), strict=True):
-        if at < now:
+    for percent, at in zip(clock.terms.warn_at_percent, clock.warnings(), strict=True):
+        if at and at < now:
             tx.write(
                 _ALERT,
                 clock_id=id, kind="at_risk", target_seconds=clock.target_seconds, percent=percent,
@@ -105,13 +174,12 @@ def _record_past_warnings(tx: Transaction, id: UUID, clock: Clock, now: datetime
 
 
 def _record_imported_breach(tx: Transaction, id: UUID, ticket_id: UUID, clock: Clock, now: datetime) -> None:
-    assert clock.due_at is not None
+    due_at = clock.due_at
+    assert due_at is not None
     key_: dict[str, Any] = {"clock_id": id, "kind": "breached", "target_seconds": clock.target_seconds, "percent": 0}
-    tx.write(_ALERT, **key_, at=clock.due_at, detected_at=now)
+    tx.write(_ALERT, **key_, at=due_at, detected_at=now)
     data = {"clock_id": id, "metric": clock.metric, "cycle": clock.cycle, "target_seconds": clock.target_seconds}
-    log.record(
-        tx, log.SYSTEM, "sla.breached", id, clock.due_at, data, ticket_id=ticket_id, internal=True, imported=True
-    )
+    log.record(tx, log.SYSTEM, "sla.breached", id, due_at, data, ticket_id=ticket_id, internal=True, imported=True)
 
 
 def _record_end(
@@ -129,64 +197,74 @@ def _record_end(
         log.record(tx, who, f"sla.{state}", id, at, data, ticket_id=ticket_id, internal=True, imported=imported)
 
 
-def _insert(
-    tx: Transaction,
-    id: UUID,
-    ticket_id: UUID,
-    clock: Clock,
-    next_at: datetime | None,
-    detected_at: datetime | None = None,
-) -> None:
-    values = {name: getattr(clock, name) for name in _MEASURED}
-    tx.write(
-        _INSERT,
-        id=id, ticket_id=ticket_id, **values, warnings=clock.warnings(), next_at=next_at, detected_at=detected_at,
-    )  # fmt: skip
-
-
-def _update(tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, before: Clock, after: Clock) -> None:
-    """Queue the one write of a clock's row: a request may end the clock, or cover it anew, or both."""
-    values = {name: getattr(after, name) for name in (*_COVERED, *_ENDED)}
-    if all(getattr(before, name) == values[name] for name in _COVERED):
-        tx.write(_END, key_id=id, **values, until=after.ended_at)
+def _start(tx: Transaction, who: log.By, ticket_id: UUID, clock: Clock) -> None:
+    id_ = uuid7()
+    if clock.ended_at or clock.relief is not NO_RELIEF:
+        tx.write(_INSERT, id=id_, ticket_id=ticket_id, **as_values(clock), next_at=clock.next_at(), detected_at=None)
+        if clock.ended_at:
+            _record_end(tx, who, ticket_id, id_, clock)
     else:
-        tx.write(_RECOVER, key_id=id, **values, warnings=after.warnings(), next_at=after.next_at(), detected_at=None)
+        tx.write(_START, id=id_, ticket_id=ticket_id, **as_values(clock), next_at=clock.next_at())
+
+
+def _update(
+    tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, before: Clock, after: Clock, now: datetime
+) -> None:
+    """Queue the one write of a clock's row: a request may end the clock, or cover it anew, or both."""
+    values = as_values(after)
+    if (before.terms, before.relief, before.resolved) != (after.terms, after.relief, after.resolved):
+        tx.write(_CHANGE, key_id=id, **values, next_at=after.next_at(), detected_at=None)
+    else:
+        query = _END if after.pauses == before.pauses and before.due_at == values["due_at"] else _MOVE
+        tx.write(query, key_id=id, **values, until=now, upcoming=after.next_at(after=now))
     if after.ended_at:
         _record_end(tx, who, ticket_id, id, after)
 
 
-def shown(row: Values, now: datetime) -> dict[str, Any]:
+def shown(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
     """A clock as it is at `now`."""
-    clock = as_clock(row)
+    clock = as_clock(row, known)
     state = clock.state(now)
-    running = clock.ended_at is None
-    warnings = clock.warnings()
-    elapsed = clock.elapsed(now).total_seconds()
+    remaining = clock.remaining(now)
+    first_warning = next(iter(clock.warnings()), None)
     return {
-        **{name: getattr(clock, name) for name in _MEASURED},
-        "id": row["id"],
-        "ticket_id": row["ticket_id"],
+        **{name: row[name] for name in ("id", "ticket_id", *_FIXED, *_TERMS, *_ENDED, "detected_at", "excluded")},
         "state": state,
-        "at_risk": bool(state is State.running and warnings and warnings[0] <= now),
-        "hours": Hours.calendar,
-        "elapsed_seconds": elapsed,
-        "remaining_seconds": (clock.due_at - now).total_seconds() if running and clock.due_at else None,
-        "paused_seconds": 0.0,
-        "breached_at": clock.due_at if state is State.breached else None,
-        "detected_at": row["detected_at"],
+        "at_risk": bool(state is State.running and first_warning and first_warning <= now),
+        "target_seconds": clock.target_seconds,
+        "hours": Hours.business if clock.terms.calendar else Hours.calendar,
+        "due_at": row["due_at"],
+        "original_due_at": clock.original_due_at,
+        "elapsed_seconds": clock.elapsed(now).total_seconds(),
+        "remaining_seconds": None if remaining is None else remaining.total_seconds(),
+        "paused_seconds": clock.paused_time(now).total_seconds(),
+        "breached_at": row["due_at"] if state is State.breached else None,
     }
 
 
+async def all_shown(tx: Transaction, rows: Iterable[Values]) -> list[dict[str, Any]]:
+    """Rows with their `now` as clocks."""
+    found = list(rows)
+    known = await calendars.versions_of(tx, found)
+    return [shown(row, known, row["now"]) for row in found]
+
+
 async def of_ticket(tx: Transaction, ticket_id: UUID) -> list[dict[str, Any]]:
-    return [shown(row, row["now"]) for row in await tx.rows(_OF_TICKET, ticket_id=ticket_id)]
+    return await all_shown(tx, await tx.rows(_OF_TICKET, ticket_id=ticket_id))
 
 
-_passed = _c.due_at < func.coalesce(_c.ended_at, func.clock_timestamp())
-IS_STATE = {
-    State.breached: _passed,
-    State.running: _c.ended_at.is_(None) & _passed.is_not(True),
-    State.cancelled: _c.ended_reason.is_not(None) & _passed.is_not(True),
-    State.met: _c.stopped_at.is_not(None) & (_c.due_at >= _c.stopped_at),
-    State.stopped: _c.stopped_at.is_not(None) & _c.due_at.is_(None),
-}
-"""The states as SQL says them; `Clock.state` is the other way to say the same."""
+def states(due_at: ColumnElement[Any]) -> dict[State, ColumnElement[bool]]:
+    """The states as SQL says them, against this deadline; `Clock.state` is the other way to say the same."""
+    passed = due_at < func.coalesce(_c.ended_at, func.clock_timestamp())
+    pausing = func.cardinality(_c.pauses) % 2 == 1
+    return {
+        State.breached: passed,
+        State.running: _c.ended_at.is_(None) & passed.is_not(True) & ~pausing,
+        State.paused: _c.ended_at.is_(None) & passed.is_not(True) & pausing,
+        State.cancelled: _c.ended_reason.is_not(None) & passed.is_not(True),
+        State.met: _c.stopped_at.is_not(None) & (due_at >= _c.stopped_at),
+        State.stopped: _c.stopped_at.is_not(None) & due_at.is_(None),
+    }
+
+
+IS_STATE = states(_c.due_at)

@@ -1,19 +1,25 @@
 """Policies as rows, and as what the core works with. Writing a policy makes its next version; versions stay."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import and_, bindparam, func, insert, select, update
 from uuid_utils.compat import uuid7
 
-from app.auth.guard import Actor
+from app.auth.guard import Actor, check_governs
 from app.db import Query, Row, Transaction, Values
 from app.errors import Conflict, Invalid, NotFound
 from app.events import log
-from app.segments.rules import Fields, FieldType, RuleError, parse_conditions
-from app.sla.core.policy import Metric, Policy, Priority, Target
-from app.sla.schemas import SlaPolicyIn, SlaPolicyPatch
+from app.segments.rules import Fields, FieldType, Rule, RuleError, first_failure, parse_conditions, to_json
+from app.sla import calendars, jobs
+from app.sla.core.calendar import BusinessCalendar
+from app.sla.core.policy import PAUSE_ON, OnReopen, Policy, Target
+from app.sla.core.words import Metric, Priority, Status
+from app.sla.schemas.policies import SlaPolicyIn, SlaPolicyPatch
+from app.sla.schemas.words import Hours
+from app.sla.tables import business_calendars
 from app.sla.tables import sla_policies as policies
 from app.sla.tables import sla_policy_revision as revision
 from app.sla.tables import sla_policy_versions as versions
@@ -38,16 +44,19 @@ TICKET_FIELDS = Fields(
 )
 REVISION = select(revision.c.revision).scalar_subquery()
 
-_SHOWN = [
-    policies.c.id, policies.c.key, versions.c.name, versions.c.version, versions.c.position, versions.c.conditions,
-    versions.c.targets, versions.c.bot_counts, versions.c.created_at, policies.c.archived_at,
+_DEFINED = [
+    "name", "position", "conditions", "calendar_id", "on_reopen", "reopen_on_customer_message", "bot_counts", "targets",
 ]  # fmt: skip
-_current = select(*_SHOWN).join(
-    versions, and_(versions.c.policy_id == policies.c.id, versions.c.version == policies.c.version)
-)
+_SHOWN = [
+    policies.c.id, policies.c.key, versions.c.version, *(versions.c[name] for name in _DEFINED), versions.c.created_at,
+    policies.c.archived_at,
+]  # fmt: skip
+_is_current = and_(versions.c.policy_id == policies.c.id, versions.c.version == policies.c.version)
+_current = select(*_SHOWN).join(versions, _is_current)
 _every = select(*_SHOWN).join(versions, versions.c.policy_id == policies.c.id)
 _live = policies.c.archived_at.is_(None)
 _by_id = policies.c.id == bindparam("key_id")
+_cal = business_calendars.c
 
 LISTING = Listing("sla_policies", _current.where(_live), {}, {"position": Order((versions.c.position, policies.c.id))})
 VERSIONS = Listing(
@@ -57,16 +66,20 @@ VERSIONS = Listing(
     {"-version": Order((versions.c.version,), descending=True)},
 )
 _GET = Query(_current.where(_by_id))
-_IN_FORCE = Query(_current.where(_live).order_by(versions.c.position, policies.c.id))
-_EVERY = Query(_every)
+_IN_FORCE = Query(
+    _current.add_columns(business_calendars.c.version.label("calendar_version"))
+    .outerjoin(business_calendars, business_calendars.c.id == versions.c.calendar_id)
+    .where(_live)
+    .order_by(versions.c.position, policies.c.id)
+)
+_VERSION = Query(_every.where(_by_id, versions.c.version == bindparam("number")))
+_CALENDAR_KNOWN = Query(select(_cal.id).where(_cal.id == bindparam("calendar_id"), _cal.archived_at.is_(None)))
 _LOCK = Query(select(policies.c.version, func.clock_timestamp().label("now")).where(_by_id).with_for_update())
 _INSERT = Query(insert(policies).returning(func.clock_timestamp().label("now")), ["id", "key", "key_folded", "version"])
-_INSERT_VERSION = Query(
-    insert(versions), ["policy_id", "version", "name", "position", "conditions", "targets", "bot_counts"]
-)
+_INSERT_VERSION = Query(insert(versions), ["policy_id", "version", *_DEFINED])
 _UPDATE = Query(update(policies).where(_by_id), ["key", "key_folded", "version", "updated_at"])
 _ARCHIVE = Query(update(policies).where(_by_id), ["archived_at"])
-_COUNT_UP = Query(update(revision).values(revision=literal_column("revision + 1")))
+_NOW = Query(select(func.clock_timestamp().label("now")))
 _WHERE_REVISION = Query(select(revision.c.revision))
 
 
@@ -85,11 +98,13 @@ async def get_policy(tx: Transaction, id: UUID) -> Row:
 
 
 async def create_policy(tx: Transaction, actor: Actor | None, body: SlaPolicyIn) -> Row:
+    if actor is not None:
+        check_governs(actor)
     id_ = uuid7()
     made = await tx.locked_row(_INSERT, id=id_, key=body.key, key_folded=fold(body.key), version=1)
     assert made is not None
-    after = body.model_dump(mode="json")
-    _write_version(tx, id_, 1, after)
+    after = _written(body.model_dump(mode="json"))
+    await _write_version(tx, id_, 1, after)
     _record(tx, actor, "created", id_, made["now"], {"version": 1, "after": after})
     await tx.flush()
     return await get_policy(tx, id_)
@@ -97,22 +112,23 @@ async def create_policy(tx: Transaction, actor: Actor | None, body: SlaPolicyIn)
 
 async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolicyPatch, if_match: str | None) -> Row:
     """Make the next version. New matches take it; clocks that run keep theirs until something re-matches them."""
+    check_governs(actor)
     before, now = await _locked(tx, id, if_match)
     if before["archived_at"] is not None:
         raise PolicyArchived("write a new policy")
-    fields = ("key", "name", "position", "conditions", "targets", "bot_counts")
-    was = {name: before[name] for name in fields}
+    was = {name: before[name] for name in ("key", *_DEFINED)}
+    was["calendar_id"] = str(was["calendar_id"]) if was["calendar_id"] else None
     values = patch.model_dump(mode="json")
     if "conditions" in values:
         # An object is merged: the half that was not sent stays.
         sent = patch.model_dump(mode="json", include={"conditions"}, exclude_unset=True)
         values["conditions"] = was["conditions"] | sent["conditions"]
-    after = was | values
+    after = _written(was | values)
     changes = log.changes(was, after)
     if not changes:
         return before
     version = before["version"] + 1
-    _write_version(tx, id, version, after)
+    await _write_version(tx, id, version, after)
     tx.write(_UPDATE, key_id=id, key=after["key"], key_folded=fold(after["key"]), version=version, updated_at=now)
     _record(tx, actor, "updated", id, now, {"version": version, "changes": changes})
     await tx.flush()
@@ -121,19 +137,25 @@ async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolic
 
 async def archive_policy(tx: Transaction, actor: Actor, id: UUID, if_match: str | None) -> None:
     """No ticket matches it from now on. What was judged by it stays readable and as it is."""
+    check_governs(actor)
     before, now = await _locked(tx, id, if_match)
     if before["archived_at"] is None:
         tx.write(_ARCHIVE, key_id=id, archived_at=now)
-        tx.write(_COUNT_UP)
+        jobs.count_up(tx)
+        jobs.queue(tx, jobs.Kind.policy_archived, id, now)
         _record(tx, actor, "archived", id, now, {})
 
 
 async def in_force(tx: Transaction, current: int) -> tuple[Policy, ...]:
-    """The policies to match against, in order, as of revision `current`. Read once per change and process."""
+    """The policies to match against, in order, with their calendars, as of revision `current`. Read once per change and
+    process."""
     held: tuple[int, tuple[Policy, ...]] | None = tx.memo.get("policies")
     if held is None or held[0] != current:
-        # The revision is read again with them: a change in between must not pass for current.
-        held = await revision_now(tx), tuple(as_policy(policy) for policy in await tx.rows(_IN_FORCE))
+        # The revision is read first: a change in between must not pass for one that is known.
+        now = await revision_now(tx)
+        rows = await tx.rows(_IN_FORCE)
+        known = await calendars.versions_of(tx, rows)
+        held = now, tuple(as_policy(row, known.get((row["calendar_id"], row["calendar_version"]))) for row in rows)
         tx.memo["policies"] = held
     return held[1]
 
@@ -145,30 +167,110 @@ async def revision_now(tx: Transaction) -> int:
     return revision_
 
 
-async def every_version(tx: Transaction) -> dict[tuple[UUID, int], Policy]:
-    return {(row["id"], row["version"]): as_policy(row) for row in await tx.rows(_EVERY)}
+async def version(tx: Transaction, id: UUID | None, number: int | None, calendar_version: int | None) -> Policy | None:
+    """A policy version with a version of its calendar; read once per process, because neither ever changes."""
+    if id is None:
+        return None
+    held: dict[object, Policy] = tx.memo.setdefault("policy versions", {})
+    key = id, number, calendar_version
+    if key not in held:
+        row = await tx.row(_VERSION, key_id=id, number=number)
+        assert row is not None  # whoever names a version has a row that refers to it
+        calendar = await calendars.version(tx, (row["calendar_id"], calendar_version)) if calendar_version else None
+        held[key] = as_policy(row, calendar)
+    return held[key]
 
 
-def as_policy(row: Values) -> Policy:
+async def explain(tx: Transaction, facts: Mapping[str, object]) -> dict[str, Any]:
+    """Every policy in the order in which they are tried, each with the first condition that does not hold."""
+    tried: list[dict[str, Any]] = []
+    taken: Row | None = None
+    for row in await tx.rows(_IN_FORCE):
+        failed = first_failure(_rule(row["conditions"]), facts)
+        taken = taken or (row if failed is None else None)
+        tried.append({
+            **{name: row[name] for name in ("id", "key", "name", "version", "position")},
+            "matches": failed is None,
+            "taken": row is taken,
+            "failed": None if failed is None else to_json(failed),
+        })  # fmt: skip
+    return {
+        "policies": tried,
+        "policy_id": taken["id"] if taken else None,
+        "policy_version": taken["version"] if taken else None,
+    }
+
+
+def checked_facts(given: Mapping[str, object]) -> dict[str, object]:
+    """Facts as somebody sent them. Raises Invalid for a field that no policy can read."""
+    for name in given:
+        if TICKET_FIELDS.type_of(name) is None:
+            raise Invalid.at(
+                f"/facts/{name.replace('~', '~0').replace('/', '~1')}", "unknown_field", "no policy reads it"
+            )
+    return dict(given)
+
+
+async def with_now(tx: Transaction, id: UUID) -> tuple[Row, datetime]:
+    """Raises NotFound."""
+    row = await tx.row(_NOW)
+    assert row is not None
+    return await get_policy(tx, id), row["now"]
+
+
+def record_reapply(tx: Transaction, actor: Actor, id: UUID, job_id: UUID, now: datetime) -> None:
+    _record(tx, actor, "reapplied", id, now, {"job_id": job_id})
+
+
+def as_policy(row: Values, calendar: BusinessCalendar | None) -> Policy:
     targets = tuple(
         Target(
             Metric(target["metric"]),
             Priority(target["priority"]) if target["priority"] else None,
             target["seconds"],
             tuple(target["warn_at_percent"]),
+            target.get("hours") == Hours.business,
+            frozenset(map(Status, target["pause_on"])) if "pause_on" in target else None,
         )
         for target in row["targets"]
     )
-    conditions = row["conditions"]
-    rule = parse_conditions(conditions["all"], conditions["any"], TICKET_FIELDS)
-    return Policy(row["id"], row["version"], row["position"], rule, targets, row["bot_counts"])
+    return Policy(
+        row["id"], row["version"], row["position"], _rule(row["conditions"]), targets, row["bot_counts"],
+        OnReopen(row["on_reopen"]), row["reopen_on_customer_message"], calendar,
+    )  # fmt: skip
 
 
-def _write_version(tx: Transaction, id: UUID, version: int, after: dict[str, Any]) -> None:
+def shown(row: Values) -> dict[str, Any]:
+    """A policy whose older versions were written before a target had everything that one has today."""
+    usual = {"hours": Hours.calendar}
+    return {**row, "targets": [{**usual, "pause_on": _usual(t), **t} for t in row["targets"]]}
+
+
+def _usual(target: Mapping[str, Any]) -> list[str]:
+    return sorted(PAUSE_ON[Metric(target["metric"])])
+
+
+def _rule(conditions: Mapping[str, Any]) -> Rule:
+    return parse_conditions(conditions["all"], conditions["any"], TICKET_FIELDS)
+
+
+def _written(policy: dict[str, Any]) -> dict[str, Any]:
+    """With what was left out of its targets written down: a version says all that it means."""
+    targets = [
+        {**target, "pause_on": _usual(target) if target.get("pause_on") is None else sorted(set(target["pause_on"]))}
+        for target in policy["targets"]
+    ]
+    return {**policy, "targets": targets}
+
+
+async def _write_version(tx: Transaction, id: UUID, version: int, after: dict[str, Any]) -> None:
     _check(after)
-    fields = {name: after[name] for name in ("name", "position", "conditions", "targets", "bot_counts")}
+    calendar_id = UUID(after["calendar_id"]) if after["calendar_id"] else None
+    if calendar_id and await tx.row(_CALENDAR_KNOWN, calendar_id=calendar_id) is None:
+        raise Invalid.at("/calendar_id", "unknown", "there is no business calendar with this id")
+    fields = {name: after[name] for name in _DEFINED} | {"calendar_id": calendar_id}
     tx.write(_INSERT_VERSION, policy_id=id, version=version, **fields)
-    tx.write(_COUNT_UP)
+    jobs.count_up(tx)
 
 
 def _check(policy: Mapping[str, Any]) -> None:
@@ -181,6 +283,8 @@ def _check(policy: Mapping[str, Any]) -> None:
         percents = target["warn_at_percent"]
         if sorted(set(percents)) != percents:
             raise Invalid.at(f"/targets/{index}/warn_at_percent", "not_ascending", "list each percent once, ascending")
+        if target["hours"] == Hours.business and not policy["calendar_id"]:
+            raise Invalid.at(f"/targets/{index}/hours", "no_calendar", "business hours need a calendar_id")
         what = target["metric"], target["priority"]
         if what in seen:
             raise Invalid.at(f"/targets/{index}", "duplicate_target", "one target per metric and priority")

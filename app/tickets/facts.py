@@ -1,30 +1,74 @@
-"""What policy conditions read of a ticket, and the answer to which policy covers it. Pure."""
+"""What policy conditions read of a ticket, which policy covers it, and how that and its exceptions stand in the log.
+Pure."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from app.sla.core.policy import Policy, first_match
+from app.sla.core.policy import Effect, Policy, SlaException, first_match
 from app.sla.core.timeline import Covered
+from app.sla.core.words import Metric
 
 # A change of one of these re-matches the ticket. Status and assignee are not among them: they move no clock.
 MATCHED = ("subject", "priority", "type", "channel", "product", "team_id", "tags", "custom_fields")
 
 
-def covering(policies: Iterable[Policy], ticket: Mapping[str, Any]) -> Policy | None:
-    """The policy for a ticket of these attributes."""
+def of_ticket(ticket: Mapping[str, Any]) -> dict[str, object]:
+    """The facts of a ticket of these attributes."""
     team_id = ticket["team_id"]
     facts: dict[str, object] = {f"ticket.{name}": ticket[name] for name in MATCHED[:5]}
     facts["ticket.team_id"] = str(team_id) if team_id else None
     facts["ticket.tags"] = ticket["tags"]
     facts.update((f"ticket.custom_fields.{name}", value) for name, value in ticket["custom_fields"].items())
-    return first_match(policies, facts)
+    return facts
+
+
+def covering(policies: Iterable[Policy], ticket: Mapping[str, Any]) -> Policy | None:
+    """The policy for a ticket of these attributes."""
+    return first_match(policies, of_ticket(ticket))
+
+
+def cover_columns(cover: Covered) -> dict[str, Any]:
+    """The cover as the ticket's row has it."""
+    policy = cover.policy
+    calendar = policy.calendar if policy else None
+    return {
+        "policy_id": policy.id if policy else None,
+        "policy_version": policy.version if policy else None,
+        "calendar_version": calendar.version if calendar else None,
+    }
 
 
 def cover_data(cover: Covered) -> dict[str, Any]:
     """How a cover stands in the log, for `verify` to read it again."""
-    policy = cover.policy
-    return {
-        "policy_id": policy.id if policy else None,
-        "policy_version": policy.version if policy else None,
-        "priority": cover.priority,
-    }
+    return {**cover_columns(cover), "priority": cover.priority}
+
+
+def exceptions_data(exceptions: Iterable[SlaException]) -> list[dict[str, Any]]:
+    """How a ticket's exceptions stand in its row and in the log."""
+    return [
+        {
+            "id": str(each.id),
+            "effect": each.effect,
+            "metrics": sorted(each.metrics),
+            "starts_at": each.starts_at.isoformat(),
+            "expires_at": each.expires_at.isoformat() if each.expires_at else None,
+            "seconds": each.seconds,
+        }
+        for each in exceptions
+    ]
+
+
+def exceptions_from(data: Iterable[Mapping[str, Any]] | None) -> tuple[SlaException, ...]:
+    return tuple(
+        SlaException(
+            UUID(each["id"]),
+            Effect(each["effect"]),
+            frozenset(map(Metric, each["metrics"])),
+            datetime.fromisoformat(each["starts_at"]),
+            datetime.fromisoformat(each["expires_at"]) if each["expires_at"] else None,
+            each["seconds"],
+        )
+        for each in data or ()
+    )

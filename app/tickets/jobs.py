@@ -1,51 +1,143 @@
-"""What the worker does with tickets."""
+"""Matching many tickets anew, a batch at a time. A batch, what it changed and the job's position commit together: a
+worker that is killed has done nothing or all of it, and the next one goes on from there."""
 
-from datetime import timedelta
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Uuid, and_, bindparam, func, select
 
 from app.auth.guard import Actor
 from app.auth.roles import SCOPES, Role
 from app.db import Database, Query, Transaction
 from app.events import log
-from app.sla import policies
-from app.sla.tables import sla_clocks, sla_policies
-from app.tickets.store import apply, lock_ticket, recover, update_ticket
+from app.sla import calendars, clocks, jobs, policies
+from app.sla.core.engine import advance
+from app.sla.core.timeline import Covered
+from app.sla.core.words import DONE, Priority
+from app.sla.tables import business_calendars, sla_policy_versions
+from app.tickets.facts import cover_columns
+from app.tickets.store import Locked, apply, covered, lock_ticket, read_tickets, recover, update_ticket
+from app.tickets.tables import tickets
 
 _BATCH = 100
+_t, _v = tickets.c, sla_policy_versions.c
 # Stands for nobody: it may touch every ticket, and the log names the system.
-_SYSTEM = Actor(UUID(int=0), Role.service, SCOPES)
-# A ticket that opened just before a policy was archived may commit just after, under it: so look again for a while.
-_SETTLED_AFTER = timedelta(seconds=30)
-_UNSETTLED = Query(
-    select(sla_policies.c.id).where(sla_policies.c.archived_at > func.clock_timestamp() - _SETTLED_AFTER).limit(1)
+SYSTEM = Actor(UUID(int=0), Role.service, SCOPES)
+
+_not_done = _t.status.not_in([status.value for status in DONE])
+_subject = bindparam("subject_id", type_=Uuid)
+_on_calendar = (
+    select(_v.policy_id)
+    .where(_v.policy_id == _t.policy_id, _v.version == _t.policy_version, _v.calendar_id == _subject)
+    .exists()
 )
-_LEFT_BEHIND = Query(
-    select(sla_clocks.c.ticket_id)
-    .join(sla_policies, sla_policies.c.id == sla_clocks.c.policy_id)
-    .where(sla_policies.c.archived_at.is_not(None), sla_clocks.c.ended_at.is_(None))
-    .distinct()
-    .limit(_BATCH)
+_CONCERNED: dict[jobs.Kind, ColumnElement[bool]] = {
+    jobs.Kind.reapply: _not_done & (_subject == _subject),
+    jobs.Kind.policy_archived: and_(_not_done, _t.policy_id == _subject),
+    jobs.Kind.calendar_changed: and_(_not_done, _on_calendar),
+}
+_NEXT = {
+    kind: Query(select(_t.id).where(concerned, _t.id > bindparam("after")).order_by(_t.id).limit(bindparam("batch")))
+    for kind, concerned in _CONCERNED.items()
+}
+_TOTAL = {kind: Query(select(func.count()).select_from(tickets).where(who)) for kind, who in _CONCERNED.items()}
+_CALENDAR = Query(
+    select(_v.calendar_id, business_calendars.c.version)
+    .join(business_calendars, business_calendars.c.id == _v.calendar_id)
+    .where(_v.policy_id == bindparam("policy_id"), _v.version == bindparam("number"))
 )
 
 
-async def rematch_archived(db: Database) -> bool:
-    """Put tickets whose running clocks stand under an archived policy under the one that is in force now. Looks only
-    after a policy was written, because looking costs a scan of the open clocks; whether there may be more."""
-    async with db.transaction() as tx:
-        revision = await policies.revision_now(tx)
-        if tx.memo.get("rematched") == revision:
-            return False
-        left = [row["ticket_id"] for row in await tx.rows(_LEFT_BEHIND)]
-        if not left and await tx.row(_UNSETTLED) is None:
-            tx.memo["rematched"] = revision
-    for ticket_id in left:
-        await db.run(lambda tx, id_=ticket_id: _rematch(tx, id_))  # type: ignore[misc]
-    return bool(left)
+@dataclass(slots=True)
+class Counts:
+    """What a batch changed, or would change."""
+
+    tickets_seen: int = 0
+    tickets: int = 0
+    clocks: int = 0
+    deadlines: int = 0
+    breaches: int = 0
 
 
-async def _rematch(tx: Transaction, ticket_id: UUID) -> None:
-    locked = await lock_ticket(tx, _SYSTEM, ticket_id)
-    apply(tx, log.SYSTEM, locked, [await recover(tx, locked, locked.ticket)])
-    update_ticket(tx, locked, {})
+async def work(db: Database) -> bool:
+    """One batch of the job that is due; whether there may be more."""
+    return await db.run(_work)
+
+
+async def _work(tx: Transaction) -> bool:
+    job = await jobs.claim(tx)
+    if job is None:
+        return False
+    kind, after = jobs.Kind(job["kind"]), job["after_ticket_id"] or UUID(int=0)
+    total = job["tickets_total"]
+    if total is None:
+        row = await tx.row(_TOTAL[kind], subject_id=job["subject_id"])
+        total = row[0] if row else 0
+    ids = [row["id"] for row in await tx.rows(_NEXT[kind], subject_id=job["subject_id"], after=after, batch=_BATCH)]
+    counts = Counts(**{name: job[name] for name in jobs.COUNTS})
+    for id_ in ids:
+        await _rematch(tx, kind, job["subject_id"], id_, counts)
+    jobs.advance(
+        tx,
+        job["id"],
+        after_ticket_id=ids[-1] if ids else after,
+        tickets_total=total,
+        finished_at=None if len(ids) == _BATCH else job["now"],
+        **{name: getattr(counts, name) for name in jobs.COUNTS},
+    )
+    return True
+
+
+async def _rematch(tx: Transaction, kind: jobs.Kind, subject_id: UUID, ticket_id: UUID, counts: Counts) -> None:
+    locked = await lock_ticket(tx, SYSTEM, ticket_id)
+    cover = await _cover(tx, kind, subject_id, locked)
+    if not _count(locked, cover, counts) or cover is None:
+        return
+    if await recover(tx, locked, cover, kind.replace("_", " ")):
+        apply(tx, log.SYSTEM, locked, [cover])
+        update_ticket(tx, locked, cover_columns(cover))
+
+
+async def _cover(tx: Transaction, kind: jobs.Kind, subject_id: UUID, locked: Locked) -> Covered | None:
+    """What the ticket is to stand under, None where the job is not about it."""
+    ticket = locked.ticket
+    if kind is jobs.Kind.calendar_changed:
+        # The same promise, by the calendar of today.
+        row = await tx.row(_CALENDAR, policy_id=ticket["policy_id"], number=ticket["policy_version"])
+        if locked.state.policy is None or row is None:
+            return None
+        calendar = await calendars.version(tx, (row["calendar_id"], row["version"]))
+        policy = await policies.version(tx, ticket["policy_id"], ticket["policy_version"], calendar.version)
+        return Covered(locked.now, policy, Priority(ticket["priority"]))
+    cover = await covered(tx, locked.revision, ticket, locked.now)
+    if kind is jobs.Kind.reapply:
+        about = {ticket["policy_id"], cover.policy.id if cover.policy else None}
+        return cover if subject_id in about else None
+    return cover
+
+
+def _count(locked: Locked, cover: Covered | None, counts: Counts) -> bool:
+    """Count what the cover changes; whether it changes anything."""
+    counts.tickets_seen += 1
+    if cover is None or all(locked.ticket[name] == value for name, value in cover_columns(cover).items()):
+        return False
+    counts.tickets += 1
+    after = {clocks.key(clock): clock for clock in advance(locked.state, cover).clocks}
+    for clock in locked.state.clocks:
+        new = after[clocks.key(clock)]
+        counts.clocks += clock.terms != new.terms
+        counts.deadlines += clock.due_at != new.due_at
+        counts.breaches += new.breached(locked.now) and not clock.breached(locked.now)
+    return True
+
+
+async def dry_run(tx: Transaction, policy_id: UUID) -> Counts:
+    """What `reapply` would change. Locks nothing, reads batch by batch; cost: the tickets that are not done."""
+    counts, after = Counts(), UUID(int=0)
+    while True:
+        rows = await tx.rows(_NEXT[jobs.Kind.reapply], subject_id=policy_id, after=after, batch=10 * _BATCH)
+        if not rows:
+            return counts
+        after = rows[-1]["id"]
+        for seen in await read_tickets(tx, [row["id"] for row in rows]):
+            _count(seen, await _cover(tx, jobs.Kind.reapply, policy_id, seen), counts)

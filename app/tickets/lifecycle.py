@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from app.errors import Conflict
-from app.sla.core.timeline import DONE, AuthorKind, Status
+from app.sla.core.words import DONE, AuthorKind, Status
 
 
 class TicketType(StrEnum):
@@ -62,13 +62,14 @@ def check_transition(before: Status, after: Status) -> None:
         raise TransitionNotAllowed(f"from {before} a ticket goes to {allowed}")
 
 
-def after_message(status: Status, author: AuthorKind, visibility: Visibility) -> Status:
-    """The status that a public message brings about by itself. Raises TicketClosed."""
+def after_message(status: Status, author: AuthorKind, visibility: Visibility, *, reopens: bool = True) -> Status:
+    """The status that a public message brings about by itself; `reopens` says whether a customer's message reopens a
+    resolved ticket. Raises TicketClosed."""
     if status is Status.closed:
         raise TicketClosed("open a new ticket")
     if visibility is Visibility.internal:
         return status
-    if author is AuthorKind.customer and (status is Status.pending or status in DONE):
+    if author is AuthorKind.customer and (status is Status.pending or (status in DONE and reopens)):
         return Status.open
     if author is AuthorKind.agent and status is Status.new:
         return Status.open

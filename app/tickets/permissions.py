@@ -9,7 +9,7 @@ from app.auth.guard import Actor
 from app.auth.roles import Role
 from app.errors import Forbidden, Invalid
 from app.events import log
-from app.sla.core.timeline import Status
+from app.sla.core.words import Status
 from app.tickets.lifecycle import Visibility
 from app.tickets.schemas import AuthorIn, CustomerRef, MessageIn, TicketIn
 

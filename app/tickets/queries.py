@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func, or_, select
+from sqlalchemy import Uuid, bindparam, func, literal_column, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from app.auth.guard import Actor
@@ -16,18 +16,22 @@ from app.errors import NotFound
 from app.events.tables import events
 from app.sla import clocks
 from app.sla.core.clock import State
-from app.sla.tables import sla_clocks
+from app.sla.tables import LATEST_SQL, sla_clocks
 from app.tickets.tables import messages, tickets
 from app.web.paging import Clause, Listing, Order, compares, is_any, overlaps
 
 _t, _m, _e, _c = tickets.c, messages.c, events.c, sla_clocks.c
 
-TICKET_COLUMNS = [column for column in _t if column.name != "imported"]
+_UNSHOWN = {"imported", "policy_id", "policy_version", "calendar_version", "exceptions"}
+TICKET_COLUMNS = [column for column in _t if column.name not in _UNSHOWN]
 _FOR_CUSTOMER: ColumnElement[bool] = or_(
     bindparam("for_customer", type_=Uuid).is_(None), _t.customer_id == bindparam("for_customer", type_=Uuid)
 )
 
 _GET = Query(select(*TICKET_COLUMNS).where(_t.id == bindparam("ticket_id"), _FOR_CUSTOMER))
+_WHOLE = Query(
+    select(tickets, func.clock_timestamp().label("now")).where(_t.id == bindparam("ticket_id"), _FOR_CUSTOMER)
+)
 _GET_BY_NUMBER = Query(select(*TICKET_COLUMNS).where(_t.number == bindparam("number"), _FOR_CUSTOMER))
 _CUSTOMER = Query(select(customers).where(customers.c.id == bindparam("customer_id")))
 
@@ -62,6 +66,10 @@ EVENTS = Listing(
 )
 
 
+# What a pause holds up stands behind everything that has a deadline.
+_deadline = func.coalesce(_c.due_at, literal_column(LATEST_SQL, _c.due_at.type)).label("deadline")
+
+
 def _is_state(states: tuple[State, ...]) -> Clause:
     return lambda _name, _value: or_(*(clocks.IS_STATE[state] for state in states))
 
@@ -79,22 +87,27 @@ _STATE_FILTERS = {
 }
 CLOCKS = Listing(
     "sla_clocks",
-    select(sla_clocks, func.clock_timestamp().label("now")).join(tickets, _t.id == _c.ticket_id),
+    select(sla_clocks, _deadline, func.clock_timestamp().label("now")).join(tickets, _t.id == _c.ticket_id),
     {
         **_STATE_FILTERS,
         "metric": is_any(_c.metric),
         "team_id": is_any(_t.team_id),
         "assignee_id": is_any(_t.assignee_id),
         "due_before": compares(_c.due_at, operator.lt),
-        "has_deadline": lambda _name, _value: _c.due_at.is_not(None),
+        "has_target": lambda _name, _value: _c.target_seconds.is_not(None),
     },
-    {"due_at": Order((_c.due_at, _c.id))},
+    {"due_at": Order((_deadline, _c.id))},
 )
 
 
 async def get_ticket(tx: Transaction, actor: Actor, id: UUID) -> Row:
     """Raises NotFound, also where it is another customer's."""
     return _found(await tx.row(_GET, ticket_id=id, for_customer=actor.customer_id))
+
+
+async def get_whole_ticket(tx: Transaction, actor: Actor, id: UUID) -> dict[str, Any]:
+    """With what is not shown, and `now`."""
+    return dict(_found(await tx.row(_WHOLE, ticket_id=id, for_customer=actor.customer_id)))
 
 
 async def get_ticket_by_number(tx: Transaction, actor: Actor, number: int) -> Row:

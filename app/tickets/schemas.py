@@ -1,15 +1,29 @@
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import MISSING, AfterValidator, Field
 
 from app.customers.schemas import CustomerOut
-from app.sla.core.policy import Priority
-from app.sla.core.timeline import AuthorKind, Status
-from app.sla.schemas import SlaClockOut
+from app.sla.core.words import AuthorKind, Priority, Status
+from app.sla.schemas.clocks import SlaClockOut
 from app.tickets.lifecycle import Channel, TicketType, Visibility
-from app.web.schemas import FROM_TEXT, Email, ExternalId, Fields, Id, In, Key, Line, Name, Out, Page, Prose
+from app.web.schemas import (
+    FROM_TEXT,
+    Email,
+    ExternalId,
+    Fields,
+    Id,
+    In,
+    Instant,
+    Key,
+    Line,
+    Name,
+    Out,
+    Page,
+    Prose,
+)
 
 StatusWord = Annotated[Status, FROM_TEXT]
 PriorityWord = Annotated[Priority, FROM_TEXT]
@@ -84,6 +98,7 @@ class TicketOut(Out):
     updated_at: datetime
     resolved_at: datetime | None
     closed_at: datetime | None
+    merged_into: UUID | None
     version: int
 
 
@@ -153,3 +168,41 @@ class EventPage(Page[EventOut]): ...
 
 
 EventData = Annotated[dict[str, object], Field(description="By type: `changes`, `after`, ids and figures.")]
+
+
+class MergeIn(In):
+    into: Id = Field(description="The ticket that goes on.")
+
+
+class PromiseIn(In):
+    text: Annotated[Prose, Field(max_length=2000)]
+    due_at: Instant | None = Field(default=None, description="Left out: what the policy has for promises.")
+
+
+class WithdrawIn(In):
+    reason: Name
+
+
+class PromiseState(StrEnum):
+    open = "open"
+    kept = "kept"
+    broken = "broken"
+    withdrawn = "withdrawn"
+
+
+class PromiseOut(Out):
+    """What was promised by when; broken once the instant has passed unkept."""
+
+    id: UUID
+    ticket_id: UUID
+    text: str
+    due_at: datetime
+    state: PromiseState
+    made_by: AuthorOut
+    created_at: datetime
+    kept_at: datetime | None
+    withdrawn_at: datetime | None
+    withdrawn_reason: str | None
+
+
+class PromisePage(Page[PromiseOut]): ...

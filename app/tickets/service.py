@@ -16,9 +16,10 @@ from app.errors import Invalid
 from app.events import log
 from app.events.resource import merged
 from app.sla import clocks, policies
-from app.sla.core.engine import awaits_answer, replay
-from app.sla.core.timeline import AuthorKind, Entry, Opened, Said, Status, StatusSet
-from app.tickets.facts import MATCHED, cover_data
+from app.sla.core.engine import replay
+from app.sla.core.timeline import Entry, Opened, Said, StatusSet
+from app.sla.core.words import DONE, AuthorKind, Status
+from app.tickets.facts import MATCHED, cover_columns, cover_data
 from app.tickets.lifecycle import Visibility, after_message, check_transition
 from app.tickets.permissions import author_of, check_message, check_opening, check_patch, customer_of
 from app.tickets.schemas import CustomerRef, MessageIn, TicketIn, TicketPatch
@@ -29,7 +30,7 @@ from app.tickets.store import (
     apply,
     covered,
     lock_ticket,
-    recover,
+    rematched,
     update_ticket,
 )
 from app.tickets.tables import NUMBERS
@@ -83,14 +84,15 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> Mapping[
         "updated_at": now,
         "resolved_at": None,
         "closed_at": None,
+        "merged_into": None,
     }
-    tx.write(INSERT, **ticket)
     cover = await covered(tx, seen["revision"], ticket, now)
+    tx.write(INSERT, **ticket, **cover_columns(cover))
     after = replay((cover, Opened(now, AuthorKind.customer)))
     who = log.by(actor)
     data = {"opened_by": AuthorKind.customer, "status": Status.new, **cover_data(cover)}
     log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
-    clocks.write(tx, who, ticket["id"], {}, (), after.clocks)
+    clocks.write(tx, who, ticket["id"], {}, (), after.clocks, now)
     if body.description is not None:
         author = log.By("customer", ticket["customer_id"])
         _write_message(tx, ticket["id"], author, Visibility.public, body.description, now, opening=True)
@@ -109,13 +111,11 @@ async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn)
         await _check_known(tx, body.assignee_id, None)
     before = Status(locked.ticket["status"])
     kind = AuthorKind(author.kind)
-    moved = after_message(before, kind, body.visibility)
+    policy = locked.state.policy
+    moved = after_message(before, kind, body.visibility, reopens=policy is None or policy.reopen_on_customer_message)
     wanted = body.status or moved
     check_transition(moved, wanted)
-    entries: list[Entry] = []
-    if kind is AuthorKind.customer and body.visibility is Visibility.public and awaits_answer(locked.state):
-        # A clock that starts takes the policy that is in force now.
-        entries.append(await recover(tx, locked, locked.ticket))
+    entries, values = await _reopened(tx, locked, before, wanted)
     message = _write_message(tx, locked.id, author, body.visibility, body.body, locked.now)
     entries.append(Said(locked.now, kind, body.visibility is Visibility.public))
     if moved is not before:
@@ -125,7 +125,7 @@ async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn)
         entries.append(StatusSet(locked.now, wanted, AuthorKind(actor.kind)))
         _record_status(tx, log.by(actor), locked, moved, wanted)
     apply(tx, author, locked, entries)
-    values = _status_values(locked, before, moved) | _status_values(locked, moved, wanted)
+    values |= _status_values(locked, before, moved) | _status_values(locked, moved, wanted)
     if body.assignee_id and body.assignee_id != locked.ticket["assignee_id"]:
         values["assignee_id"] = body.assignee_id
         _record_update(tx, actor, locked, {"assignee_id": body.assignee_id})
@@ -149,18 +149,33 @@ async def change_ticket(
     values = {name: value for name, value in values.items() if locked.ticket[name] != value}
     if not values:
         return locked.ticket
-    entries: list[Entry] = []
     _record_update(tx, actor, locked, {name: value for name, value in values.items() if name != "status"})
-    if any(name in values for name in MATCHED):
-        entries.append(await recover(tx, locked, {**locked.ticket, **values}))
     before = Status(locked.ticket["status"])
     wanted = Status(values.get("status", before))
     check_transition(before, wanted)
+    changed = [name for name in MATCHED if name in values]
+    if changed:
+        cover = await rematched(tx, locked, {**locked.ticket, **values}, f"{', '.join(changed)} changed")
+        entries: list[Entry] = [cover] if cover else []
+        values |= cover_columns(cover) if cover else {}
+    else:
+        entries, cover_values = await _reopened(tx, locked, before, wanted)
+        values |= cover_values
     if wanted is not before:
         entries.append(StatusSet(locked.now, wanted, AuthorKind(actor.kind)))
         _record_status(tx, log.by(actor), locked, before, wanted)
     apply(tx, log.by(actor), locked, entries)
     return update_ticket(tx, locked, values | _status_values(locked, before, wanted))
+
+
+async def _reopened(
+    tx: Transaction, locked: Locked, before: Status, after: Status
+) -> tuple[list[Entry], dict[str, Any]]:
+    """What is promised may be another thing by the time a ticket is reopened: it comes under the policy of today."""
+    if before not in DONE or after in DONE:
+        return [], {}
+    cover = await rematched(tx, locked, locked.ticket, "reopened")
+    return ([cover], cover_columns(cover)) if cover else ([], {})
 
 
 def _lookup(ref: CustomerRef) -> tuple[Query, object]:

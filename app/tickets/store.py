@@ -4,27 +4,44 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
 from app.errors import NotFound
 from app.events import log
-from app.sla import clocks, policies
+from app.sla import calendars, clocks, policies
 from app.sla.core.engine import TicketClocks, advance
-from app.sla.core.policy import Priority
-from app.sla.core.timeline import Covered, Entry, Status
+from app.sla.core.policy import Policy
+from app.sla.core.timeline import Covered, Entry
+from app.sla.core.words import Priority, Status
 from app.sla.sweep import sweep_ticket
 from app.sla.tables import sla_clocks
-from app.tickets.facts import cover_data, covering
+from app.tickets import facts
+from app.tickets.facts import cover_columns, cover_data, covering
 from app.tickets.tables import messages, tickets
 
 MUTABLE = [
     "subject", "status", "priority", "type", "channel", "assignee_id", "team_id", "product", "tags", "custom_fields",
-    "external_id", "resolved_at", "closed_at",
+    "external_id", "resolved_at", "closed_at", "policy_id", "policy_version", "calendar_version",
 ]  # fmt: skip
 FIXED = ["id", "number", "customer_id", "created_at"]
 
@@ -34,42 +51,58 @@ INSERT_MESSAGE = Query(
 )
 _by_id = tickets.c.id == bindparam("key_id")
 _next_version = update(tickets).where(_by_id).values(version=literal_column("tickets.version + 1"))
-_UPDATE = Query(_next_version, [*MUTABLE, "updated_at"])
+_CHANGED = [*MUTABLE, "exceptions", "merged_into"]
+_UPDATE = Query(_next_version, [*_CHANGED, "updated_at"])
 # What a message brings about, which is most of what happens to tickets.
 _MOVED = ["status", "assignee_id", "resolved_at", "closed_at"]
 _MOVE = Query(_next_version, [*_MOVED, "updated_at"])
 
-_locked = (
-    select(tickets)
-    .where(
-        tickets.c.id == bindparam("ticket_id"),
-        or_(
-            bindparam("for_customer", type_=Uuid).is_(None),
-            tickets.c.customer_id == bindparam("for_customer", type_=Uuid),
-        ),
+_for_customer = or_(
+    bindparam("for_customer", type_=Uuid).is_(None),
+    tickets.c.customer_id == bindparam("for_customer", type_=Uuid),
+)
+_later, _seen = sla_clocks.alias("later"), tickets.alias("seen")
+
+
+def _whole(which: ColumnElement[bool], *, lock: bool) -> Query:
+    """Tickets with their clocks: what runs, and the last one of each metric. The engine asks for no others, and a long
+    talk leaves many."""
+    found = select(tickets).where(which)
+    its_clocks = (
+        select(sla_clocks)
+        .where(
+            or_(
+                sla_clocks.c.ended_at.is_(None),
+                ~exists().where(
+                    _later.c.ticket_id == sla_clocks.c.ticket_id,
+                    _later.c.metric == sla_clocks.c.metric,
+                    _later.c.cycle == sla_clocks.c.cycle + 1,
+                ),
+            ),
+        )
+        .order_by(sla_clocks.c.metric, sla_clocks.c.cycle)
     )
-    .with_for_update()
-    .cte("locked")
-)
-_locked_clocks = (
-    select(sla_clocks)
-    .where(sla_clocks.c.ticket_id == select(_locked.c.id).scalar_subquery())
-    .order_by(sla_clocks.c.id)
-    .with_for_update()
-    .cte("locked_clocks")
-)
-_seen = tickets.alias("seen")
+    if lock:
+        found, its_clocks = found.with_for_update(), its_clocks.with_for_update()
+    ticket = found.cte("locked")
+    clock = its_clocks.where(sla_clocks.c.ticket_id.in_(select(ticket.c.id))).cte("locked_clocks")
+    return Query(
+        select(
+            ticket,
+            *(column.label(f"clock_{column.name}") for column in clock.c if column.name != "ticket_id"),
+            func.greatest(func.clock_timestamp(), ticket.c.updated_at).label("now"),
+            policies.REVISION.label("revision"),
+            select(_seen.c.version).where(_seen.c.id == ticket.c.id).scalar_subquery().label("seen_version"),
+        )
+        .select_from(ticket.outerjoin(clock, clock.c.ticket_id == ticket.c.id))
+        .order_by(*(() if lock else (ticket.c.id, clock.c.metric, clock.c.cycle)))
+    )
+
+
 # After a wait for the lock, `locked` is the newest version of the row, while everything else still shows the state from
 # before the wait: `seen_version` tells the two apart.
-_LOCK = Query(
-    select(
-        _locked,
-        *(column.label(f"clock_{column.name}") for column in _locked_clocks.c if column.name != "ticket_id"),
-        func.greatest(func.clock_timestamp(), _locked.c.updated_at).label("now"),
-        policies.REVISION.label("revision"),
-        select(_seen.c.version).where(_seen.c.id == _locked.c.id).scalar_subquery().label("seen_version"),
-    ).select_from(_locked.outerjoin(_locked_clocks, literal_column("true")))
-)
+_LOCK = _whole(and_(tickets.c.id == bindparam("ticket_id"), _for_customer), lock=True)
+_MANY = _whole(tickets.c.id == any_(bindparam("ticket_ids", type_=ARRAY(Uuid))), lock=False)
 
 
 _READ = (*tickets.c.keys(), "revision")
@@ -99,14 +132,30 @@ async def lock_ticket(tx: Transaction, actor: Actor, id: UUID) -> Locked:
         rows = await tx.locked_rows(_LOCK, ticket_id=id, for_customer=actor.customer_id)
     if not rows:
         raise NotFound("there is no ticket with this id, or it is not yours")
-    return _as_locked(rows)
+    return await _loaded(tx, rows)
 
 
-def _as_locked(rows: list[Row]) -> Locked:
+async def read_tickets(tx: Transaction, ids: list[UUID]) -> list[Locked]:
+    """The same without a lock, for who only looks."""
+    rows = await tx.rows(_MANY, ticket_ids=ids)
+    return [await _loaded(tx, list(some)) for _, some in groupby(rows, key=lambda row: row["id"])]
+
+
+async def _loaded(tx: Transaction, rows: list[Row]) -> Locked:
+    first = rows[0]
+    policy = await policies.version(tx, first["policy_id"], first["policy_version"], first["calendar_version"])
+    return _as_locked(rows, policy, await calendars.versions_of(tx, rows, "clock_"))
+
+
+def _as_locked(rows: list[Row], policy: Policy | None, known: clocks.Calendars) -> Locked:
     ticket = {name: rows[0][name] for name in _READ}
-    found = [(row["clock_id"], clocks.as_clock(row, "clock_")) for row in rows if row["clock_id"]]
+    found = [(row["clock_id"], clocks.as_clock(row, known, "clock_")) for row in rows if row["clock_id"]]
     state = TicketClocks(
-        Status(ticket["status"]), Priority(ticket["priority"]), clocks=tuple(clock for _, clock in found)
+        Status(ticket["status"]),
+        Priority(ticket["priority"]),
+        policy,
+        facts.exceptions_from(ticket["exceptions"]),
+        tuple(clock for _, clock in found),
     )
     ids = {clocks.key(clock): id_ for id_, clock in found}
     # The last row was made when every lock was held.
@@ -119,26 +168,39 @@ async def covered(tx: Transaction, revision: int, ticket: Mapping[str, Any], at:
     return Covered(at, policy, Priority(ticket["priority"]))
 
 
-async def recover(tx: Transaction, locked: Locked, ticket: Mapping[str, Any]) -> Covered:
-    """`covered`, told in the log. Call it before queueing what happens under the new cover: the log is replayed in
-    its order. A deadline that passed unnoticed under the old cover is recorded first."""
+async def rematched(tx: Transaction, locked: Locked, ticket: Mapping[str, Any], because: str) -> Covered | None:
+    """`recover` under the policy that is in force for a ticket of these attributes."""
+    return await recover(tx, locked, await covered(tx, locked.revision, ticket, locked.now), because)
+
+
+async def recover(tx: Transaction, locked: Locked, cover: Covered, because: str) -> Covered | None:
+    """Tell the log of another cover; None where it is the same. Call it before queueing what happens under it: the log
+    is replayed in its order. The caller writes its `cover_columns`."""
+    columns = cover_columns(cover)
+    if cover.priority is locked.state.priority and all(locked.ticket[name] == columns[name] for name in columns):
+        return None
+    await settle(tx, locked)
+    data = {**cover_data(cover), "because": because}
+    log.record(tx, log.SYSTEM, "sla.policy_applied", locked.id, locked.now, data, ticket_id=locked.id, internal=True)
+    return cover
+
+
+async def settle(tx: Transaction, locked: Locked) -> None:
+    """Record a deadline that passed unnoticed. To be called before clocks get other terms: it has happened."""
     if any(clock.ended_at is None and clock.breached(locked.now) for clock in locked.state.clocks):
         await sweep_ticket(tx, locked.id)
-    entry = await covered(tx, locked.revision, ticket, locked.now)
-    data = cover_data(entry)
-    log.record(tx, log.SYSTEM, "sla.policy_applied", locked.id, locked.now, data, ticket_id=locked.id, internal=True)
-    return entry
 
 
-def apply(tx: Transaction, who: log.By, locked: Locked, entries: Iterable[Entry]) -> None:
+def apply(tx: Transaction, who: log.By, locked: Locked, entries: Iterable[Entry]) -> TicketClocks:
     """Advance the ticket's clocks by what happened and queue what that changed."""
     after = reduce(advance, entries, locked.state)
-    clocks.write(tx, who, locked.id, locked.clock_ids, locked.state.clocks, after.clocks)
+    clocks.write(tx, who, locked.id, locked.clock_ids, locked.state.clocks, after.clocks, locked.now)
+    return after
 
 
 def update_ticket(tx: Transaction, locked: Locked, values: Mapping[str, Any]) -> dict[str, Any]:
     """Queue the row's change; the row as it will be."""
     after = {**locked.ticket, **values, "updated_at": locked.now, "version": locked.ticket["version"] + 1}
-    query, names = (_MOVE, _MOVED) if values.keys() <= set(_MOVED) else (_UPDATE, MUTABLE)
+    query, names = (_MOVE, _MOVED) if values.keys() <= set(_MOVED) else (_UPDATE, _CHANGED)
     tx.write(query, key_id=locked.id, updated_at=locked.now, **{name: after[name] for name in names})
     return after

@@ -44,6 +44,12 @@ tickets = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("resolved_at", DateTime(timezone=True)),
     Column("closed_at", DateTime(timezone=True)),
+    # The promise it stands under: clocks that start take it. Of the exceptions, what was granted to this ticket.
+    Column("policy_id", Uuid),
+    Column("policy_version", Integer),
+    Column("calendar_version", Integer),
+    Column("exceptions", JSONB),
+    Column("merged_into", Uuid, ForeignKey("tickets.id")),
     Column("imported", Boolean, nullable=False, server_default=false()),
     Column("version", Integer, nullable=False, server_default="1"),
     UniqueConstraint("number"),
@@ -70,4 +76,22 @@ messages = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     # The log's id, not the instant, keeps messages of one instant in order; UUIDv7 does so within a process.
     Index("ix_messages_ticket_id", "ticket_id", "created_at", "id"),
+)
+
+promises = Table(
+    "promises",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("ticket_id", Uuid, ForeignKey("tickets.id"), nullable=False),
+    # The clock of metric `promise` and this cycle tells how long there is, and whether it was kept in time.
+    Column("cycle", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("made_by_kind", Text, nullable=False),
+    Column("made_by_id", Uuid),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("kept_at", DateTime(timezone=True)),
+    Column("withdrawn_at", DateTime(timezone=True)),
+    Column("withdrawn_reason", Text),
+    UniqueConstraint("ticket_id", "cycle"),
 )

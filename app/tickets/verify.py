@@ -2,30 +2,50 @@
 know what the log says; where the two differ, one of them is a bug."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import array
 
-from app.db import Database, Query, Row, Values
+from app.db import Database, Query, Row, Transaction, Values
 from app.events.tables import events
-from app.sla import clocks, policies
+from app.sla import calendars, clocks, policies
 from app.sla.core.clock import Clock
 from app.sla.core.engine import replay
-from app.sla.core.policy import Policy, Priority
-from app.sla.core.timeline import AuthorKind, Covered, Entry, Opened, Said, Status, StatusSet
+from app.sla.core.policy import Policy
+from app.sla.core.timeline import (
+    Covered,
+    Entry,
+    Excepted,
+    Merged,
+    Opened,
+    Promised,
+    PromiseOver,
+    Said,
+    StatusSet,
+)
+from app.sla.core.words import AuthorKind, Metric, Priority, Status
 from app.sla.tables import sla_clocks
+from app.tickets.facts import exceptions_from
 from app.tickets.tables import tickets
 
 BATCH = 1000
-Versions = Mapping[tuple[UUID, int], Policy]
 
+# What the timeline of a ticket is told by; `entries_of` reads each.
+_TOLD = [
+    "ticket.created", "ticket.status_changed", "ticket.merged", "message.created", "sla.policy_applied",
+    "sla_exception.granted", "sla_exception.started", "sla_exception.revoked", "promise.made", "promise.kept",
+    "promise.withdrawn",
+]  # fmt: skip
 _batch = any_(bindparam("ticket_ids", type_=ARRAY(Uuid)))
 _IDS = Query(select(tickets.c.id).where(tickets.c.id > bindparam("after")).order_by(tickets.c.id).limit(BATCH))
 _EVENTS = Query(
     select(events.c.ticket_id, events.c.type, events.c.occurred_at, events.c.actor_kind, events.c.data)
-    .where(events.c.ticket_id == _batch, events.c.type.not_like("sla.%") | (events.c.type == "sla.policy_applied"))
+    .where(events.c.ticket_id == _batch, events.c.type == any_(array(_TOLD)))
     .order_by(events.c.ticket_id, events.c.id)
 )
 _CLOCKS = Query(select(sla_clocks, func.clock_timestamp().label("now")).where(sla_clocks.c.ticket_id == _batch))
@@ -50,67 +70,102 @@ async def verify(db: Database) -> AsyncIterator[tuple[int, list[Difference]]]:
             ids = [row["id"] for row in await tx.rows(_IDS, after=after)]
             if not ids:
                 return
-            versions = await policies.every_version(tx)
             log = await tx.rows(_EVENTS, ticket_ids=ids)
             stored = await tx.rows(_CLOCKS, ticket_ids=ids)
-        yield len(ids), list(_differences(ids, log, stored, versions))
+            covers = await _covers(tx, log)
+            known = await calendars.versions_of(tx, stored)
+        yield len(ids), list(_differences(ids, log, stored, covers, known))
         after = ids[-1]
 
 
-def _differences(ids: list[UUID], log: list[Row], stored: list[Row], versions: Versions) -> Iterable[Difference]:
+Cover = tuple[str, int, int | None]
+
+
+async def _covers(tx: Transaction, log: Iterable[Values]) -> dict[Cover, Policy]:
+    """Every policy version, with its calendar's, that the log says was applied."""
+    named = {cover for row in log if (cover := _cover_of(row["data"]))}
+    found = {}
+    for cover in named:
+        policy = await policies.version(tx, UUID(cover[0]), cover[1], cover[2])
+        assert policy is not None
+        found[cover] = policy
+    return found
+
+
+def _cover_of(data: Mapping[str, Any]) -> Cover | None:
+    policy_id = data.get("policy_id")
+    return (policy_id, data["policy_version"], data.get("calendar_version")) if policy_id else None
+
+
+def _differences(
+    ids: list[UUID], log: list[Row], stored: list[Row], covers: Mapping[Cover, Policy], known: clocks.Calendars
+) -> Iterable[Difference]:
     computed: dict[UUID, list[Clock]] = {id_: [] for id_ in ids}
     for ticket_id, rows in groupby(log, key=lambda row: row["ticket_id"]):
-        computed[ticket_id] = list(replay(entry for row in rows for entry in entries_of(row, versions)).clocks)
-    held: dict[UUID, dict[clocks.Key, Clock]] = {id_: {} for id_ in ids}
+        computed[ticket_id] = list(replay(entry for row in rows for entry in entries_of(row, covers)).clocks)
+    held: dict[UUID, dict[clocks.Key, Row]] = {id_: {} for id_ in ids}
     for row in stored:
-        clock = clocks.as_clock(row)
-        held[row["ticket_id"]][clocks.key(clock)] = clock
-        yield from _unwatched(row, clock)
+        held[row["ticket_id"]][Metric(row["metric"]), row["cycle"]] = row
     for ticket_id in ids:
-        yield from _compare(ticket_id, held[ticket_id], {clocks.key(clock): clock for clock in computed[ticket_id]})
-
-
-def _unwatched(row: Row, clock: Clock) -> Iterable[Difference]:
-    """A clock that the sweep would pass by. What has passed may be dealt with already; what is to come is not."""
-    name = f"{clock.metric}/{clock.cycle}"
-    upcoming = clock.next_at(after=row["now"])
-    if upcoming and (row["next_at"] is None or row["next_at"] > upcoming):
-        yield Difference(row["ticket_id"], name, "next_at", row["next_at"], upcoming)
-    if tuple(row["warnings"]) != clock.warnings():
-        yield Difference(row["ticket_id"], name, "warnings", row["warnings"], clock.warnings())
+        clocks_ = {clocks.key(clock): clock for clock in computed[ticket_id]}
+        yield from _compare(ticket_id, held[ticket_id], clocks_, known)
 
 
 def _compare(
-    ticket_id: UUID, stored: dict[clocks.Key, Clock], computed: dict[clocks.Key, Clock]
+    ticket_id: UUID,
+    stored: Mapping[clocks.Key, Row],
+    computed: Mapping[clocks.Key, Clock],
+    known: clocks.Calendars,
 ) -> Iterable[Difference]:
     for key in sorted(stored.keys() | computed.keys()):
         name = f"{key[0]}/{key[1]}"
         if key not in stored or key not in computed:
             yield Difference(ticket_id, name, "exists", key in stored, key in computed)
             continue
-        for field in fields(Clock):
-            is_, should = getattr(stored[key], field.name), getattr(computed[key], field.name)
-            if is_ != should:
-                yield Difference(ticket_id, name, field.name, is_, should)
+        row, should = stored[key], clocks.as_values(computed[key])
+        wrong = {field: value for field, value in should.items() if _value(row[field]) != _value(value)}
+        for field, value in wrong.items():
+            yield Difference(ticket_id, name, field, row[field], value)
+        # The row is read as the core reads it, too: what it loads must be what was stored.
+        if not wrong and clocks.as_clock(row, known) != computed[key]:
+            yield Difference(ticket_id, name, "loaded", clocks.as_clock(row, known), computed[key])
+        yield from _unwatched(row, computed[key], name)
 
 
-def entries_of(row: Values, versions: Versions) -> list[Entry]:
+def _value(column: object) -> object:
+    return tuple(column) if isinstance(column, list) else column
+
+
+def _unwatched(row: Row, clock: Clock, name: str) -> Iterable[Difference]:
+    """A clock that the sweep would pass by. What has passed may be dealt with already; what is to come is not."""
+    upcoming = clock.next_at(after=row["now"])
+    if upcoming and (row["next_at"] is None or row["next_at"] > upcoming):
+        yield Difference(row["ticket_id"], name, "next_at", row["next_at"], upcoming)
+
+
+def entries_of(row: Values, covers: Mapping[Cover, Policy]) -> list[Entry]:
     """What one event of the log means to the clocks."""
     at, data, who = row["occurred_at"], row["data"], AuthorKind(row["actor_kind"])
     match row["type"]:
         case "ticket.created":
             opened = Opened(at, AuthorKind(data["opened_by"]), Status(data["status"]))
-            return [_covered(row, versions), opened]
+            return [_covered(at, data, covers), opened]
         case "sla.policy_applied":
-            return [_covered(row, versions)]
+            return [_covered(at, data, covers)]
         case "message.created":
             return [] if data["opening"] else [Said(at, who, data["visibility"] == "public")]
         case "ticket.status_changed":
             return [StatusSet(at, Status(data["changes"]["status"]["after"]), who)]
-    return []
+        case "ticket.merged":
+            return [Merged(at)]
+        case "promise.made":
+            return [Promised(at, datetime.fromisoformat(data["due_at"]))]
+        case "promise.kept" | "promise.withdrawn":
+            return [PromiseOver(at, data["cycle"], row["type"] == "promise.kept")]
+    # An exception: what is granted to the ticket from now on, where that changes now.
+    return [Excepted(at, exceptions_from(data["applied"]))] if data["applied"] is not None else []
 
 
-def _covered(row: Values, versions: Versions) -> Covered:
-    data = row["data"]
-    policy = versions[UUID(data["policy_id"]), data["policy_version"]] if data["policy_id"] else None
-    return Covered(row["occurred_at"], policy, Priority(data["priority"]))
+def _covered(at: datetime, data: Mapping[str, Any], covers: Mapping[Cover, Policy]) -> Covered:
+    cover = _cover_of(data)
+    return Covered(at, covers[cover] if cover else None, Priority(data["priority"]))

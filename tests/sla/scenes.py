@@ -23,6 +23,7 @@ _SHIFT = """
     UPDATE sla_clocks SET
         started_at = started_at - $1::interval, due_at = due_at - $1::interval,
         original_due_at = original_due_at - $1::interval, next_at = next_at - $1::interval,
+        unrelieved_due_at = unrelieved_due_at - $1::interval,
         warnings = ARRAY(SELECT at - $1::interval FROM unnest(warnings) WITH ORDINALITY AS w (at, n) ORDER BY n)
     WHERE ended_at IS NULL AND ($2::uuid IS NULL OR ticket_id = $2)
 """
@@ -89,12 +90,14 @@ async def told(sql: Sql, ticket: dict[str, Any] | None = None) -> list[tuple[str
     return [(type_, data["target_seconds"], data.get("percent", 0)) for type_, data in found]
 
 
-async def the_clock(client: httpx.AsyncClient, ticket: dict[str, Any]) -> dict[str, Any]:
+async def the_clock(
+    client: httpx.AsyncClient, ticket: dict[str, Any], metric: str = "first_response"
+) -> dict[str, Any]:
+    """The ticket's one clock of the metric."""
     answer = await client.get(f"/v1/tickets/{ticket['id']}/clocks")
     assert answer.status_code == 200, answer.text
-    clock: dict[str, Any]
-    [clock] = answer.json()["items"]
-    return clock
+    [clock] = [item for item in answer.json()["items"] if item["metric"] == metric]
+    return dict(clock)
 
 
 async def reply(client: httpx.AsyncClient, ticket: dict[str, Any], **body: Any) -> dict[str, Any]:

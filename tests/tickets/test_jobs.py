@@ -5,7 +5,7 @@ import asyncpg
 import httpx
 
 from app.db import Database
-from app.tickets.jobs import rematch_archived
+from app.tickets.jobs import work
 from app.tickets.verify import verify
 
 Open = Callable[..., Awaitable[dict[str, Any]]]

@@ -2,98 +2,203 @@
 
 `advance` takes what is known and one more entry and returns what is known then. Live requests call it with stored
 clocks, imports and `verify` start from nothing; there is no second way to arrive at a clock. It refuses to know the
-database, the time of day, and who may do what."""
+database, the time of day, and who may do what.
+
+Of the clocks that have ended it needs the last one of each metric: whether it was answered, and its cycle."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from app.sla.core.clock import Clock, EndedReason
-from app.sla.core.policy import Metric, Policy, Priority
-from app.sla.core.timeline import DONE, AuthorKind, Covered, Entry, Opened, Said, Status, StatusSet
+from app.sla.core.policy import NO_RELIEF, OnReopen, Policy, SlaException, relief, terms
+from app.sla.core.timeline import Covered, Entry, Excepted, Merged, Opened, Promised, PromiseOver, Said, StatusSet
+from app.sla.core.words import DONE, AuthorKind, Metric, Priority, Status
 
 
-@dataclass(frozen=True, slots=True)
-class TicketClocks:
+class TicketClocks(NamedTuple):
     """All that the clocks need to know of a ticket."""
 
     status: Status = Status.new
     priority: Priority = Priority.normal
     policy: Policy | None = None
+    exceptions: tuple[SlaException, ...] = ()
+    # Of one metric in the order of their cycles.
     clocks: tuple[Clock, ...] = ()
 
 
+_RESPONSES = frozenset({Metric.first_response, Metric.next_response})
+_ANSWERED = _RESPONSES | {Metric.periodic_update}
+
+
 def advance(ticket: TicketClocks, entry: Entry) -> TicketClocks:
-    match entry:
-        case Covered(_, policy, priority):
-            clocks = tuple(c if c.ended_at else c.covered(policy, priority) for c in ticket.clocks)
-            return replace(ticket, policy=policy, priority=priority, clocks=clocks)
-        case Opened(at, by, status):
-            return _opened(replace(ticket, status=status), at, by)
-        case Said(at, author, public):
-            return _said(ticket, at, author) if public else ticket
-        case StatusSet(at, status, by):
-            return _status_set(ticket, at, status, by)
+    return _STEPS[type(entry)](ticket, entry)
 
 
 def replay(entries: Iterable[Entry]) -> TicketClocks:
     """The clocks of a ticket from nothing but its timeline."""
     ticket = TicketClocks()
     for entry in entries:
-        ticket = advance(ticket, entry)
+        ticket = _STEPS[type(entry)](ticket, entry)
     return ticket
 
 
-def awaits_answer(ticket: TicketClocks) -> bool:
-    """Whether a customer who writes now starts a clock: none of theirs runs, and none was ever answered."""
-    return not any(clock.answered or clock.ended_at is None for clock in _cycles(ticket))
+def _covered(ticket: TicketClocks, entry: Covered) -> TicketClocks:
+    policy, priority, at = entry.policy, entry.priority, entry.at
+    ticket = ticket._replace(policy=policy, priority=priority)
+    if not ticket.clocks:
+        return ticket
+    ticket = _each_running(
+        ticket, None, lambda clock: clock.covered(terms(policy, clock.metric, priority), ticket.status, at)
+    )
+    return _updates_due(ticket, at)
 
 
-def _cycles(ticket: TicketClocks) -> list[Clock]:
-    return [clock for clock in ticket.clocks if clock.metric is Metric.first_response]
+def _excepted(ticket: TicketClocks, entry: Excepted) -> TicketClocks:
+    ticket = ticket._replace(exceptions=entry.exceptions)
+    return _each_running(
+        ticket, None, lambda clock: clock.relieved(relief(entry.exceptions, clock.metric, clock.started_at, entry.at))
+    )
 
 
-def _opened(ticket: TicketClocks, at: datetime, by: AuthorKind) -> TicketClocks:
-    if by is AuthorKind.customer:
-        ticket = _customer_waits(ticket, at)
+def _opened(ticket: TicketClocks, entry: Opened) -> TicketClocks:
+    ticket = ticket._replace(status=entry.status)
+    if entry.by is AuthorKind.customer:
+        ticket = _start(ticket, Metric.first_response, entry.at)
+    ticket = _start(ticket, Metric.resolution, entry.at)
     if ticket.status in DONE:
         # Written down when it was over: nobody waited, and nobody ever will.
-        return _end_running(ticket, lambda clock: clock.end(at, EndedReason.resolved_without_response))
-    return ticket
+        return _done(ticket, entry.at, EndedReason.resolved_without_response)
+    return _updates_due(ticket, entry.at)
 
 
-def _said(ticket: TicketClocks, at: datetime, author: AuthorKind) -> TicketClocks:
-    if author is AuthorKind.customer:
+def _said(ticket: TicketClocks, entry: Said) -> TicketClocks:
+    if not entry.public:
+        return ticket
+    if entry.author is AuthorKind.customer:
         # On a resolved ticket nobody waits yet: it is the reopening that starts a clock.
-        return ticket if ticket.status in DONE else _customer_waits(ticket, at)
-    return _end_running(ticket, lambda clock: clock.stop(at) if _answers(author, clock) else clock)
+        return ticket if ticket.status in DONE else _customer_waits(ticket, entry.at)
+    if entry.author is AuthorKind.system:
+        return ticket
+    agent = entry.author is AuthorKind.agent
+    ticket = _each_running(
+        ticket, _ANSWERED, lambda clock: clock.stop(entry.at) if agent or clock.terms.bot_counts else clock
+    )
+    return ticket if ticket.status in DONE else _updates_due(ticket, entry.at)
 
 
-def _answers(author: AuthorKind, clock: Clock) -> bool:
-    return author is AuthorKind.agent or (author is AuthorKind.bot and clock.bot_counts)
-
-
-def _status_set(ticket: TicketClocks, at: datetime, status: Status, by: AuthorKind) -> TicketClocks:
-    reopened = ticket.status in DONE and status not in DONE
-    ticket = replace(ticket, status=status)
+def _status_set(ticket: TicketClocks, entry: StatusSet) -> TicketClocks:
+    before, status, at = ticket.status, entry.status, entry.at
+    ticket = ticket._replace(status=status)
+    customer = entry.by is AuthorKind.customer
     if status in DONE:
-        customer = by is AuthorKind.customer
+        if before in DONE:
+            return ticket
         reason = EndedReason.closed_by_customer if customer else EndedReason.resolved_without_response
-        return _end_running(ticket, lambda clock: clock.end(at, reason))
-    # An agent who reopens by status starts no clock: nobody is waiting.
-    return _customer_waits(ticket, at) if reopened and by is AuthorKind.customer else ticket
+        return _done(ticket, at, reason)
+    if before not in DONE:
+        return _each_running(ticket, None, lambda clock: clock.in_status(status, at))
+    ticket = _updates_due(_resolution_again(ticket, at), at)
+    # An agent who reopens by status starts no response clock: nobody is waiting.
+    return _customer_waits(ticket, at) if customer else ticket
+
+
+def _promised(ticket: TicketClocks, entry: Promised) -> TicketClocks:
+    return _start(ticket, Metric.promise, entry.at, entry.due_at)
+
+
+def _promise_over(ticket: TicketClocks, entry: PromiseOver) -> TicketClocks:
+    def over(clock: Clock) -> Clock:
+        if clock.cycle != entry.cycle:
+            return clock
+        return clock.stop(entry.at) if entry.kept else clock.end(entry.at, EndedReason.withdrawn)
+
+    return _each_running(ticket, {Metric.promise}, over)
+
+
+def _merged(ticket: TicketClocks, entry: Merged) -> TicketClocks:
+    return _each_running(ticket, None, lambda clock: clock.end(entry.at, EndedReason.merged))
+
+
+_STEPS: dict[type, Callable[[TicketClocks, Any], TicketClocks]] = {
+    Covered: _covered,
+    Excepted: _excepted,
+    Opened: _opened,
+    Said: _said,
+    StatusSet: _status_set,
+    Promised: _promised,
+    PromiseOver: _promise_over,
+    Merged: _merged,
+}
 
 
 def _customer_waits(ticket: TicketClocks, at: datetime) -> TicketClocks:
-    """Start `first_response` unless it runs or was answered: an answered one is final, one that ended unanswered is
-    followed by the next cycle."""
-    if not awaits_answer(ticket):
-        return ticket
-    clock = Clock(Metric.first_response, len(_cycles(ticket)) + 1, at).covered(ticket.policy, ticket.priority)
-    return replace(ticket, clocks=(*ticket.clocks, clock))
+    """A customer who writes starts a clock unless one of theirs runs: that of the first answer until one was given (an
+    answered one is final, one that ended unanswered is followed by the next cycle), then that of the next answer."""
+    for clock in ticket.clocks:
+        if clock.ended_at is None and clock.metric in _RESPONSES:
+            return ticket
+    first = _last(ticket, Metric.first_response)
+    return _start(ticket, Metric.next_response if first and first.answered else Metric.first_response, at)
 
 
-def _end_running(ticket: TicketClocks, end: Callable[[Clock], Clock]) -> TicketClocks:
-    if all(clock.ended_at for clock in ticket.clocks):
+def _updates_due(ticket: TicketClocks, at: datetime) -> TicketClocks:
+    """The next update is due to the customer, where the policy promises any. Without a promise there is no interval to
+    keep, and nothing is measured."""
+    if ticket.policy is None or ticket.policy.target(Metric.periodic_update, ticket.priority) is None:
         return ticket
-    return replace(ticket, clocks=tuple(clock if clock.ended_at else end(clock) for clock in ticket.clocks))
+    last = _last(ticket, Metric.periodic_update)
+    if ticket.status in DONE or (last and last.ended_at is None):
+        return ticket
+    return _start(ticket, Metric.periodic_update, at)
+
+
+def _done(ticket: TicketClocks, at: datetime, reason: EndedReason) -> TicketClocks:
+    def over(clock: Clock) -> Clock:
+        return clock.stop(at) if clock.metric is Metric.resolution else clock.end(at, reason)
+
+    return _each_running(ticket, _ANSWERED | {Metric.resolution}, over)
+
+
+def _resolution_again(ticket: TicketClocks, at: datetime) -> TicketClocks:
+    last = _last(ticket, Metric.resolution)
+    if last is None or last.ended_at is None:
+        return ticket
+    if last.stopped_at is None or (ticket.policy and ticket.policy.on_reopen is OnReopen.new_cycle):
+        return _start(ticket, Metric.resolution, at)
+    new_terms = terms(ticket.policy, Metric.resolution, ticket.priority)
+    resumed = last.resumed(new_terms, ticket.status, at)
+    return ticket._replace(clocks=tuple(resumed if clock is last else clock for clock in ticket.clocks))
+
+
+def _start(ticket: TicketClocks, metric: Metric, at: datetime, promised_until: datetime | None = None) -> TicketClocks:
+    last = _last(ticket, metric)
+    its_terms = terms(ticket.policy, metric, ticket.priority)
+    clock = Clock(
+        metric,
+        last.cycle + 1 if last else 1,
+        at,
+        its_terms,
+        promised_until,
+        (at,) if ticket.status in its_terms.pause_on else (),
+        (),
+        relief(ticket.exceptions, metric, at, at) if ticket.exceptions else NO_RELIEF,
+    )
+    return ticket._replace(clocks=(*ticket.clocks, clock.with_first_deadline()))
+
+
+def _last(ticket: TicketClocks, metric: Metric) -> Clock | None:
+    for clock in reversed(ticket.clocks):
+        if clock.metric is metric:
+            return clock
+    return None
+
+
+def _each_running(
+    ticket: TicketClocks, metrics: Iterable[Metric] | None, change: Callable[[Clock], Clock]
+) -> TicketClocks:
+    clocks = tuple([
+        change(clock) if clock.ended_at is None and (metrics is None or clock.metric in metrics) else clock
+        for clock in ticket.clocks
+    ])  # fmt: skip
+    return ticket._replace(clocks=clocks)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from app.sla.core.calendar import LATEST
+from app.sla.core.clock import Clock
+
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = 1_000_000
 
@@ -20,12 +23,21 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """The clocks that started in the window. `running_wait` is the sum of their waits at the instant of judgement."""
+    """The clocks that started in the window. `running_wait` is the sum of the waits, at the instant of judgement, of
+    those `running` whose time runs evenly; `uneven` are the others (business hours, pauses)."""
 
     answered: int
     answered_wait: timedelta
     running: int
     running_wait: timedelta
+    uneven: tuple[Clock, ...] = ()
+
+    def total(self, at: datetime, now: datetime) -> int:
+        """All waits together at `at`, if nothing more is answered from `now` on; in microseconds, which do not overflow
+        as a timedelta does."""
+        evenly = (at - now) // _MICROSECOND * (self.running - len(self.uneven))
+        waits = sum(clock.elapsed(at) // _MICROSECOND for clock in self.uneven)
+        return (self.answered_wait + self.running_wait) // _MICROSECOND + evenly + waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +53,34 @@ def judge_mean(cohort: Cohort, target_seconds: int, now: datetime) -> MeanStatus
     """With n waits of which k are running and S the sum of all now, the mean passes the target T at
     now + (n·T − S) / k if nothing more is answered. A mean of exactly T is met."""
     count = cohort.answered + cohort.running
-    total = cohort.answered_wait + cohort.running_wait
-    # In whole microseconds, which do not overflow as a timedelta does.
-    slack = count * target_seconds * _SECOND - total // _MICROSECOND
+    total = cohort.total(now, now)
+    budget = count * target_seconds * _SECOND
+    slack = budget - total
     missed = slack < 0
     judgement = Judgement.no_data if count == 0 else Judgement.missed if missed else Judgement.met
     return MeanStatus(
         judgement=judgement,
-        mean_answered_seconds=_mean(cohort.answered_wait, cohort.answered),
-        mean_floor_seconds=_mean(total, count),
+        mean_answered_seconds=cohort.answered_wait.total_seconds() / cohort.answered if cohort.answered else None,
+        mean_floor_seconds=total / _SECOND / count if count else None,
         slack_seconds=slack / _SECOND,
-        crosses_at=_crossing(now, slack, cohort.running) if cohort.running and not missed else None,
+        crosses_at=None if missed else _crossing(cohort, budget, now),
     )
 
 
-def _crossing(now: datetime, slack: int, running: int) -> datetime | None:
-    try:
-        return now + timedelta(microseconds=slack / running)
-    except OverflowError:
-        return None  # after the year 9999
-
-
-def _mean(total: timedelta, count: int) -> float | None:
-    return total.total_seconds() / count if count else None
+def _crossing(cohort: Cohort, budget: int, now: datetime) -> datetime | None:
+    """When all waits together have used up the `budget`; None where that never comes."""
+    if not cohort.running:
+        return None
+    if not cohort.uneven:
+        try:
+            return now + timedelta(microseconds=(budget - cohort.total(now, now)) / cohort.running)
+        except OverflowError:
+            return None  # after the year 9999
+    # Waiting never makes the sum smaller, so that the instant can be found by halving.
+    low, high = 0, (LATEST - now) // _MICROSECOND
+    if cohort.total(LATEST, now) <= budget:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if cohort.total(now + middle * _MICROSECOND, now) >= budget else (middle, high)
+    return now + high * _MICROSECOND

@@ -1,30 +1,10 @@
-"""What happened to a ticket, as values: the only input the clocks have. The words of the field live here because the
-engine decides by them and everything above it may import them."""
+"""What happened to a ticket, as values: the only input the clocks have."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
-from app.sla.core.policy import Policy, Priority
-
-
-class Status(StrEnum):
-    new = "new"
-    open = "open"
-    pending = "pending"
-    on_hold = "on_hold"
-    resolved = "resolved"
-    closed = "closed"
-
-
-DONE = frozenset({Status.resolved, Status.closed})
-
-
-class AuthorKind(StrEnum):
-    customer = "customer"
-    agent = "agent"
-    bot = "bot"
-    system = "system"
+from app.sla.core.policy import Policy, SlaException
+from app.sla.core.words import AuthorKind, Priority, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +14,14 @@ class Covered:
     at: datetime
     policy: Policy | None
     priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Excepted:
+    """From now on these exceptions, and no others, are granted to the ticket."""
+
+    at: datetime
+    exceptions: tuple[SlaException, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +48,28 @@ class StatusSet:
     by: AuthorKind
 
 
-Entry = Covered | Opened | Said | StatusSet
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """The ticket's next promise was made, to be kept by `due_at`."""
+
+    at: datetime
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseOver:
+    """Promise number `cycle` was kept, or withdrawn."""
+
+    at: datetime
+    cycle: int
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The ticket went into another one."""
+
+    at: datetime
+
+
+Entry = Covered | Excepted | Opened | Said | StatusSet | Promised | PromiseOver | Merged

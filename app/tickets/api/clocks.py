@@ -6,8 +6,8 @@ from fastapi import Query, Request, Response
 from app.auth.guard import Actor, may
 from app.sla import clocks
 from app.sla.core.clock import State
-from app.sla.core.policy import Metric
-from app.sla.schemas import SlaClockPage
+from app.sla.core.words import Metric
+from app.sla.schemas.clocks import SlaClockPage
 from app.tickets import queries
 from app.web.paging import PageQuery, page
 from app.web.query import AnyOf, Ids
@@ -35,12 +35,13 @@ class ClockQuery(PageQuery):
 async def list_sla_clocks(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[ClockQuery, Query()]
 ) -> Any:
-    """The queue: clocks that have a deadline, by the deadline. `state=running` is what can still be kept."""
+    """The queue: clocks that have a target, by their deadline; what a pause holds up comes last. `state=running` is
+    what can still be kept."""
     where: dict[str, object] = {
         name: getattr(query, name) for name in ("metric", "team_id", "assignee_id", "due_before")
     }
-    where["has_deadline"] = True
+    where["has_target"] = True
     if query.state:
         where[queries.state_filter(query.state)] = True
     answer = await page(request, response, tx, queries.CLOCKS, query, where, query.sort)
-    return {**answer, "items": [clocks.shown(row, row["now"]) for row in answer["items"]]}
+    return {**answer, "items": await clocks.all_shown(tx, answer["items"])}

@@ -6,16 +6,20 @@ from fastapi import Path, Query, Request, Response
 
 from app.auth.guard import Actor, may
 from app.sla import clocks
-from app.sla.schemas import SlaClockList
-from app.tickets import queries, service
+from app.sla.schemas.clocks import SlaClockList, TicketExplanation
+from app.tickets import explain, merging, promises, queries, service
 from app.tickets.schemas import (
     ChannelWord,
     EventPage,
+    MergeIn,
     MessageIn,
     MessageOut,
     MessagePage,
     PriorityWord,
     Product,
+    PromiseIn,
+    PromiseOut,
+    PromisePage,
     StatusWord,
     TicketIn,
     TicketOut,
@@ -23,6 +27,7 @@ from app.tickets.schemas import (
     TicketPatch,
     TicketWithOut,
     TypeWord,
+    WithdrawIn,
 )
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
@@ -33,6 +38,8 @@ from app.web.schemas import FROM_TEXT, Instant, Key
 routes = router("/v1/tickets", "tickets")
 Reader = Annotated[Actor, may("tickets:read")]
 Writer = Annotated[Actor, may("tickets:write")]
+# Policies and calendars are nobody's business but the staff's.
+Explainer = Annotated[Actor, may("tickets:read", "sla:read")]
 
 
 class TicketOrder(StrEnum):
@@ -146,6 +153,46 @@ async def list_ticket_clocks(ticket_id: UUID, tx: Tx, actor: Reader) -> Any:
     """As they are at this instant."""
     await queries.get_ticket(tx, actor, ticket_id)
     return {"items": await clocks.of_ticket(tx, ticket_id)}
+
+
+@routes.get("/{ticket_id}/explain", response_model=TicketExplanation, summary="Explain a ticket's deadlines")
+async def explain_ticket(ticket_id: UUID, tx: Tx, actor: Explainer) -> Any:
+    """Which policy and why; each pause, each stretch of business hours that counted, and the way to each deadline."""
+    return await explain.explain_ticket(tx, actor, ticket_id)
+
+
+@routes.post("/{ticket_id}/merge", response_model=TicketOut, summary="Merge a ticket into another one")
+async def merge_ticket(ticket_id: UUID, body: MergeIn, tx: Tx, actor: Writer) -> Any:
+    """It is closed, and its unfinished clocks are cancelled. The other one's clocks do not see its messages."""
+    return await merging.merge(tx, actor, ticket_id, body.into)
+
+
+@routes.get("/{ticket_id}/promises", response_model=PromisePage, summary="List a ticket's promises")
+async def list_promises(
+    ticket_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
+) -> Any:
+    """In the order in which they were made."""
+    await queries.get_ticket(tx, actor, ticket_id)
+    answer = await page(request, response, tx, promises.LISTING, query, {"ticket_id": ticket_id}, "cycle")
+    return {**answer, "items": [promises.shown(row) for row in answer["items"]]}
+
+
+@routes.post("/{ticket_id}/promises", status_code=201, response_model=PromiseOut, summary="Promise something")
+async def create_promise(ticket_id: UUID, body: PromiseIn, tx: Tx, actor: Writer) -> Any:
+    """To the customer, by an instant. A clock of its own tells whether it was kept in time."""
+    return await promises.promise(tx, actor, ticket_id, body)
+
+
+@routes.post("/{ticket_id}/promises/{promise_id}/keep", response_model=PromiseOut, summary="Tell that it was kept")
+async def keep_promise(ticket_id: UUID, promise_id: UUID, tx: Tx, actor: Writer) -> Any:
+    """Kept after its instant, it stays broken."""
+    return await promises.end(tx, actor, ticket_id, promise_id)
+
+
+@routes.post("/{ticket_id}/promises/{promise_id}/withdraw", response_model=PromiseOut, summary="Withdraw a promise")
+async def withdraw_promise(ticket_id: UUID, promise_id: UUID, body: WithdrawIn, tx: Tx, actor: Writer) -> Any:
+    """With a reason. Withdrawn after its instant, it stays broken."""
+    return await promises.end(tx, actor, ticket_id, promise_id, withdrawn_reason=body.reason)
 
 
 def _own(actor: Actor, asked: tuple[UUID, ...] | None) -> tuple[UUID, ...]:

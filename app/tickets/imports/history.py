@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from app.errors import FieldError, Invalid
-from app.sla.core.policy import Policy, Priority
-from app.sla.core.timeline import AuthorKind, Covered, Entry, Opened, Said, Status, StatusSet
-from app.tickets.facts import cover_data, covering
+from app.sla.core.policy import Policy
+from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
+from app.sla.core.words import AuthorKind, Priority, Status
+from app.tickets.facts import cover_columns, cover_data, covering
 from app.tickets.imports.schemas import (
     ImportedAssignee,
     ImportedMessage,
@@ -37,6 +38,7 @@ class Happened:
 @dataclass(slots=True)
 class History:
     ticket: dict[str, Any]
+    priority: Priority
     entries: list[Entry] = field(default_factory=list)
     events: list[Happened] = field(default_factory=list)
 
@@ -80,7 +82,8 @@ def walk(
     }
     opened_by = AuthorKind(item.opened_by)
     cover = _cover(ticket, policies, item.created_at)
-    history = History(ticket, [cover, Opened(item.created_at, opened_by, item.status)])
+    ticket |= cover_columns(cover)
+    history = History(ticket, item.priority, [cover, Opened(item.created_at, opened_by, item.status)])
     data = {"opened_by": opened_by, "status": item.status, **cover_data(cover)}
     history.events.append(Happened(item.created_at, "ticket.created", opened_by, data))
     for entry in item.timeline:
@@ -113,7 +116,7 @@ def _status(history: History, entry: ImportedStatus, policies: Sequence[Policy])
     reopened = before in (Status.resolved, Status.closed) and after not in (Status.resolved, Status.closed)
     if reopened:
         # As live: a clock that starts anew takes the policy in force.
-        yield _recovered(history, entry.at, policies)
+        yield from _recovered(history, entry.at, policies, "reopened")
     history.entries.append(StatusSet(entry.at, after, entry.by))
     if after is Status.resolved:
         history.ticket["resolved_at"] = entry.at
@@ -130,7 +133,7 @@ def _attribute(
     history: History, name: str, value: object, at: datetime, policies: Sequence[Policy]
 ) -> Iterator[Happened]:
     yield _changed(history, name, value, at)
-    yield _recovered(history, at, policies)
+    yield from _recovered(history, at, policies, f"{name} changed")
 
 
 def _changed(history: History, name: str, value: object, at: datetime) -> Happened:
@@ -139,10 +142,16 @@ def _changed(history: History, name: str, value: object, at: datetime) -> Happen
     return Happened(at, "ticket.updated", AuthorKind.agent, data, internal=True)
 
 
-def _recovered(history: History, at: datetime, policies: Sequence[Policy]) -> Happened:
+def _recovered(history: History, at: datetime, policies: Sequence[Policy], because: str) -> Iterator[Happened]:
     cover = _cover(history.ticket, policies, at)
+    columns = cover_columns(cover)
+    if cover.priority is history.priority and all(history.ticket[name] == columns[name] for name in columns):
+        return
+    history.priority = cover.priority
+    history.ticket |= columns
     history.entries.append(cover)
-    return Happened(at, "sla.policy_applied", AuthorKind.system, cover_data(cover), internal=True)
+    data = {**cover_data(cover), "because": because}
+    yield Happened(at, "sla.policy_applied", AuthorKind.system, data, internal=True)
 
 
 def _cover(ticket: Mapping[str, Any], policies: Sequence[Policy], at: datetime) -> Covered:

@@ -8,8 +8,7 @@ from uuid import UUID
 from pydantic import Field, PlainValidator, TypeAdapter
 from typing_extensions import TypeAliasType
 
-from app.sla.core.policy import Priority
-from app.sla.core.timeline import AuthorKind, Status
+from app.sla.core.words import AuthorKind, Priority, Status
 from app.tickets.lifecycle import Channel, TicketType, Visibility
 from app.tickets.schemas import (
     AuthorKindWord,

@@ -18,7 +18,7 @@ from app.events import log
 from app.sla import clocks, policies
 from app.sla.core.engine import replay
 from app.sla.core.policy import Policy
-from app.sla.core.timeline import AuthorKind
+from app.sla.core.words import AuthorKind
 from app.tickets.imports.history import Happened, History, check, walk
 from app.tickets.imports.schemas import READER, ImportedAssignee, ImportedTicket, ImportOutcome
 from app.tickets.store import INSERT_MESSAGE, MUTABLE

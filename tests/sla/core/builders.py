@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from app.segments.rules import parse_conditions
 from app.sla.core.clock import Clock
 from app.sla.core.engine import TicketClocks, replay
-from app.sla.core.policy import Metric, Policy, Priority, Target
-from app.sla.core.timeline import AuthorKind, Covered, Entry, Opened, Said, Status, StatusSet
+from app.sla.core.policy import Policy, Target
+from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
+from app.sla.core.words import AuthorKind, Metric, Priority, Status
 from app.sla.policies import TICKET_FIELDS
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)

@@ -8,8 +8,9 @@ import pytest
 
 from app.sla.core.clock import EndedReason, State
 from app.sla.core.engine import advance
-from app.sla.core.policy import Priority, first_match
-from app.sla.core.timeline import AuthorKind, Entry, Status
+from app.sla.core.policy import first_match
+from app.sla.core.timeline import Entry
+from app.sla.core.words import AuthorKind, Priority, Status
 from tests.sla.core.builders import (
     BOT,
     CUSTOMER,

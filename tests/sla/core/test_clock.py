@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.sla.core.clock import Clock, EndedReason, State
-from app.sla.core.policy import Metric, Policy, Priority
+from app.sla.core.policy import Policy
+from app.sla.core.words import Metric, Priority
 from tests.sla.core.builders import MICROSECOND, START, microseconds, policies, priorities
 
 # What a clock may go through as time passes, once it can no longer be answered or covered anew.

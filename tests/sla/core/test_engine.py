@@ -7,7 +7,8 @@ from hypothesis import given
 
 from app.sla.core.clock import State
 from app.sla.core.engine import TicketClocks, advance, replay
-from app.sla.core.timeline import DONE, AuthorKind, Covered, Entry, Opened, Said, Status, StatusSet
+from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
+from app.sla.core.words import AuthorKind, DONE, Status
 from tests.sla.core.builders import (
     AGENT,
     BOT,

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sla.core.policy import Metric, Policy, Priority, first_match
+from app.sla.core.policy import Policy, first_match
+from app.sla.core.words import Metric, Priority
 from tests.sla.core.builders import policies, priorities, promise
 
 

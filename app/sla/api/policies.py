@@ -4,13 +4,21 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 
 from app.auth.guard import Actor, may
-from app.sla import policies
-from app.sla.schemas import SlaPolicyIn, SlaPolicyOut, SlaPolicyPage, SlaPolicyPatch
+from app.sla import jobs, policies
+from app.sla.schemas.policies import (
+    SlaJobOut,
+    SlaJobPage,
+    SlaPolicyIn,
+    SlaPolicyOut,
+    SlaPolicyPage,
+    SlaPolicyPatch,
+)
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.route import Tx, router
 
 routes = router("/v1/sla-policies", "sla")
+job_routes = router("/v1/sla-jobs", "sla")
 Reader = Annotated[Actor, may("sla:read")]
 Writer = Annotated[Actor, may("sla:write")]
 
@@ -20,13 +28,14 @@ async def list_sla_policies(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
 ) -> Any:
     """In the order in which they are tried; archived ones left out."""
-    return await page(request, response, tx, policies.LISTING, query, {}, "position")
+    answer = await page(request, response, tx, policies.LISTING, query, {}, "position")
+    return {**answer, "items": [policies.shown(row) for row in answer["items"]]}
 
 
 @routes.post("", status_code=201, response_model=SlaPolicyOut, summary="Write an SLA policy")
 async def create_sla_policy(body: SlaPolicyIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """Version 1. Tickets that open from now on match it."""
-    row = await policies.create_policy(tx, actor, body)
+    row = policies.shown(await policies.create_policy(tx, actor, body))
     response.headers["Location"] = f"/v1/sla-policies/{row['id']}"
     return tag(response, row)
 
@@ -34,7 +43,7 @@ async def create_sla_policy(body: SlaPolicyIn, response: Response, tx: Tx, actor
 @routes.get("/{policy_id}", response_model=SlaPolicyOut, summary="Read an SLA policy")
 async def get_sla_policy(policy_id: UUID, response: Response, tx: Tx, actor: Reader) -> Any:
     """The newest version."""
-    return tag(response, await policies.get_policy(tx, policy_id))
+    return tag(response, policies.shown(await policies.get_policy(tx, policy_id)))
 
 
 @routes.patch("/{policy_id}", response_model=SlaPolicyOut, summary="Write the next version of an SLA policy")
@@ -42,7 +51,7 @@ async def update_sla_policy(
     policy_id: UUID, patch: SlaPolicyPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
 ) -> Any:
     """JSON merge patch; lists are replaced whole. Running clocks keep their version until something re-matches them."""
-    return tag(response, await policies.change_policy(tx, actor, policy_id, patch, if_match))
+    return tag(response, policies.shown(await policies.change_policy(tx, actor, policy_id, patch, if_match)))
 
 
 @routes.delete("/{policy_id}", status_code=204, summary="Archive an SLA policy")
@@ -57,4 +66,19 @@ async def list_sla_policy_versions(
 ) -> Any:
     """Newest first, and readable for ever."""
     await policies.get_policy(tx, policy_id)
-    return await page(request, response, tx, policies.VERSIONS, query, {"policy_id": policy_id}, "-version")
+    answer = await page(request, response, tx, policies.VERSIONS, query, {"policy_id": policy_id}, "-version")
+    return {**answer, "items": [policies.shown(row) for row in answer["items"]]}
+
+
+@job_routes.get("", response_model=SlaJobPage, summary="List jobs")
+async def list_sla_jobs(
+    request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
+) -> Any:
+    """Tickets matched anew, for a changed calendar, an archived policy or because it was asked for; newest first."""
+    answer = await page(request, response, tx, jobs.LISTING, query, {}, "-created_at")
+    return {**answer, "items": [jobs.shown(row) for row in answer["items"]]}
+
+
+@job_routes.get("/{job_id}", response_model=SlaJobOut, summary="Read how far a job is")
+async def get_sla_job(job_id: UUID, tx: Tx, actor: Reader) -> Any:
+    return jobs.shown(await jobs.get_job(tx, job_id))

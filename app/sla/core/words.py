@@ -1,0 +1,37 @@
+"""The words of the field that the clocks decide by."""
+
+from enum import StrEnum
+
+
+class Priority(StrEnum):
+    low = "low"
+    normal = "normal"
+    high = "high"
+    urgent = "urgent"
+
+
+class Status(StrEnum):
+    new = "new"
+    open = "open"
+    pending = "pending"
+    on_hold = "on_hold"
+    resolved = "resolved"
+    closed = "closed"
+
+
+DONE = frozenset({Status.resolved, Status.closed})
+
+
+class AuthorKind(StrEnum):
+    customer = "customer"
+    agent = "agent"
+    bot = "bot"
+    system = "system"
+
+
+class Metric(StrEnum):
+    first_response = "first_response"
+    next_response = "next_response"
+    periodic_update = "periodic_update"
+    resolution = "resolution"
+    promise = "promise"

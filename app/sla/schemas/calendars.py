@@ -1,0 +1,139 @@
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import MISSING, AfterValidator, Field, WithJsonSchema
+
+from app.sla.schemas.words import TEN_YEARS
+from app.web.schemas import FROM_TEXT, Id, In, Instant, Name, Out, Page
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _is_date(text: str) -> str:
+    if not 1970 <= date.fromisoformat(text).year <= 2100:
+        raise ValueError("a date from 1970 to 2100")
+    return text
+
+
+Day = Annotated[
+    str,
+    Field(pattern=r"^\d{4}-\d\d-\d\d$", max_length=10),
+    AfterValidator(_is_date),
+    WithJsonSchema({"type": "string", "format": "date"}),
+]
+Time = Annotated[str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", max_length=5, examples=["09:00"])]
+Interval = Annotated[list[Time], Field(min_length=2, max_length=2)]
+Intervals = Annotated[list[Interval], Field(max_length=48, description="From and until, local time; 24:00 ends a day.")]
+
+
+class WeekIn(In):
+    """The hours of each weekday; a day that is left out is closed."""
+
+    mon: Intervals | None = None
+    tue: Intervals | None = None
+    wed: Intervals | None = None
+    thu: Intervals | None = None
+    fri: Intervals | None = None
+    sat: Intervals | None = None
+    sun: Intervals | None = None
+
+
+class WeekPatch(In):
+    """The days that change; null closes one."""
+
+    mon: Intervals | None | MISSING = MISSING
+    tue: Intervals | None | MISSING = MISSING
+    wed: Intervals | None | MISSING = MISSING
+    thu: Intervals | None | MISSING = MISSING
+    fri: Intervals | None | MISSING = MISSING
+    sat: Intervals | None | MISSING = MISSING
+    sun: Intervals | None | MISSING = MISSING
+
+
+Zone = Annotated[str, Field(min_length=1, max_length=64, description="An IANA name.", examples=["Europe/Helsinki"])]
+Holidays = Annotated[list[Day], Field(max_length=2000, description="Dates that are closed.")]
+Region = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Z]{2}(-[A-Za-z0-9]{1,5})?$",
+        max_length=8,
+        description="Closed on the public holidays of this country or part of one.",
+        examples=["FI", "US-MA"],
+    ),
+]
+DateHours = Annotated[
+    dict[Day, Intervals],
+    Field(max_length=2000, description="Dates with hours of their own; they outweigh holidays, [] closes a date."),
+]
+
+
+class CalendarIn(In):
+    """When the business is open."""
+
+    timezone: Zone
+    hours: WeekIn
+    holidays: Holidays = []
+    holiday_region: Region | None = None
+    date_hours: DateHours = {}
+
+
+class InlineCalendar(CalendarIn):
+    """A calendar to compute with. It may be one that was read: what only a stored one has is not looked at."""
+
+    name: Name | None = None
+
+
+class BusinessCalendarIn(CalendarIn):
+    name: Name
+
+
+class BusinessCalendarPatch(In):
+    name: Name | MISSING = MISSING
+    timezone: Zone | MISSING = MISSING
+    hours: WeekPatch | MISSING = MISSING
+    holidays: Holidays | MISSING = MISSING
+    holiday_region: Region | None | MISSING = MISSING
+    date_hours: Annotated[dict[Day, Intervals | None], Field(max_length=2000)] | MISSING = MISSING
+
+
+class BusinessCalendarOut(Out):
+    """The newest version of a calendar. Clocks that have ended keep the version they were judged by."""
+
+    id: UUID
+    name: str
+    version: int
+    timezone: str
+    hours: dict[str, list[list[str]]]
+    holidays: list[date]
+    holiday_region: str | None
+    date_hours: dict[str, list[list[str]]]
+    created_at: datetime
+    archived_at: datetime | None
+
+
+class BusinessCalendarPage(Page[BusinessCalendarOut]): ...
+
+
+class ComputeOp(StrEnum):
+    after = "after"
+    elapsed = "elapsed"
+    is_open = "is_open"
+
+
+class ComputeIn(In):
+    """`after` needs `seconds`, `elapsed` needs `end`; the calendar is named or sent along."""
+
+    calendar: InlineCalendar | None = None
+    calendar_id: Id | None = None
+    op: Annotated[ComputeOp, FROM_TEXT]
+    start: Instant
+    seconds: Annotated[float, Field(ge=0, le=TEN_YEARS)] | None = None
+    end: Instant | None = None
+
+
+class ComputeOut(Out):
+    """An instant for `after`, seconds for `elapsed`, a boolean for `is_open`."""
+
+    result: datetime | float | bool

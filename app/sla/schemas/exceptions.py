@@ -1,0 +1,59 @@
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from app.sla.core.policy import Effect
+from app.sla.core.words import AuthorKind, Metric
+from app.sla.schemas.words import MetricWord, Seconds
+from app.web.schemas import FROM_TEXT, Id, In, Instant, Name, Out, Page
+
+
+class Scope(StrEnum):
+    ticket = "ticket"
+
+
+class SlaExceptionIn(In):
+    """`extend` and `retarget` need `seconds`; `freeze` stops time from `starts_at` until `expires_at`."""
+
+    scope: Annotated[Scope, FROM_TEXT] = Scope.ticket
+    ticket_id: Id
+    effect: Annotated[Effect, FROM_TEXT]
+    metrics: Annotated[list[MetricWord], Field(max_length=5)] = Field(default=[], description="None named: all.")
+    seconds: Seconds | None = None
+    reason: Annotated[Name, Field(max_length=200)]
+    starts_at: Instant | None = Field(default=None, description="Left out: now.")
+    expires_at: Instant | None = None
+
+
+class ExceptionState(StrEnum):
+    waiting = "waiting"
+    in_force = "in_force"
+    expired = "expired"
+    revoked = "revoked"
+
+
+class GrantedBy(Out):
+    kind: AuthorKind
+    id: UUID | None
+
+
+class SlaExceptionOut(Out):
+    id: UUID
+    scope: Scope
+    ticket_id: UUID
+    effect: Effect
+    metrics: list[Metric]
+    seconds: int | None
+    reason: str
+    granted_by: GrantedBy
+    state: ExceptionState
+    created_at: datetime
+    starts_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class SlaExceptionPage(Page[SlaExceptionOut]): ...
