@@ -3,18 +3,20 @@ from typing import Any
 
 import httpx
 
+from tests.sla.scenes import the_clock
+
 Open = Callable[..., Awaitable[dict[str, Any]]]
 
 
 async def test_a_ticket_is_opened_answered_and_timed(client: httpx.AsyncClient, open_ticket: Open) -> None:
     ticket = await open_ticket()
     assert ticket["status"] == "new"
-    [clock] = (await client.get(f"/v1/tickets/{ticket['id']}/clocks")).json()["items"]
+    clock = await the_clock(client, ticket)
     assert clock["state"] == "running"
     assert clock["target_seconds"] == 90
     answer = await client.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": "On it."})
     assert answer.status_code == 201
-    [clock] = (await client.get(f"/v1/tickets/{ticket['id']}/clocks")).json()["items"]
+    clock = await the_clock(client, ticket)
     assert clock["state"] == "met"
     assert clock["stopped_at"] == answer.json()["created_at"]
 

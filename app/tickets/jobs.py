@@ -24,7 +24,7 @@ _t, _v = tickets.c, sla_policy_versions.c
 # Stands for nobody: it may touch every ticket, and the log names the system.
 SYSTEM = Actor(UUID(int=0), Role.service, SCOPES)
 
-_not_done = _t.status.not_in([status.value for status in DONE])
+_not_done = and_(*(_t.status != status.value for status in sorted(DONE)))
 _subject = bindparam("subject_id", type_=Uuid)
 _on_calendar = (
     select(_v.policy_id)
@@ -32,7 +32,7 @@ _on_calendar = (
     .exists()
 )
 _CONCERNED: dict[jobs.Kind, ColumnElement[bool]] = {
-    jobs.Kind.reapply: _not_done & (_subject == _subject),
+    jobs.Kind.reapply: _not_done,
     jobs.Kind.policy_archived: and_(_not_done, _t.policy_id == _subject),
     jobs.Kind.calendar_changed: and_(_not_done, _on_calendar),
 }

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.sla.core.clock import EndedReason
 from tests.sla.scenes import Sql, write_policy
 from tests.tickets.imports.batches import send
 
@@ -85,10 +86,7 @@ def expected(items: Iterable[dict[str, Any]]) -> dict[str, Any]:
         "cancelled": sum(wait <= in_time for wait in given_up),
         "attainment": Fraction(met, met + breached) if met + breached else None,
         "running": 0,
-        "unanswered": {
-            reason: sum(_reason(item) == reason for item in items)
-            for reason in ("resolved_without_response", "closed_by_customer")
-        },
+        "unanswered": {reason: sum(_reason(item) == reason for item in items) for reason in EndedReason},
         "unanswered_wait_mean": _mean(given_up),
     }
 

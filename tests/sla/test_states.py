@@ -14,9 +14,9 @@ from app.sla.tables import sla_clocks
 from tests.sla.scenes import Sql
 
 _INSERT = """
-    INSERT INTO sla_clocks (id, ticket_id, metric, cycle, started_at, target_seconds, warn_at_percent, warnings,
-        bot_counts, due_at, stopped_at, ended_at, ended_reason)
-    VALUES ($1, $2::text::uuid, 'first_response', $3, $4, $5, '{}', '{}', false, $6, $7, $8, $9)
+    INSERT INTO sla_clocks (id, ticket_id, metric, cycle, started_at, target_seconds, promised_seconds, warn_at_percent,
+        warnings, bot_counts, due_at, stopped_at, ended_at, ended_reason, pauses)
+    VALUES ($1, $2::text::uuid, 'first_response', $3, $4, $5, $5, '{}', '{}', false, $6, $7, $8, $9, $10)
 """
 _STATES = Query(
     select(
@@ -32,8 +32,10 @@ def _every_kind_of_clock(now: datetime) -> list[tuple[Any, ...]]:
     """Deadlines before, at and after the end, or `now`, by a microsecond and by more."""
     rows: list[tuple[Any, ...]] = []
     offsets = [timedelta(hours=-1), -_MICROSECOND, timedelta(0), _MICROSECOND, timedelta(hours=1)]
-    for target, offset, how in product([None, 1, 100, 100_000], offsets, ["runs", "answered", "gave up", "resolved"]):
-        ended_at = None if how == "runs" else now - timedelta(seconds=30)
+    for target, offset, how in product(
+        [None, 1, 100, 100_000], offsets, ["runs", "paused", "answered", "gave up", "resolved"]
+    ):
+        ended_at = None if how in ("runs", "paused") else now - timedelta(seconds=30)
         # A deadline within microseconds of now would pass between the two readings of the clock.
         apart = offset if ended_at or abs(offset) > _MICROSECOND else timedelta(minutes=5)
         started_at = (ended_at or now) + apart - timedelta(seconds=target or 200)
@@ -41,7 +43,12 @@ def _every_kind_of_clock(now: datetime) -> list[tuple[Any, ...]]:
             continue
         due_at = started_at + timedelta(seconds=target) if target else None
         reason = {"gave up": "closed_by_customer", "resolved": "resolved_without_response"}.get(how)
-        rows.append((started_at, target, due_at, ended_at if how == "answered" else None, ended_at, reason))
+        # Held up by a pause unless the deadline came before it.
+        pauses = [now - timedelta(minutes=1)] if how == "paused" and started_at < now - timedelta(minutes=1) else []
+        if pauses and due_at and due_at >= pauses[0]:
+            due_at = None
+        stopped_at = ended_at if how == "answered" else None
+        rows.append((started_at, target, due_at, stopped_at, ended_at, reason, pauses))
     return rows
 
 
@@ -52,10 +59,10 @@ async def test_the_states_in_sql_are_those_of_the_core(db: Database, sql: Sql, o
     await sql.executemany(_INSERT, [(uuid7(), ticket["id"], n, *row) for n, row in enumerate(made, start=2)])
     async with db.transaction() as tx:
         rows = await tx.rows(_STATES)
-    assert len(rows) == len(made) + 1
+    assert len(rows) == len(made) + 2
     for row in rows:
         in_sql = [state for state in State if row[f"is_{state}"]]
-        assert in_sql == [clocks.as_clock(row).state(row["now"])], dict(row)
+        assert in_sql == [clocks.as_clock(row, {}).state(row["now"])], dict(row)
     assert {state for row in rows for state in State if row[f"is_{state}"]} == set(State)
 
 
@@ -73,4 +80,4 @@ async def test_every_state_can_be_asked_for_and_the_answers_share_nothing(
         found += [item["id"] for item in items]
     every = (await client.get("/v1/sla-clocks?limit=200")).json()["items"]
     assert sorted(found) == sorted(item["id"] for item in every)
-    assert len(every) == sum(row[2] is not None for row in made) + 1
+    assert len(every) == sum(row[1] is not None for row in made) + 1

@@ -10,14 +10,27 @@ from urllib.parse import quote
 import httpx
 from fastapi import FastAPI
 
+NOBODY = "00000000-0000-7000-8000-000000000000"
 METHODS = ("get", "put", "post", "patch", "delete")
 Open = Callable[..., Awaitable[dict[str, Any]]]
 
+_HOURS: dict[str, Any] = {
+    "timezone": "Europe/Helsinki",
+    "hours": {"mon": [["09:00", "17:00"]], "tue": [["09:00", "12:00"], ["13:00", "24:00"]]},
+    "holidays": ["2026-12-24"],
+    "holiday_region": "FI",
+    "date_hours": {"2026-12-23": [["09:00", "12:00"]]},
+}
 # Where a value that fits the schema is not yet one that makes sense.
 _SENSIBLE: dict[str, dict[str, Any]] = {
     "create_ticket": {"customer": {"external_id": "c-1"}},
     "create_api_key": {"role": "service", "scopes": ["tickets:read"]},
     "create_message": {"visibility": "public"},
+    "create_business_calendar": _HOURS,
+    "update_business_calendar": _HOURS,
+    "compute_business_time": {"calendar": _HOURS, "op": "after", "seconds": 3600},
+    "create_sla_exception": {"effect": "extend", "seconds": 60},
+    "explain_sla_policies": {"facts": {"ticket.priority": "high"}},
     "import_tickets": {
         "tickets": [
             {
@@ -49,7 +62,13 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
         ]
     },
 }
-_LEFT_OUT = {"create_ticket": {"assignee_id", "team_id"}, "create_api_key": {"agent_id", "customer_id"}}
+_LEFT_OUT = {
+    "create_ticket": {"assignee_id", "team_id"},
+    "create_api_key": {"agent_id", "customer_id"},
+    "create_sla_exception": {"starts_at"},
+    "compute_business_time": {"calendar_id"},
+    "explain_sla_policies": {"ticket_id"},
+}
 _BY_FIELD: dict[str, Any] = {
     "team_ids": [],
     "custom_fields": {"a": "b"},
@@ -63,6 +82,7 @@ _BY_FIELD: dict[str, Any] = {
     "metric": "first_response",
     "warn_at_percent": [50, 80],
     "expires_at": "2099-01-01T00:00:00Z",
+    "due_at": "2099-01-01T00:00:00Z",
 }
 
 
@@ -77,11 +97,14 @@ class Operation:
     body: dict[str, Any] | None
     scopes: tuple[str, ...] = field(default=())
 
-    def fresh_body(self) -> Any:
-        """The valid body, with what must be unique made new."""
+    def fresh_body(self, ids: dict[str, Any] | None = None) -> Any:
+        """The valid body, with what must be unique made new, and about the things of `ids` where it names one."""
+        if self.body is None:
+            return None
         word = secrets.token_hex(6)
         unique = {"key": word, "external_id": word, "email": f"{word}@example.test"}
-        return None if self.body is None else self.body | {n: v for n, v in unique.items() if n in self.body}
+        named = {name: (ids or {}).get(name, NOBODY) for name in ("ticket_id", "into")}
+        return self.body | {n: v for n, v in (unique | named).items() if n in self.body}
 
     def url(self, ids: dict[str, Any], **replaced: str) -> str:
         path = self.path
@@ -168,10 +191,19 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
     word = secrets.token_hex(6)
     customer_id = customer_id or await made("/v1/customers", external_id=word, name="C")
     ticket = await open_ticket(customer={"id": customer_id})
+    other = await open_ticket(customer={"id": customer_id})
     target = {"metric": "first_response", "seconds": 90}
+    path, far = f"/v1/tickets/{ticket['id']}", "2099-01-01T00:00:00Z"
+    policy_id = await made("/v1/sla-policies", key=word, name="P", position=1000, targets=[target])
+    reapplied = await client.post(f"/v1/sla-policies/{policy_id}/reapply", json={})
     return {
         "ticket_id": ticket["id"],
+        "into": other["id"],
         "number": ticket["number"],
+        "promise_id": await made(f"{path}/promises", text="A call.", due_at=far),
+        "exception_id": await made("/v1/sla-exceptions", ticket_id=ticket["id"], effect="exclude", reason="R"),
+        "calendar_id": await made("/v1/business-calendars", name="C", timezone="UTC", hours=_HOURS["hours"]),
+        "job_id": reapplied.json()["id"],
         "customer_id": customer_id,
         "external_id": word,
         "agent_id": await made("/v1/agents", name="A"),
@@ -179,7 +211,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         "goal_id": await made(
             "/v1/service-goals", key=word, name="G", target_seconds=90, window={"rolling_seconds": 60}, filter={}
         ),
-        "policy_id": await made("/v1/sla-policies", key=word, name="P", position=1000, targets=[target]),
+        "policy_id": policy_id,
         "key_id": await made("/v1/api-keys", name="K", role="service", scopes=["tickets:read"]),
         "code": "not_found",
     }

@@ -26,6 +26,9 @@ LISTS = (
     "/v1/agents",
     "/v1/teams",
     "/v1/sla-policies",
+    "/v1/business-calendars",
+    "/v1/sla-exceptions",
+    "/v1/sla-jobs",
     "/v1/service-goals",
     "/v1/sla-clocks",
     "/v1/api-keys",
@@ -41,6 +44,15 @@ WRITERS = (
     "update_service_goal",
     "create_sla_policy",
     "update_sla_policy",
+    "reapply_sla_policy",
+    "explain_sla_policies",
+    "create_business_calendar",
+    "update_business_calendar",
+    "compute_business_time",
+    "create_sla_exception",
+    "create_promise",
+    "withdraw_promise",
+    "merge_ticket",
     "import_tickets",
     "create_agent",
     "update_agent",
@@ -78,9 +90,9 @@ def test_every_operation_with_a_body_is_walked(app: FastAPI) -> None:
 async def test_the_requests_that_are_made_hostile_are_valid_to_begin_with(
     app: FastAPI, client: httpx.AsyncClient, open_ticket: Open
 ) -> None:
-    ids = await things(client, open_ticket)
-    for operation in sorted(operations(app), key=lambda operation: operation.method == "DELETE"):
-        answer = await client.request(operation.method, operation.url(ids), json=operation.fresh_body())
+    for operation in operations(app):
+        ids = await things(client, open_ticket)
+        answer = await client.request(operation.method, operation.url(ids), json=operation.fresh_body(ids))
         # Without a worker nobody is ready.
         assert answer.is_success or operation.path == "/readyz", (operation.id, answer.text)
 
@@ -98,7 +110,7 @@ async def test_a_hostile_body_is_refused_or_taken_literally(
     [operation] = [operation for operation in operations(app) if operation.id == writer]
     path = operation.url(ids)
     written: set[str] = set()
-    for body in hostile.bodies(operation.fresh_body(), arsenal):
+    for body in hostile.bodies(operation.fresh_body(ids), arsenal):
         answer = await raw.send(app, operation.method, path, key=caller.key, headers=JSON, chunks=[body])
         if fine_or_problem(answer):
             await _reads_fine(client, operation, answer, body, written)
@@ -128,8 +140,11 @@ def _places_of(operation: Operation, stored: dict[str, Any]) -> list[str]:
         return [f"/v1/tickets/{item['ticket_id']}" for item in stored["items"] if item["ticket_id"]]
     if operation.id == "create_message":
         return [f"/v1/tickets/{stored['ticket_id']}?include=clocks,messages,customer"]
-    # A key cannot be read alone: its list is.
-    return [] if operation.id == "create_api_key" else [f"/v1/{operation.path.split('/')[2]}/{stored['id']}"]
+    if operation.id in ("create_promise", "withdraw_promise"):
+        return [f"/v1/tickets/{stored['ticket_id']}/promises"]
+    # What cannot be read alone: a list of it is read, or nothing was stored.
+    alone = ("create_api_key", "compute_business_time", "explain_sla_policies", "reapply_sla_policy")
+    return [] if operation.id in alone else [f"/v1/{operation.path.split('/')[2]}/{stored['id']}"]
 
 
 async def _lists_read_fine(client: httpx.AsyncClient, *more: str) -> None:
@@ -179,7 +194,7 @@ async def test_a_hostile_path_is_refused(
                 path = operation.path.replace("{" + name + "}", value)
                 for other in operation.path_names:
                     path = path.replace("{" + other + "}", str(ids[other]))
-                body = json.dumps(operation.fresh_body()).encode()
+                body = json.dumps(operation.fresh_body(ids)).encode()
                 answer = await raw.send(app, operation.method, path, key=caller.key, headers=JSON, chunks=[body])
                 if fine_or_problem(answer):
                     # An external id may be any text; nothing may stand where an id stands, which is the list.
@@ -196,7 +211,7 @@ async def test_hostile_headers_are_refused_or_taken_literally(
         # Every operation meets every header, and every value of every header meets many operations.
         for name, value in every[turn % 8 :: 8]:
             headers = [(name, value), *(JSON if name != b"content-type" else [])]
-            body = json.dumps(operation.fresh_body()).encode() if operation.body else b""
+            body = json.dumps(operation.fresh_body(ids)).encode() if operation.body else b""
             answer = await raw.send(
                 app, operation.method, operation.url(ids), key=ADMIN_KEY, headers=headers, chunks=[body]
             )

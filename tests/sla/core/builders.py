@@ -1,21 +1,43 @@
 """Policies, timelines and instants for tests of the clock core, and the strategies that make arbitrary ones."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from hypothesis import strategies as st
 
 from app.segments.rules import parse_conditions
+from app.sla.core.calendar import BusinessCalendar, Hours
 from app.sla.core.clock import Clock
 from app.sla.core.engine import TicketClocks, replay
-from app.sla.core.policy import Policy, Target
-from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
+from app.sla.core.policy import Effect, OnReopen, Policy, SlaException, Target
+from app.sla.core.timeline import (
+    Covered,
+    Entry,
+    Excepted,
+    Merged,
+    Opened,
+    Promised,
+    PromiseOver,
+    Said,
+    StatusSet,
+)
 from app.sla.core.words import AuthorKind, Metric, Priority, Status
 from app.sla.policies import TICKET_FIELDS
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+"""A Monday."""
 MICROSECOND = timedelta(microseconds=1)
 CUSTOMER, AGENT, BOT, SYSTEM = AuthorKind.customer, AuthorKind.agent, AuthorKind.bot, AuthorKind.system
+FIRST, NEXT, UPDATE, RESOLUTION, PROMISE = Metric
+
+WEEKDAYS_9_TO_17: tuple[Hours, ...] = (((540, 1020),),) * 5 + ((), ())
+# A holiday on Wednesday, a Thursday with hours of its own, and a change of the clocks four weeks after START.
+BERLIN = BusinessCalendar("Europe/Berlin", WEEKDAYS_9_TO_17, {date(2026, 3, 4): (), date(2026, 3, 5): ((600, 660),)})
+OFFICE = BusinessCalendar("UTC", WEEKDAYS_9_TO_17, {})
+ALWAYS = BusinessCalendar("UTC", (((0, 1440),),) * 7, {})
+SPLIT = BusinessCalendar("America/New_York", (((0, 360), (720, 780), (1320, 1440)),) * 7, {})
+CALENDARS = (BERLIN, OFFICE, ALWAYS, SPLIT)
 
 
 def at(seconds: float) -> datetime:
@@ -31,10 +53,32 @@ def promise(
     bot_counts: bool = False,
     all_of: list[object] | None = None,
 ) -> Policy:
-    """A policy version whose targets are (priority or None for any, seconds)."""
-    made = tuple(Target(Metric.first_response, priority, seconds, warn_at) for priority, seconds in targets)
+    """A policy version whose targets are (priority or None for any, seconds), for the first response."""
+    made = tuple(Target(FIRST, priority, seconds, warn_at) for priority, seconds in targets)
     rule = parse_conditions(all_of or [], [], TICKET_FIELDS)
     return Policy(UUID(int=number), version, position, rule, made, bot_counts)
+
+
+def policy(
+    *targets: Target,
+    calendar: BusinessCalendar | None = None,
+    on_reopen: OnReopen = OnReopen.resume,
+    bot_counts: bool = False,
+    version: int = 1,
+) -> Policy:
+    made = replace(promise(version=version, bot_counts=bot_counts), targets=targets, on_reopen=on_reopen)
+    return made.under(calendar)
+
+
+def target(
+    metric: Metric,
+    seconds: int,
+    pause_on: frozenset[Status] | None = None,
+    *,
+    business: bool = False,
+    warn_at: tuple[int, ...] = (),
+) -> Target:
+    return Target(metric, None, seconds, warn_at, business, pause_on)
 
 
 def covered(policy: Policy | None, seconds: float = 0, priority: Priority = Priority.normal) -> Covered:
@@ -59,52 +103,116 @@ def ticket(*entries: Entry, target: int | None = 90) -> TicketClocks:
     return replay((cover, *entries))
 
 
-def only_clock(found: TicketClocks) -> Clock:
-    [clock] = found.clocks
+def of(found: TicketClocks, metric: Metric) -> tuple[Clock, ...]:
+    return tuple(clock for clock in found.clocks if clock.metric is metric)
+
+
+def only_clock(found: TicketClocks, metric: Metric = FIRST) -> Clock:
+    [clock] = of(found, metric)
     return clock
 
 
+def granted(
+    effect: Effect,
+    seconds: int | None = None,
+    *metrics: Metric,
+    starts: float = 0,
+    expires: float | None = None,
+    number: int = 1,
+) -> SlaException:
+    until = None if expires is None else at(expires)
+    return SlaException(UUID(int=number), effect, frozenset(metrics), at(starts), until, seconds)
+
+
 microseconds = st.integers(0, 200_000_000).map(lambda count: timedelta(microseconds=count))
-# Short steps and none at all are what arithmetic trips over.
-steps = st.one_of(st.just(timedelta(0)), st.just(MICROSECOND), st.just(timedelta(seconds=1)), microseconds)
+# Short steps and none at all are what arithmetic trips over; long ones what calendars do.
+_short = [timedelta(0), MICROSECOND, timedelta(seconds=1), timedelta(seconds=45), timedelta(seconds=90)]
+_long = [timedelta(minutes=30), timedelta(hours=1), timedelta(hours=7.5), timedelta(days=1), timedelta(days=5)]
+steps = st.one_of(st.sampled_from(_short), microseconds, st.sampled_from(_long))
 priorities = st.sampled_from(Priority)
 percents = st.lists(st.integers(1, 99), unique=True, max_size=2).map(lambda some: tuple(sorted(some)))
-targets = st.lists(
-    st.tuples(st.none() | priorities, st.sampled_from([1, 15, 45, 90, 3600]) | st.integers(1, 10**6)),
-    unique_by=lambda target: target[0],
-    min_size=1,
-    max_size=2,
-)
+_seconds = st.sampled_from([1, 15, 45, 90, 3600, 27_000, 28_800, 57_600]) | st.integers(1, 10**5)
 
 
 @st.composite
-def policies(draw: st.DrawFn) -> Policy:
-    return promise(
-        *draw(targets), version=draw(st.integers(1, 9)), warn_at=draw(percents), bot_counts=draw(st.booleans())
+def targets(draw: st.DrawFn, *metrics: Metric) -> Target:
+    metric = draw(st.sampled_from(metrics or tuple(Metric)))
+    return Target(
+        metric,
+        draw(st.none() | priorities),
+        draw(_seconds),
+        draw(percents),
+        draw(st.booleans()),
+        draw(st.none() | st.frozensets(st.sampled_from([Status.new, Status.open, Status.pending, Status.on_hold]))),
     )
 
 
 @st.composite
-def timelines(draw: st.DrawFn, max_size: int = 10) -> list[Entry]:
-    """A ticket's life: it opens under a policy or none, then anything happens, forward in time."""
+def policies(draw: st.DrawFn, *metrics: Metric) -> Policy:
+    found = draw(
+        st.lists(targets(*metrics), unique_by=lambda target: (target.metric, target.priority), min_size=1, max_size=6)
+    )
+    return Policy(
+        UUID(int=draw(st.integers(1, 3))),
+        draw(st.integers(1, 9)),
+        100,
+        parse_conditions([], [], TICKET_FIELDS),
+        tuple(found),
+        draw(st.booleans()),
+        draw(st.sampled_from(OnReopen)),
+        True,
+        draw(st.sampled_from(CALENDARS)),
+    )
+
+
+@st.composite
+def exceptions(draw: st.DrawFn, now: datetime) -> SlaException:
+    """In force at `now`, or over by then; a freeze may lie anywhere."""
+    effect = draw(st.sampled_from(Effect))
+    freeze = effect is Effect.freeze
+    starts = now + draw(steps) * draw(st.sampled_from([-1, 0, 1] if freeze else [-1, 0]))
+    until = starts + MICROSECOND + draw(steps)
+    return SlaException(
+        UUID(int=draw(st.integers(1, 9))),
+        effect,
+        draw(st.frozensets(st.sampled_from(Metric), max_size=2)),
+        starts,
+        until if freeze or draw(st.booleans()) else None,
+        draw(_seconds) if effect in (Effect.extend, Effect.retarget) else None,
+    )
+
+
+@st.composite
+def timelines(draw: st.DrawFn, max_size: int = 12) -> list[Entry]:
+    """A ticket's life: it opens under a policy or none, then anything happens, forward in time, to a merge at last."""
     now = START
-    entries: list[Entry] = [
-        Covered(now, draw(st.none() | policies()), draw(priorities)),
-        Opened(now, draw(st.sampled_from([CUSTOMER, AGENT])), draw(st.sampled_from(Status))),
-    ]
+    entries: list[Entry] = [Covered(now, draw(st.none() | policies()), draw(priorities))]
+    if draw(st.booleans()):
+        entries.append(Excepted(now, tuple(draw(st.lists(exceptions(now), max_size=2)))))
+    done = st.sampled_from(Status)
+    usual = st.sampled_from([Status.new, Status.open, Status.pending])
+    entries.append(Opened(now, draw(st.sampled_from([CUSTOMER, AGENT])), draw(usual | done)))
     for _ in range(draw(st.integers(0, max_size))):
         now += draw(steps)
-        entries.append(draw(_entries(now)))
+        entries.append(draw(any_entry(now)))
+    if draw(st.integers(0, 3)) == 0:
+        now += draw(steps)
+        entries += [Merged(now), StatusSet(now, Status.closed, AGENT)]
     return entries
 
 
-def _entries(now: datetime) -> st.SearchStrategy[Entry]:
-    authors = st.sampled_from(AuthorKind)
+def any_entry(now: datetime) -> st.SearchStrategy[Entry]:
+    """Anything but a merge: the ticket is closed by that."""
+    authors, this = st.sampled_from(AuthorKind), st.just(now)
     return st.one_of(
-        st.builds(Said, st.just(now), authors, st.booleans()),
-        st.builds(Said, st.just(now), st.just(CUSTOMER), st.just(True)),
-        st.builds(StatusSet, st.just(now), st.sampled_from(Status), authors),
-        st.builds(Covered, st.just(now), st.none() | policies(), priorities),
+        st.builds(Said, this, authors, st.booleans()),
+        st.builds(Said, this, st.sampled_from([CUSTOMER, AGENT]), st.just(True)),
+        st.builds(StatusSet, this, st.sampled_from(Status), authors),
+        st.builds(StatusSet, this, st.sampled_from([Status.open, Status.resolved]), st.sampled_from([CUSTOMER, AGENT])),
+        st.builds(Covered, this, st.none() | policies(), priorities),
+        st.builds(Excepted, this, st.lists(exceptions(now), max_size=3).map(tuple)),
+        st.builds(Promised, this, steps.map(lambda step: now + MICROSECOND + step)),
+        st.builds(PromiseOver, this, st.integers(1, 2), st.booleans()),
     )
 
 

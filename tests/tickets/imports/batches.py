@@ -38,6 +38,11 @@ async def send(client: httpx.AsyncClient, *items: Any) -> dict[str, Any]:
     return found
 
 
+def waits(ticket: dict[str, Any]) -> list[dict[str, Any]]:
+    """Its clocks of the first answer."""
+    return [clock for clock in ticket["clocks"] if clock["metric"] == "first_response"]
+
+
 async def imported(client: httpx.AsyncClient, ticket: dict[str, Any]) -> dict[str, Any]:
     """The one ticket, sent, stored and read again, with all that belongs to it."""
     [outcome] = (await send(client, ticket))["items"]

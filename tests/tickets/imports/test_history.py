@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.db import Database
 from tests.sla.scenes import Sql, let_pass, patch, sweep_dry, told, write_policy
-from tests.tickets.imports.batches import at, imported, item, message, send, status
+from tests.tickets.imports.batches import at, imported, item, message, send, status, waits
 from tests.tickets.test_verify import differences
 
 Open = Callable[..., Awaitable[dict[str, Any]]]
@@ -53,7 +53,7 @@ async def test_a_ticket_goes_in_as_it_was_and_ends_as_its_timeline_says(client: 
         ("agent", "internal", at(31)), ("customer", "public", at(32)), ("agent", "public", at(33)),
     ]  # fmt: skip
     assert ticket["customer"]["external_id"] == "c-1"
-    [clock] = ticket["clocks"]
+    [clock] = waits(ticket)
     assert (clock["started_at"], *_figures(clock)) == (at(30), "breached", at(33), 180, None)
     assert clock["breached_at"] == at(31, 30)
 
@@ -87,7 +87,7 @@ async def test_agents_of_the_past_are_made_inactive_and_known_ones_are_left_as_t
 async def test_clocks_are_judged_as_if_it_had_happened_live(
     client: httpx.AsyncClient, timeline: list[dict[str, Any]], expected: tuple[Any, ...]
 ) -> None:
-    [clock] = (await imported(client, item("x", *timeline)))["clocks"]
+    [clock] = waits(await imported(client, item("x", *timeline)))
     state, stopped_at, elapsed, reason = _figures(clock)
     assert (state, stopped_at, elapsed if expected[2] is not None else None, reason) == expected
 
@@ -97,7 +97,7 @@ async def test_a_ticket_that_was_done_when_it_was_written_down_waits_for_nobody(
     client: httpx.AsyncClient, db: Database, sql: Sql, word: str
 ) -> None:
     ticket = await imported(client, item("x", status=word, created_at=await _recent(sql, 5)))
-    [clock] = ticket["clocks"]
+    [clock] = waits(ticket)
     assert _figures(clock) == ("cancelled", None, 0, "resolved_without_response")
     await let_pass(sql, 10**6)
     assert await sweep_dry(db) == 0
@@ -106,13 +106,13 @@ async def test_a_ticket_that_was_done_when_it_was_written_down_waits_for_nobody(
 async def test_a_message_on_its_own_moves_no_status(client: httpx.AsyncClient) -> None:
     ticket = await imported(client, item("x", message(31), status(32, "resolved"), message(33, "customer")))
     assert ticket["status"] == "resolved"
-    assert len(ticket["clocks"]) == 1
+    assert len(waits(ticket)) == 1
 
 
 async def test_reopened_by_the_customer_after_no_answer_there_is_a_second_cycle(client: httpx.AsyncClient) -> None:
     timeline = [status(31, "resolved"), message(50, "customer"), status(50, "open", "customer"), message(51)]
     ticket = await imported(client, item("x", *timeline))
-    assert [(c["cycle"], c["started_at"], *_figures(c)) for c in ticket["clocks"]] == [
+    assert [(c["cycle"], c["started_at"], *_figures(c)) for c in waits(ticket)] == [
         (1, at(30), "cancelled", None, 60, "resolved_without_response"),
         (2, at(50), "met", at(51), 60, None),
     ]
@@ -189,7 +189,7 @@ async def test_a_history_is_covered_by_the_policies_it_passes_through(client: ht
     raised = await imported(
         client, item("b", {"at": at(31), "kind": "priority", "priority": "high"}, message(40), priority="low")
     )
-    [clock] = raised["clocks"]
+    [clock] = waits(raised)
     assert (clock["target_seconds"], clock["state"], clock["original_due_at"]) == (120, "breached", at(130))
     tagged = await imported(client, item("c", {"at": at(31), "kind": "tags", "tags": ["vip"]}, message(40)))
     assert tagged["clocks"][0]["policy_id"] == fast["id"]
