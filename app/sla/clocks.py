@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -54,35 +55,57 @@ _OF_TICKET = Query(
 )
 
 
-def as_clock(row: Values, known: Calendars, prefix: str = "") -> Clock:
-    def value(name: str) -> Any:
-        return row[prefix + name]
+# What the core's value is made of; everything else in the row follows from it.
+LOADED = [
+    "metric", "cycle", "started_at", "promised_seconds", "policy_id", "policy_version", "calendar_id",
+    "calendar_version", "pause_on", "warn_at_percent", "bot_counts", "promised_until", "pauses", "resolved", "excluded",
+    "extra_seconds", "relief_seconds", "frozen", "original_due_at", "stopped_at", "ended_at", "ended_reason",
+]  # fmt: skip
 
-    calendar_id, reason = value("calendar_id"), value("ended_reason")
-    terms = Terms(
-        value("promised_seconds"),
-        value("policy_id"),
-        value("policy_version"),
-        known[calendar_id, value("calendar_version")] if calendar_id else None,
-        frozenset(map(Status, value("pause_on"))),
-        tuple(value("warn_at_percent")),
-        value("bot_counts"),
-    )
-    relief = Relief(value("excluded"), value("extra_seconds"), value("relief_seconds"), tuple(value("frozen")))
+
+def as_clock(row: Values, known: Calendars, prefix: str = "") -> Clock:
+    (
+        metric, cycle, started_at, seconds, policy_id, policy_version, calendar_id, calendar_version, pause_on, warn_at,
+        bot_counts, promised_until, pauses, resolved, excluded, extra_seconds, relief_seconds, frozen, original_due_at,
+        stopped_at, ended_at, reason,
+    ) = [row[name] for name in _prefixed(prefix)]  # fmt: skip
+    relieved = excluded or extra_seconds or relief_seconds is not None or frozen
     return Clock(
-        Metric(value("metric")),
-        value("cycle"),
-        value("started_at"),
-        terms,
-        value("promised_until"),
-        tuple(value("pauses")),
-        tuple(value("resolved")),
-        NO_RELIEF if relief == NO_RELIEF else relief,
-        value("original_due_at"),
-        value("stopped_at"),
-        value("ended_at"),
+        Metric(metric),
+        cycle,
+        started_at,
+        _terms(
+            seconds, policy_id, policy_version, known[calendar_id, calendar_version] if calendar_id else None,
+            tuple(pause_on), tuple(warn_at), bot_counts,
+        ),
+        promised_until,
+        tuple(pauses),
+        tuple(resolved),
+        Relief(excluded, extra_seconds, relief_seconds, tuple(frozen)) if relieved else NO_RELIEF,
+        original_due_at,
+        stopped_at,
+        ended_at,
         EndedReason(reason) if reason else None,
-    )
+    )  # fmt: skip
+
+
+@lru_cache
+def _prefixed(prefix: str) -> list[str]:
+    return [prefix + name for name in LOADED]
+
+
+@lru_cache(maxsize=4096)
+def _terms(
+    seconds: int | None,
+    policy_id: UUID | None,
+    policy_version: int | None,
+    calendar: BusinessCalendar | None,
+    pause_on: tuple[str, ...],
+    warn_at_percent: tuple[int, ...],
+    bot_counts: bool,
+) -> Terms:
+    statuses = frozenset(map(Status, pause_on))
+    return Terms(seconds, policy_id, policy_version, calendar, statuses, warn_at_percent, bot_counts)
 
 
 def as_values(clock: Clock) -> dict[str, Any]:

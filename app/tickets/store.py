@@ -76,7 +76,7 @@ def _whole(which: ColumnElement[bool], *, lock: bool) -> Query:
                 ~exists().where(
                     _later.c.ticket_id == sla_clocks.c.ticket_id,
                     _later.c.metric == sla_clocks.c.metric,
-                    _later.c.cycle == sla_clocks.c.cycle + 1,
+                    _later.c.cycle == sla_clocks.c.cycle + literal_column("1"),
                 ),
             ),
         )
@@ -89,7 +89,7 @@ def _whole(which: ColumnElement[bool], *, lock: bool) -> Query:
     return Query(
         select(
             ticket,
-            *(column.label(f"clock_{column.name}") for column in clock.c if column.name != "ticket_id"),
+            *(clock.c[name].label(f"clock_{name}") for name in ("id", *clocks.LOADED)),
             func.greatest(func.clock_timestamp(), ticket.c.updated_at).label("now"),
             policies.REVISION.label("revision"),
             select(_seen.c.version).where(_seen.c.id == ticket.c.id).scalar_subquery().label("seen_version"),

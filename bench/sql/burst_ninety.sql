@@ -7,7 +7,7 @@ WITH chosen AS MATERIALIZED (
     SELECT id, $2::timestamptz + row_number() OVER () * interval '10 microseconds' AS at FROM chosen
 )
 UPDATE sla_clocks AS clock
-SET target_seconds = 90, started_at = due.at - interval '90 seconds', due_at = due.at, original_due_at = due.at,
+SET target_seconds = 90, promised_seconds = 90, started_at = due.at - interval '90 seconds', due_at = due.at, original_due_at = due.at, unrelieved_due_at = due.at,
     next_at = due.at
 FROM due WHERE clock.id = due.id
 RETURNING clock.id

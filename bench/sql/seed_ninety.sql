@@ -17,8 +17,10 @@ WITH new AS MATERIALIZED (
     SELECT 'ticket.created', at, at, 'customer', $3::uuid, id, id, jsonb_build_object('subject', 'Seeded ticket ' || n)
     FROM new
 )
-INSERT INTO sla_clocks (id, ticket_id, metric, cycle, started_at, target_seconds, warn_at_percent, warnings, bot_counts, due_at,
-    original_due_at, stopped_at, ended_at, next_at)
-SELECT pg_temp.uuid7(at), id, 'first_response', 1, at, 63072000, '{}', '{}', false, due_at, due_at,
-    CASE WHEN NOT waiting THEN at END, CASE WHEN NOT waiting THEN at END, CASE WHEN waiting THEN due_at END
-FROM new, LATERAL (SELECT at + interval '63072000 seconds') AS d (due_at)
+INSERT INTO sla_clocks (id, ticket_id, metric, cycle, started_at, promised_seconds, target_seconds, pause_on, warn_at_percent, warnings,
+    bot_counts, due_at, original_due_at, unrelieved_due_at, stopped_at, ended_at, elapsed, next_at)
+SELECT pg_temp.uuid7(at), id, metric, 1, at, seconds, seconds, CASE metric WHEN 'resolution' THEN '{on_hold,pending}'::text[] ELSE '{}' END,
+    '{}', '{}', false, due_at, due_at, due_at, CASE WHEN NOT waiting THEN at END, CASE WHEN NOT waiting THEN at END,
+    CASE WHEN NOT waiting THEN interval '0' END, CASE WHEN waiting THEN due_at END
+FROM new, (VALUES ('first_response', 63072000), ('resolution', NULL)) AS m (metric, seconds),
+    LATERAL (SELECT at + seconds * interval '1 second') AS d (due_at)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from tests.auth.matrix import MatrixRow, Whose
-from tests.auth.world import POLICY_TARGETS, Body, World, goal, policy, unique
+from tests.auth.world import POLICY_TARGETS, PROMISE, Body, World, calendar, exception, goal, policy, unique
 
 _METHODS = {"get", "put", "post", "patch", "delete"}
 
@@ -74,6 +74,17 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "update_service_goal": lambda w, _: {"target_seconds": 60},
     "create_sla_policy": lambda w, _: policy(),
     "update_sla_policy": lambda w, _: {"targets": POLICY_TARGETS},
+    "reapply_sla_policy": lambda w, _: {},
+    "reapply_sla_policy/dry_run": lambda w, _: {"dry_run": True},
+    "explain_sla_policies": lambda w, _: {"facts": {"ticket.priority": "high"}},
+    "explain_sla_policies/of_a_ticket": lambda w, _: {"ticket_id": w.ticket},
+    "create_business_calendar": lambda w, _: calendar(),
+    "update_business_calendar": lambda w, _: {"hours": {"tue": [["10:00", "11:00"]]}},
+    "compute_business_time": lambda w, _: {"calendar": calendar(), "op": "is_open", "start": "2026-11-23T08:00:00Z"},
+    "create_sla_exception": lambda w, _: exception(w.ticket),
+    "merge_ticket": lambda w, _: {"into": w.ticket},
+    "create_promise": lambda w, _: PROMISE,
+    "withdraw_promise": lambda w, _: {"reason": "Not needed."},
     "import_tickets": _imported,
     "create_agent": lambda w, _: {"name": "Ann"},
     "update_agent": lambda w, _: {"name": "Anne"},
@@ -95,12 +106,16 @@ def _body(world: World, row: MatrixRow) -> Body | None:
 async def ask(world: World, caller: str, row: MatrixRow, operation: Operation) -> httpx.Response:
     """What this caller gets for the row's operation, on something made for the question."""
     path = operation.path
+    parts: dict[str, str] = {}
     for name in operation.path_parameters:
-        path = path.replace(f"{{{name}}}", await world.path_part(name, row.whose))
+        # A promise is one of the ticket's, which comes before it.
+        made = world.add_promise(parts["ticket_id"]) if name == "promise_id" else world.path_part(name, row.whose)
+        parts[name] = await made
+        path = path.replace(f"{{{name}}}", parts[name])
     return await send(world, caller, row, operation, path)
 
 
 async def send(world: World, caller: str, row: MatrixRow, operation: Operation, path: str) -> httpx.Response:
-    http = await world.caller(caller, operation.scopes[0])
+    http = await world.caller(caller, " ".join(operation.scopes))
     query = _QUERIES.get(row.variant)
     return await http.request(operation.method, path, params=query, json=_body(world, row))

@@ -65,6 +65,15 @@ async def test_not_yours_and_not_there_answer_the_same(world: World, row: Matrix
     assert _told(theirs, theirs_path, nowhere_path) == _told(nowhere, nowhere_path, nowhere_path)
 
 
+async def test_where_several_scopes_are_needed_each_of_them_is(world: World) -> None:
+    several = {id_: operation for id_, operation in OPERATIONS.items() if len(operation.scopes) > 1}
+    assert set(several) == {"explain_ticket"}
+    path = several["explain_ticket"].path.replace("{ticket_id}", world.ticket)
+    for scope in several["explain_ticket"].scopes:
+        one = await world.caller("service+", scope)
+        assert (await one.get(path)).status_code == 403
+
+
 @pytest.mark.parametrize("id_", sorted(PUBLIC))
 async def test_public_operations_ask_for_no_key_and_look_at_none(world: World, id_: str) -> None:
     path = OPERATIONS[id_].path.replace("{code}", "not_found")

@@ -20,6 +20,7 @@ from tests.conftest import ADMIN_KEY, client_for, on_database
 
 Body = dict[str, Any]
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+PROMISE = {"text": "A call.", "due_at": "2099-01-01T00:00:00Z"}
 POLICY_TARGETS = [{"metric": "first_response", "seconds": 90}]
 
 
@@ -28,7 +29,8 @@ def unique() -> str:
 
 
 class World:
-    """`customer` is the caller, `stranger` another customer; `agent` is the calling agent, `colleague` another."""
+    """`customer` is the caller, `stranger` another customer; `agent` is the calling agent, `colleague` another;
+    `ticket` one that everything may be done with but ending it."""
 
     def __init__(self, app: FastAPI, admin: httpx.AsyncClient, sql: Sql, stack: AsyncExitStack) -> None:
         self.app = app
@@ -36,7 +38,7 @@ class World:
         self._sql = sql
         self._stack = stack
         self._callers: dict[tuple[str, str], httpx.AsyncClient] = {}
-        self.customer = self.stranger = self.agent = self.colleague = ""
+        self.customer = self.stranger = self.agent = self.colleague = self.ticket = ""
 
     async def logged(self, thing: Body) -> list[tuple[str, Body]]:
         """What the log says of a thing, in order: type and data."""
@@ -48,9 +50,11 @@ class World:
         self.stranger = await self.add_customer()
         self.agent = await self.add_agent()
         self.colleague = await self.add_agent()
+        self.ticket = (await self.add_ticket(Whose.own))["id"]
 
     async def caller(self, kind: str, scope: str) -> httpx.AsyncClient:
-        """The client of a caller. `scope` is the one that a service has or lacks."""
+        """The client of a caller. `scope` is the one that a service has or lacks; of several, with spaces, it has all
+        or lacks the first."""
         known = kind, scope if kind.startswith("service") else ""
         if known not in self._callers:
             self._callers[known] = await self._stack.enter_async_context(
@@ -71,9 +75,9 @@ class World:
             case "lead":
                 return await self.add_key(role="lead", agent_id=self.colleague)
             case "service+":
-                return await self.add_key(role="service", scopes=[scope])
+                return await self.add_key(role="service", scopes=scope.split())
         assert kind == "service-"
-        return await self.add_key(role="service", scopes=sorted(SCOPES - {scope}))
+        return await self.add_key(role="service", scopes=sorted(SCOPES - {scope.split()[0]}))
 
     async def made(self, path: str, body: Body) -> Body:
         answer = await self.admin.post(path, json=body)
@@ -105,6 +109,9 @@ class World:
             "key_id": lambda: self._id_of("/v1/api-keys", {"name": "k", "role": "admin"}),
             "goal_id": lambda: self._id_of("/v1/service-goals", goal()),
             "policy_id": lambda: self._id_of("/v1/sla-policies", policy()),
+            "calendar_id": lambda: self._id_of("/v1/business-calendars", calendar()),
+            "exception_id": lambda: self._id_of("/v1/sla-exceptions", exception(self.ticket)),
+            "job_id": self._job_id,
             "external_id": self._external_id,
         }
         return str(await makers[name]())
@@ -118,6 +125,13 @@ class World:
     async def _id_of(self, path: str, body: Body) -> object:
         return (await self.made(path, body))["id"]
 
+    async def add_promise(self, ticket_id: str) -> str:
+        return str(await self._id_of(f"/v1/tickets/{ticket_id}/promises", PROMISE))
+
+    async def _job_id(self) -> object:
+        policy_id = await self._id_of("/v1/sla-policies", policy())
+        return (await self.admin.post(f"/v1/sla-policies/{policy_id}/reapply", json={})).json()["id"]
+
     async def _external_id(self) -> object:
         return unique()
 
@@ -130,6 +144,14 @@ def policy() -> Body:
     """One that covers nothing, so that it gets into nobody's way."""
     never = {"all": [{"field": "ticket.subject", "op": "eq", "value": unique()}], "any": []}
     return {"key": unique(), "name": "Policy", "conditions": never, "targets": POLICY_TARGETS}
+
+
+def calendar() -> Body:
+    return {"name": "Office", "timezone": "Europe/Helsinki", "hours": {"mon": [["09:00", "17:00"]]}}
+
+
+def exception(ticket_id: str) -> Body:
+    return {"ticket_id": ticket_id, "effect": "extend", "seconds": 60, "reason": "Storm."}
 
 
 @asynccontextmanager

