@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -29,6 +30,7 @@ from app.operations import setup
 from app.server import serve as serve_http
 from app.settings import Settings, SettingsError, load_settings
 from app.tickets.imports.cli import import_file
+from app.tickets.verify import repair as repair_clocks
 from app.tickets.verify import verify as verify_clocks
 from app.web import logs
 
@@ -91,10 +93,12 @@ def import_(
 
 
 @cli.command()
-def verify() -> None:
+def verify(
+    repair: Annotated[bool, typer.Option("--repair", help="Make the clocks what the log says, too.")] = False,
+) -> None:
     """Recompute every clock from the log and print each difference to what is stored."""
     with _migrated(load_settings()) as (ready, _):
-        tickets, differences = _run(ready, _verify)
+        tickets, differences = _run(ready, partial(_verify, repair=repair))
     out.print(f"{tickets} tickets verified, {differences} differences")
     raise typer.Exit(1 if differences else 0)
 
@@ -167,10 +171,13 @@ async def _work(settings: Settings) -> None:
         await worker_loops.run(db, settings, stop)
 
 
-async def _verify(db: Database) -> tuple[int, int]:
+async def _verify(db: Database, *, repair: bool) -> tuple[int, int]:
     tickets = differences = 0
     async for count, found in verify_clocks(db):
         tickets, differences = tickets + count, differences + len(found)
+        if repair:
+            for ticket_id in sorted({each.ticket_id for each in found}):
+                await repair_clocks(db, ticket_id)
         for each in found:
             out.print(f"{each.ticket_id} {each.clock} {each.field}: stored {each.stored}, computed {each.computed}")
     return tickets, differences

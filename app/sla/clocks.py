@@ -43,6 +43,7 @@ _CHANGE = Query(
     update(sla_clocks).where(_by_id),
     [*_TERMS, *_RELIEF, *_DERIVED, "pauses", "resolved", *_ENDED, "next_at", "detected_at"],
 )
+_REWRITE = Query(update(sla_clocks).where(_by_id), [*_ALL, "next_at", "detected_at"])
 # What passed before this change and is not recorded yet stays due: the sweep alone records alerts.
 _still_due = case((_c.next_at < bindparam("until"), _c.next_at), else_=bindparam("upcoming", type_=_c.next_at.type))
 _MOVE = Query(update(sla_clocks).where(_by_id).values(next_at=_still_due), [*_MOVED, *_ENDED])
@@ -183,6 +184,11 @@ def insert_history(tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], no
             _record_end(tx, log.SYSTEM, ticket_id, id_, clock, imported=True)
         if clock.ended_at is None:
             _record_past_warnings(tx, id_, clock, now)
+
+
+def rewrite(tx: Transaction, id: UUID, clock: Clock) -> None:
+    """Queue a row that is wrong to be written anew. The sweep looks at it again, and tells of nothing twice."""
+    tx.write(_REWRITE, key_id=id, **as_values(clock), next_at=clock.next_at(), detected_at=None)
 
 
 def _record_past_warnings(tx: Transaction, id: UUID, clock: Clock, now: datetime) -> None:

@@ -19,8 +19,7 @@ from app.sla.core.words import Metric
 from app.sla.schemas.exceptions import ExceptionState, SlaExceptionIn
 from app.sla.tables import sla_exceptions as exceptions
 from app.tickets.facts import exceptions_data
-from app.tickets.jobs import SYSTEM
-from app.tickets.store import Locked, apply, lock_ticket, settle, update_ticket
+from app.tickets.store import SYSTEM, Locked, apply, lock_ticket, settle, update_ticket
 from app.web.paging import Listing, Order, is_any
 
 _GIVEN = ["id", "scope", "ticket_id", "effect", "metrics", "seconds", "reason", "starts_at", "expires_at"]

@@ -6,8 +6,6 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Uuid, and_, bindparam, func, select
 
-from app.auth.guard import Actor
-from app.auth.roles import SCOPES, Role
 from app.db import Database, Query, Transaction
 from app.events import log
 from app.sla import calendars, clocks, jobs, policies
@@ -16,13 +14,20 @@ from app.sla.core.timeline import Covered
 from app.sla.core.words import DONE, Priority
 from app.sla.tables import business_calendars, sla_policy_versions
 from app.tickets.facts import cover_columns
-from app.tickets.store import Locked, apply, covered, lock_ticket, read_tickets, recover, update_ticket
+from app.tickets.store import (
+    SYSTEM,
+    Locked,
+    apply,
+    covered,
+    lock_ticket,
+    read_tickets,
+    recover,
+    update_ticket,
+)
 from app.tickets.tables import tickets
 
 _BATCH = 100
 _t, _v = tickets.c, sla_policy_versions.c
-# Stands for nobody: it may touch every ticket, and the log names the system.
-SYSTEM = Actor(UUID(int=0), Role.service, SCOPES)
 
 _not_done = and_(*(_t.status != status.value for status in sorted(DONE)))
 _subject = bindparam("subject_id", type_=Uuid)

@@ -31,6 +31,7 @@ from app.sla.core.timeline import (
 from app.sla.core.words import AuthorKind, Metric, Priority, Status
 from app.sla.tables import sla_clocks
 from app.tickets.facts import exceptions_from
+from app.tickets.store import SYSTEM, lock_ticket
 from app.tickets.tables import tickets
 
 BATCH = 1000
@@ -70,12 +71,28 @@ async def verify(db: Database) -> AsyncIterator[tuple[int, list[Difference]]]:
             ids = [row["id"] for row in await tx.rows(_IDS, after=after)]
             if not ids:
                 return
-            log = await tx.rows(_EVENTS, ticket_ids=ids)
-            stored = await tx.rows(_CLOCKS, ticket_ids=ids)
-            covers = await _covers(tx, log)
-            known = await calendars.versions_of(tx, stored)
-        yield len(ids), list(_differences(ids, log, stored, covers, known))
+            told = await _read(tx, ids)
+        yield len(ids), list(told.differences())
         after = ids[-1]
+
+
+async def repair(db: Database, ticket_id: UUID) -> list[Difference]:
+    """Make a ticket's clocks what the log says, under its lock; what differed. Breaches that this brings to light are
+    recorded as facts of the past. A clock that the log does not know is left, and stays a difference."""
+
+    async def unit(tx: Transaction) -> list[Difference]:
+        locked = await lock_ticket(tx, SYSTEM, ticket_id)
+        told = await _read(tx, [ticket_id])
+        found = list(told.differences())
+        stored, computed = told.stored[ticket_id], told.computed[ticket_id]
+        for key, clock in computed.items():
+            if key not in stored:
+                clocks.insert_history(tx, ticket_id, [clock], locked.now)
+            elif any(difference.clock == _name(key) for difference in found):
+                clocks.rewrite(tx, stored[key]["id"], clock)
+        return found
+
+    return await db.run(unit)
 
 
 Cover = tuple[str, int, int | None]
@@ -97,39 +114,50 @@ def _cover_of(data: Mapping[str, Any]) -> Cover | None:
     return (policy_id, data["policy_version"], data.get("calendar_version")) if policy_id else None
 
 
-def _differences(
-    ids: list[UUID], log: list[Row], stored: list[Row], covers: Mapping[Cover, Policy], known: clocks.Calendars
-) -> Iterable[Difference]:
-    computed: dict[UUID, list[Clock]] = {id_: [] for id_ in ids}
-    for ticket_id, rows in groupby(log, key=lambda row: row["ticket_id"]):
-        computed[ticket_id] = list(replay(entry for row in rows for entry in entries_of(row, covers)).clocks)
-    held: dict[UUID, dict[clocks.Key, Row]] = {id_: {} for id_ in ids}
-    for row in stored:
-        held[row["ticket_id"]][Metric(row["metric"]), row["cycle"]] = row
-    for ticket_id in ids:
-        clocks_ = {clocks.key(clock): clock for clock in computed[ticket_id]}
-        yield from _compare(ticket_id, held[ticket_id], clocks_, known)
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The clocks of some tickets as they are stored, and as the log says they are."""
+
+    stored: Mapping[UUID, Mapping[clocks.Key, Row]]
+    computed: Mapping[UUID, Mapping[clocks.Key, Clock]]
+    known: clocks.Calendars
+
+    def differences(self) -> Iterable[Difference]:
+        for ticket_id, computed in self.computed.items():
+            stored = self.stored[ticket_id]
+            for key in sorted(stored.keys() | computed.keys()):
+                if key in stored and key in computed:
+                    yield from _compare(_name(key), stored[key], computed[key], self.known)
+                else:
+                    yield Difference(ticket_id, _name(key), "exists", key in stored, key in computed)
 
 
-def _compare(
-    ticket_id: UUID,
-    stored: Mapping[clocks.Key, Row],
-    computed: Mapping[clocks.Key, Clock],
-    known: clocks.Calendars,
-) -> Iterable[Difference]:
-    for key in sorted(stored.keys() | computed.keys()):
-        name = f"{key[0]}/{key[1]}"
-        if key not in stored or key not in computed:
-            yield Difference(ticket_id, name, "exists", key in stored, key in computed)
-            continue
-        row, should = stored[key], clocks.as_values(computed[key])
-        wrong = {field: value for field, value in should.items() if _value(row[field]) != _value(value)}
-        for field, value in wrong.items():
-            yield Difference(ticket_id, name, field, row[field], value)
-        # The row is read as the core reads it, too: what it loads must be what was stored.
-        if not wrong and clocks.as_clock(row, known) != computed[key]:
-            yield Difference(ticket_id, name, "loaded", clocks.as_clock(row, known), computed[key])
-        yield from _unwatched(row, computed[key], name)
+async def _read(tx: Transaction, ids: list[UUID]) -> _Told:
+    log = await tx.rows(_EVENTS, ticket_ids=ids)
+    rows = await tx.rows(_CLOCKS, ticket_ids=ids)
+    covers = await _covers(tx, log)
+    computed: dict[UUID, dict[clocks.Key, Clock]] = {id_: {} for id_ in ids}
+    for ticket_id, events_ in groupby(log, key=lambda row: row["ticket_id"]):
+        state = replay(entry for row in events_ for entry in entries_of(row, covers))
+        computed[ticket_id] = {clocks.key(clock): clock for clock in state.clocks}
+    stored: dict[UUID, dict[clocks.Key, Row]] = {id_: {} for id_ in ids}
+    for row in rows:
+        stored[row["ticket_id"]][Metric(row["metric"]), row["cycle"]] = row
+    return _Told(stored, computed, await calendars.versions_of(tx, rows))
+
+
+def _name(key: clocks.Key) -> str:
+    return f"{key[0]}/{key[1]}"
+
+
+def _compare(name: str, row: Row, clock: Clock, known: clocks.Calendars) -> Iterable[Difference]:
+    wrong = {field: value for field, value in clocks.as_values(clock).items() if _value(row[field]) != _value(value)}
+    for field, value in wrong.items():
+        yield Difference(row["ticket_id"], name, field, row[field], value)
+    # The row is read as the core reads it, too: what it loads must be what was stored.
+    if not wrong and (loaded := clocks.as_clock(row, known)) != clock:
+        yield Difference(row["ticket_id"], name, "loaded", loaded, clock)
+    yield from _unwatched(row, clock, name)
 
 
 def _value(column: object) -> object:
