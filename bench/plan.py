@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-CASES = ("get", "list", "reply", "breach", "create", "import", "memory")
+CASES = ("get", "list", "reply", "breach", "kills", "create", "business", "import", "replay", "memory")
 SERVICES = ("ceiling", "naive", "ninety")
 
 
@@ -25,9 +25,9 @@ class Plan:
     pool_size: int = 16
     small: int = 10_000
     large: int = 1_000_000
-    open_clocks: int = 100_000
-    burst: int = 1_000
-    bursts: int = 5
+    open_clocks: int = 1_000_000
+    burst: int = 2_000
+    bursts: int = 3
     import_batches: int = 10
     memory_seconds: int = 30
     output: Path = Path("bench/out")

@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench import seeding, verdicts
-from bench.breaches import detection_p99_ms
+from bench.breaches import detection_ms, with_kills
+from bench.business import compare_hours
 from bench.databases import database, server
 from bench.imports import import_rate
 from bench.memory import watch
 from bench.plan import Plan
+from bench.pure import replay_rates
 from bench.requests import REQUESTS, Requests
 from bench.rounds import Compared, alternate
 from bench.services import Service, baseline, ninety
@@ -86,7 +88,14 @@ async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Ve
     if case == "import":
         return verdicts.of_imports(await import_rate(services[SMALL], plan.import_batches))
     if case == "breach":
-        lag = await detection_p99_ms(services[LARGE], plan.open_clocks, plan.burst, plan.bursts)
-        return verdicts.of_breaches(lag)
+        lags = await detection_ms(services[LARGE], plan.open_clocks, plan.burst, plan.bursts)
+        return verdicts.of_breaches(lags)
+    if case == "kills":
+        log = plan.output / "sweepers.log"
+        return verdicts.of_kills(await with_kills(services[LARGE], plan.open_clocks, plan.burst, plan.bursts, log))
+    if case == "business":
+        return verdicts.of_hours(await compare_hours(services[SMALL], plan))
+    if case == "replay":
+        return verdicts.of_replays(replay_rates(plan.rounds))
     load = asyncio.create_task(Requests("create", plan).press(services[SMALL], plan.memory_seconds))
     return verdicts.of_memory(await watch(services[SMALL].pid, load))

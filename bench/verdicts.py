@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.breaches import Killed
+from bench.business import BUSINESS, EVERY_HOUR
 from bench.memory import Memory
 from bench.rounds import Compared, Spread
 
@@ -47,8 +49,38 @@ def of_imports(rate: Spread) -> list[Verdict]:
     return [Verdict("import, tickets with 3 entries", rate, "at least", 2_000, "/s")]
 
 
-def of_breaches(p99_ms: Spread) -> list[Verdict]:
-    return [Verdict("breach noticed, p99", p99_ms, "at most", 250, "ms")]
+def of_breaches(lags: dict[str, Spread]) -> list[Verdict]:
+    return [
+        Verdict("breach noticed, p99", lags["p99"], "at most", 250, "ms"),
+        Verdict("breach noticed, longest", lags["longest"], "at most", 1000, "ms"),
+    ]
+
+
+def of_kills(killed: Killed) -> list[Verdict]:
+    """Each breach once, whoever is killed. The lag has room: a killed worker's batch waits for the next one."""
+    lost, twice, kills = (_one(count) for count in (killed.lost, killed.twice, killed.kills))
+    return [
+        Verdict(f"breaches lost, of {killed.fell_due:,}", lost, "at most", 0),
+        Verdict("breaches told twice", twice, "at most", 0),
+        Verdict("workers killed meanwhile", kills, "at least", 10),
+        Verdict("breach noticed among kills, p99", killed.lag_p99_ms, "at most", 1000, "ms"),
+    ]
+
+
+def of_hours(compared: dict[str, Compared]) -> list[Verdict]:
+    return [
+        Verdict(f"{case} in business hours, slower", one.ratio(EVERY_HOUR, BUSINESS), "at most", 1.15, "x")
+        for case, one in compared.items()
+    ]
+
+
+def of_replays(rates: dict[str, Spread]) -> list[Verdict]:
+    required = {"24/7": 20_000, "business hours": 8_000}
+    return [Verdict(f"replay, {name}", rate, "at least", required[name], "/s") for name, rate in rates.items()]
+
+
+def _one(count: int) -> Spread:
+    return Spread(count, count, count)
 
 
 def of_memory(memory: Memory) -> list[Verdict]:

@@ -20,6 +20,7 @@ async def _write_as_before(url: str) -> tuple[UUID, UUID]:
     """A ticket that waits and one that was answered, as rows and log of that release."""
     sql = await asyncpg.connect(url)
     policy = await sql.fetchrow("SELECT policy_id, version FROM sla_policy_versions")
+    assert policy is not None
     customer = uuid7()
     await sql.execute("INSERT INTO customers (id, external_id) VALUES ($1, 'c')", customer)
     ids = UUID(str(uuid7())), UUID(str(uuid7()))

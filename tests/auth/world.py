@@ -20,7 +20,7 @@ from tests.conftest import ADMIN_KEY, client_for, on_database
 
 Body = dict[str, Any]
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-PROMISE = {"text": "A call.", "due_at": "2099-01-01T00:00:00Z"}
+PROMISE = {"text": "A call.", "due_at": "2036-01-01T00:00:00Z"}
 POLICY_TARGETS = [{"metric": "first_response", "seconds": 90}]
 
 

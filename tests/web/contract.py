@@ -82,7 +82,7 @@ _BY_FIELD: dict[str, Any] = {
     "metric": "first_response",
     "warn_at_percent": [50, 80],
     "expires_at": "2099-01-01T00:00:00Z",
-    "due_at": "2099-01-01T00:00:00Z",
+    "due_at": "2036-01-01T00:00:00Z",
 }
 
 
@@ -193,7 +193,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
     ticket = await open_ticket(customer={"id": customer_id})
     other = await open_ticket(customer={"id": customer_id})
     target = {"metric": "first_response", "seconds": 90}
-    path, far = f"/v1/tickets/{ticket['id']}", "2099-01-01T00:00:00Z"
+    path, far = f"/v1/tickets/{ticket['id']}", "2036-01-01T00:00:00Z"
     policy_id = await made("/v1/sla-policies", key=word, name="P", position=1000, targets=[target])
     reapplied = await client.post(f"/v1/sla-policies/{policy_id}/reapply", json={})
     return {

@@ -204,7 +204,7 @@ class Clock(NamedTuple):
             target = timedelta(seconds=self.terms.seconds)
         else:
             return None
-        return target + timedelta(seconds=relief.extra_seconds)
+        return target + timedelta(seconds=relief.extra_seconds) if relief.extra_seconds else target
 
     def _due(self, relief: Relief) -> datetime | None:
         target = self._target(relief)
@@ -214,6 +214,8 @@ class Clock(NamedTuple):
         """When `need` of the clock's own time has passed; None while a pause holds it up. What is used up at the very
         instant of a pause is reached when the clock runs on."""
         calendar = self.terms.calendar
+        if not (self.pauses or self.resolved or frozen or self.relief.frozen):
+            return calendar.after(self.started_at, need) if calendar else self.started_at + need
         for start, until in self.runs(frozen):
             at = calendar.after(start, need) if calendar else start + need
             if until is None or at < until:

@@ -29,6 +29,7 @@ class TicketClocks(NamedTuple):
 
 _RESPONSES = frozenset({Metric.first_response, Metric.next_response})
 _ANSWERED = _RESPONSES | {Metric.periodic_update}
+_OVER_WHEN_DONE = _ANSWERED | {Metric.resolution}
 
 
 def advance(ticket: TicketClocks, entry: Entry) -> TicketClocks:
@@ -145,7 +146,7 @@ def _customer_waits(ticket: TicketClocks, at: datetime) -> TicketClocks:
 def _updates_due(ticket: TicketClocks, at: datetime) -> TicketClocks:
     """The next update is due to the customer, where the policy promises any. Without a promise there is no interval to
     keep, and nothing is measured."""
-    if ticket.policy is None or ticket.policy.target(Metric.periodic_update, ticket.priority) is None:
+    if terms(ticket.policy, Metric.periodic_update, ticket.priority).seconds is None:
         return ticket
     last = _last(ticket, Metric.periodic_update)
     if ticket.status in DONE or (last and last.ended_at is None):
@@ -157,7 +158,7 @@ def _done(ticket: TicketClocks, at: datetime, reason: EndedReason) -> TicketCloc
     def over(clock: Clock) -> Clock:
         return clock.stop(at) if clock.metric is Metric.resolution else clock.end(at, reason)
 
-    return _each_running(ticket, _ANSWERED | {Metric.resolution}, over)
+    return _each_running(ticket, _OVER_WHEN_DONE, over)
 
 
 def _resolution_again(ticket: TicketClocks, at: datetime) -> TicketClocks:
@@ -197,8 +198,10 @@ def _last(ticket: TicketClocks, metric: Metric) -> Clock | None:
 def _each_running(
     ticket: TicketClocks, metrics: Iterable[Metric] | None, change: Callable[[Clock], Clock]
 ) -> TicketClocks:
-    clocks = tuple([
-        change(clock) if clock.ended_at is None and (metrics is None or clock.metric in metrics) else clock
-        for clock in ticket.clocks
-    ])  # fmt: skip
-    return ticket._replace(clocks=clocks)
+    clocks = ticket.clocks
+    for index, clock in enumerate(clocks):
+        if clock.ended_at is None and (metrics is None or clock.metric in metrics):
+            changed = change(clock)
+            if changed is not clock:
+                clocks = (*clocks[:index], changed, *clocks[index + 1 :])
+    return ticket if clocks is ticket.clocks else ticket._replace(clocks=clocks)

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.sla.core.clock import Clock, EndedReason, State
-from app.sla.core.policy import Policy
-from app.sla.core.words import Metric, Priority
-from tests.sla.core.builders import MICROSECOND, START, microseconds, policies, priorities
+from app.sla.core.policy import NO_RELIEF, Policy, Relief, Terms, terms
+from app.sla.core.words import Priority, Status
+from tests.sla.core.builders import FIRST, MICROSECOND, PROMISE, START, at, microseconds, percents, policies, priorities
 
 # What a clock may go through as time passes, once it can no longer be answered or covered anew.
 _LATER = {
@@ -17,13 +17,23 @@ _LATER = {
     State.stopped: {State.stopped},
 }
 
+# Of every hour and whatever the status: what pauses and calendars do is judged with the whole engine.
+_promised = st.builds(
+    Terms, st.sampled_from([1, 15, 45, 90, 3600]) | st.integers(1, 10**6), warn_at_percent=percents
+)
+_terms = st.just(Terms()) | _promised
+
+
+def _clock(its_terms: Terms) -> Clock:
+    return Clock(FIRST, 1, START).covered(its_terms, Status.open, START)
+
 
 @st.composite
 def clocks(draw: st.DrawFn) -> Clock:
-    """Running, answered or given up, under a policy or none."""
-    clock = Clock(Metric.first_response, 1, START).covered(draw(st.none() | policies()), draw(priorities))
+    """Running, answered or given up, under a target or none."""
+    clock = _clock(draw(_terms))
     # Instants at which something happens anyway are the ones to get wrong.
-    known = [*clock.warnings(), *([clock.due_at] if clock.due_at else [])]
+    known = [instant for instant in (*clock.warnings(), clock.due_at) if instant]
     ends: st.SearchStrategy[datetime] = microseconds.map(lambda wait: START + wait)
     end = draw(st.sampled_from(known) | ends if known else ends)
     match draw(st.sampled_from(["running", "answered", "ended"])):
@@ -34,20 +44,10 @@ def clocks(draw: st.DrawFn) -> Clock:
     return clock
 
 
-@st.composite
-def clocks_with_deadline(draw: st.DrawFn) -> Clock:
-    policy, priority = draw(policies()), draw(priorities)
-    clock = Clock(Metric.first_response, 1, START).covered(policy, priority)
-    return clock if clock.due_at else clock.covered(_any_priority(policy), priority)
+clocks_with_deadline = _promised.map(_clock)
 
 
-def _any_priority(policy: Policy) -> Policy:
-    first = policy.targets[0]
-    target = type(first)(first.metric, None, first.seconds, first.warn_at_percent)
-    return Policy(policy.id, policy.version, policy.position, policy.rule, (target,), policy.bot_counts)
-
-
-@given(clocks_with_deadline())
+@given(clocks_with_deadline)
 def test_stopping_at_the_deadline_is_met_and_a_microsecond_later_is_not(clock: Clock) -> None:
     assert clock.due_at is not None
     assert clock.stop(clock.due_at).state(clock.due_at) is State.met
@@ -55,7 +55,7 @@ def test_stopping_at_the_deadline_is_met_and_a_microsecond_later_is_not(clock: C
     assert clock.stop(late).state(late) is State.breached
 
 
-@given(clocks_with_deadline(), st.sampled_from(EndedReason))
+@given(clocks_with_deadline, st.sampled_from(EndedReason))
 def test_ending_at_the_deadline_is_cancelled_and_a_microsecond_later_is_a_breach(
     clock: Clock, reason: EndedReason
 ) -> None:
@@ -84,6 +84,7 @@ def test_an_ended_clock_does_not_know_the_time(clock: Clock, one: timedelta, oth
     if clock.ended_at is not None:
         assert clock.state(START + one) is clock.state(START + other)
         assert clock.elapsed(START + one) == clock.elapsed(START + other) == clock.ended_at - START
+        assert clock.remaining(START + one) is None
 
 
 @given(clocks(), microseconds)
@@ -91,13 +92,15 @@ def test_without_a_target_a_clock_is_neither_met_nor_breached(clock: Clock, wait
     if clock.target_seconds is None:
         assert clock.state(START + waited) in {State.running, State.stopped, State.cancelled}
         assert (clock.due_at, clock.next_at(), clock.warnings()) == (None, None, ())
+        assert clock.remaining(START + waited) is None
 
 
-@given(clocks_with_deadline())
+@given(clocks_with_deadline)
 def test_warnings_are_exact_in_microseconds(clock: Clock) -> None:
     assert clock.target_seconds is not None
     whole = clock.target_seconds * 1_000_000
-    for percent, instant in zip(clock.warn_at_percent, clock.warnings(), strict=True):
+    for percent, instant in zip(clock.terms.warn_at_percent, clock.warnings(), strict=True):
+        assert instant is not None
         passed = (instant - START) // MICROSECOND
         assert passed * 100 == whole * percent
         assert START < instant < START + timedelta(seconds=clock.target_seconds)
@@ -106,17 +109,15 @@ def test_warnings_are_exact_in_microseconds(clock: Clock) -> None:
 @given(clocks(), st.none() | microseconds)
 def test_next_at_is_the_earliest_thing_that_can_still_happen(clock: Clock, waited: timedelta | None) -> None:
     after = None if waited is None else START + waited
-    found = clock.next_at(after)
-    possible = {*clock.warnings(), *([clock.due_at] if clock.due_at else [])}
     left = {
         instant
-        for instant in possible
-        if (after is None or instant >= after) and (clock.ended_at is None or instant < clock.ended_at)
+        for instant in (*clock.warnings(), clock.due_at)
+        if instant and (after is None or instant >= after) and (clock.ended_at is None or instant < clock.ended_at)
     }
-    assert found == (min(left) if left else None)
+    assert clock.next_at(after) == (min(left) if left else None)
 
 
-@given(clocks_with_deadline(), microseconds)
+@given(clocks_with_deadline, microseconds)
 def test_a_breach_is_always_found_at_a_next_instant(clock: Clock, waited: timedelta) -> None:
     """Following `next_at` from the start, whoever follows it arrives at the deadline."""
     visited, after = [], START
@@ -128,15 +129,77 @@ def test_a_breach_is_always_found_at_a_next_instant(clock: Clock, waited: timede
     assert clock.state(visited[-1] + MICROSECOND + waited) is State.breached
 
 
-@given(clocks(), st.lists(st.tuples(st.none() | policies(), priorities), max_size=5))
+@given(clocks(), st.lists(st.tuples(st.none() | policies(FIRST), priorities), max_size=5))
 def test_a_new_cover_moves_only_the_promise(clock: Clock, covers: list[tuple[Policy | None, Priority]]) -> None:
     after, first_due = clock, clock.original_due_at
     for policy, priority in covers:
-        after = after.covered(policy, priority)
+        everyhour = policy and policy.under(None)
+        # No target of these pauses a resolved ticket.
+        after = after.covered(terms(everyhour, FIRST, priority), Status.resolved, START)
         first_due = first_due or after.due_at
         assert after.original_due_at == first_due
-        target = policy.target(Metric.first_response, priority) if policy else None
+        target = policy.target(FIRST, priority) if policy else None
         expected = START + timedelta(seconds=target.seconds) if target else None
-        assert (after.due_at, after.policy_id) == (expected, policy.id if policy and target else None)
-    untouched = ("metric", "cycle", "started_at", "stopped_at", "ended_at", "ended_reason")
+        assert (after.due_at, after.terms.policy_id) == (expected, policy.id if policy and target else None)
+    untouched = ("metric", "cycle", "started_at", "stopped_at", "ended_at", "ended_reason", "pauses", "resolved")
     assert [getattr(after, name) for name in untouched] == [getattr(clock, name) for name in untouched]
+
+
+@given(clocks_with_deadline, st.integers(1, 10**5), st.integers(1, 10**5))
+def test_relief_moves_the_deadline_and_what_it_would_have_been_stays_known(clock: Clock, more: int, own: int) -> None:
+    for relief, seconds in [
+        (Relief(extra_seconds=more), (clock.target_seconds or 0) + more),
+        (Relief(seconds=own), own),
+        (Relief(seconds=own, extra_seconds=more), own + more),
+    ]:
+        relieved = clock.relieved(relief)
+        assert (relieved.due_at, relieved.target_seconds) == (START + timedelta(seconds=seconds), seconds)
+        assert relieved.unrelieved_due_at == relieved.original_due_at == clock.due_at
+        assert relieved.relieved(NO_RELIEF) == clock
+    excluded = clock.relieved(Relief(excluded=True))
+    assert (excluded.due_at, excluded.next_at(), excluded.unrelieved_due_at) == (None, None, clock.due_at)
+    assert set(excluded.warnings()) <= {None}
+
+
+@given(clocks_with_deadline, microseconds, microseconds)
+def test_frozen_time_is_a_gap_known_beforehand(clock: Clock, ahead: timedelta, wait: timedelta) -> None:
+    assert clock.due_at is not None
+    start, until = START + ahead, START + ahead + wait
+    frozen = clock.relieved(Relief(frozen=(start, until)))
+    # Used up at the very instant at which time stops: reached when it runs on.
+    assert frozen.due_at == (clock.due_at if clock.due_at < start else clock.due_at + wait)
+    assert (frozen.elapsed(start), frozen.elapsed(until)) == (ahead, ahead)
+    assert frozen.elapsed(until + wait) == ahead + wait
+    assert (frozen.paused, frozen.paused_time(until)) == (False, timedelta(0))
+
+
+@given(microseconds, st.integers(1, 99))
+def test_a_promise_brings_its_own_deadline_and_its_warnings_are_shares_of_it(wait: timedelta, percent: int) -> None:
+    due_at = START + wait + MICROSECOND
+    its_terms = Terms(seconds=1, warn_at_percent=(percent,))
+    clock = Clock(PROMISE, 1, START, its_terms, due_at)
+    assert clock.due_at == due_at
+    assert clock.warnings() == (START + (due_at - START) * percent // 100,)
+    assert clock.target_seconds is not None
+    assert clock.target_seconds - 1 < (due_at - START).total_seconds() <= clock.target_seconds
+    assert clock.relieved(Relief(extra_seconds=60)).due_at == due_at + timedelta(seconds=60)
+
+
+def test_what_is_used_up_at_the_instant_of_a_pause_is_reached_when_the_clock_runs_on() -> None:
+    clock = _clock(Terms(90, pause_on=frozenset({Status.pending}), warn_at_percent=(50,)))
+    paused = clock.in_status(Status.pending, at(90))
+    assert (paused.state(at(1000)), paused.due_at, paused.warnings()) == (State.paused, None, (at(45),))
+    assert paused.remaining(at(1000)) == timedelta(0)
+    assert paused.in_status(Status.open, at(200)).due_at == at(200)
+    late = clock.in_status(Status.pending, at(90) + MICROSECOND)
+    assert (late.state(at(1000)), late.due_at, late.paused) == (State.breached, at(90), True)
+
+
+def test_a_clock_that_stops_while_paused_has_the_deadline_of_running_on_right_then() -> None:
+    paused = _clock(Terms(90, pause_on=frozenset({Status.pending}))).in_status(Status.pending, at(30))
+    for over in (paused.stop(at(500)), paused.end(at(500), EndedReason.merged)):
+        assert (over.due_at, over.elapsed(at(999)), over.paused_time(at(999))) == (
+            at(560), timedelta(seconds=30), timedelta(seconds=470)
+        )  # fmt: skip
+        assert not over.paused
+    assert paused.stop(at(500)).state(at(999)) is State.met
