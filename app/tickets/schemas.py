@@ -130,8 +130,14 @@ class MessageOut(Out):
     ticket_id: UUID
     author: AuthorOut
     visibility: Visibility
-    body: str
+    body: str = Field(description="Empty once deleted.")
     created_at: datetime
+    edited_at: datetime | None
+    deleted_at: datetime | None
+
+
+class MessagePatch(In):
+    body: Prose
 
 
 class MessagePage(Page[MessageOut]): ...

@@ -74,8 +74,24 @@ messages = Table(
     Column("visibility", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("edited_at", DateTime(timezone=True)),
+    # A deleted message keeps its place, without its text.
+    Column("deleted_at", DateTime(timezone=True)),
+    Column("version", Integer, nullable=False, server_default="1"),
     # The log's id, not the instant, keeps messages of one instant in order; UUIDv7 does so within a process.
     Index("ix_messages_ticket_id", "ticket_id", "created_at", "id"),
+)
+
+# What a message said before it was edited or deleted.
+message_versions = Table(
+    "message_versions",
+    metadata,
+    Column("message_id", Uuid, ForeignKey("messages.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("replaced_at", DateTime(timezone=True), nullable=False),
+    Column("replaced_by_kind", Text, nullable=False),
+    Column("replaced_by_id", Uuid),
 )
 
 promises = Table(

@@ -70,6 +70,7 @@ def upgrade() -> None:
     op.create_index("ix_sla_exceptions_next_at", "sla_exceptions", ["next_at"], postgresql_where="next_at IS NOT NULL")
     _jobs()
     _promises()
+    _messages()
 
 
 def _policies() -> None:
@@ -169,8 +170,28 @@ def _promises() -> None:
     )
 
 
+def _messages() -> None:
+    op.add_column("messages", sa.Column("edited_at", _INSTANT, nullable=True))
+    op.add_column("messages", sa.Column("deleted_at", _INSTANT, nullable=True))
+    op.add_column("messages", sa.Column("version", sa.Integer(), server_default="1", nullable=False))
+    op.create_table(
+        "message_versions",
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("replaced_at", _INSTANT, nullable=False),
+        sa.Column("replaced_by_kind", sa.Text(), nullable=False),
+        sa.Column("replaced_by_id", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(["message_id"], ["messages.id"], name=op.f("fk_message_versions_message_id")),
+        sa.PrimaryKeyConstraint("message_id", "version", name=op.f("pk_message_versions")),
+    )
+
+
 def downgrade() -> None:
     """What the older release cannot show goes: clocks of other metrics, targets of paused ones."""
+    op.drop_table("message_versions")
+    for name in ("version", "deleted_at", "edited_at"):
+        op.drop_column("messages", name)
     op.drop_table("promises")
     op.drop_table("sla_jobs")
     op.drop_table("sla_exceptions")

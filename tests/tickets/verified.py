@@ -1,7 +1,7 @@
 """What tests of the new parts of the SLA share: a clean `verify` at the end, calendars, policies in business hours, and
 jobs worked off."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -73,4 +73,4 @@ def instant(text: str) -> datetime:
 
 def soon(seconds: float) -> str:
     """So many seconds from now, as callers write it."""
-    return (datetime.now(timezone.utc) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")

@@ -7,7 +7,7 @@ from fastapi import Path, Query, Request, Response
 from app.auth.guard import Actor, may
 from app.sla import clocks
 from app.sla.schemas.clocks import SlaClockList, TicketExplanation
-from app.tickets import explain, merging, promises, queries, service
+from app.tickets import explain, merging, messages, promises, queries, service
 from app.tickets.schemas import (
     ChannelWord,
     EventPage,
@@ -15,6 +15,7 @@ from app.tickets.schemas import (
     MessageIn,
     MessageOut,
     MessagePage,
+    MessagePatch,
     PriorityWord,
     Product,
     PromiseIn,
@@ -135,6 +136,18 @@ async def create_message(ticket_id: UUID, body: MessageIn, response: Response, t
     """An agent's public message is a response: it stops the clocks that wait for one. A customer's public message
     reopens a resolved ticket."""
     return await service.reply(tx, actor, ticket_id, body)
+
+
+@routes.patch("/{ticket_id}/messages/{message_id}", response_model=MessageOut, summary="Edit a message")
+async def update_message(ticket_id: UUID, message_id: UUID, patch: MessagePatch, tx: Tx, actor: Writer) -> Any:
+    """An agent their own, a lead everybody's. What it said before is kept; no clock moves."""
+    return await messages.edit_message(tx, actor, ticket_id, message_id, patch.body)
+
+
+@routes.delete("/{ticket_id}/messages/{message_id}", status_code=204, summary="Delete a message")
+async def delete_message(ticket_id: UUID, message_id: UUID, tx: Tx, actor: Writer) -> None:
+    """Its place stays, without its text; no clock moves."""
+    await messages.delete_message(tx, actor, ticket_id, message_id)
 
 
 @routes.get("/{ticket_id}/events", response_model=EventPage, summary="Read a ticket's audit")
