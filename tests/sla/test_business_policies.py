@@ -73,7 +73,7 @@ async def test_what_was_answered_while_closed_took_no_time(
 ) -> None:
     # Whatever the day of the test: its dates, and those around it, are closed.
     today = instant((await open_ticket())["created_at"]).date()
-    dates = {str(today + timedelta(days=n)): [] for n in range(-1, 3)}
+    dates: Body = {str(today + timedelta(days=n)): [] for n in range(-1, 3)}
     calendar = await write_calendar(client, date_hours=dates)
     await write_targets(client, business("first_response", 60), calendar_id=calendar["id"])
     ticket = await open_ticket()
@@ -162,7 +162,7 @@ async def test_a_calendar_that_closes_takes_a_deadline_that_had_passed_back_but_
     await asyncio.sleep(1.1)
     assert (await the_clock(client, ticket))["state"] == "breached"
     day = instant(ticket["created_at"]).date()
-    closed = {str(day + timedelta(days=n)): [] for n in range(3)}
+    closed: Body = {str(day + timedelta(days=n)): [] for n in range(3)}
     await client.patch(f"/v1/business-calendars/{calendar['id']}", json={"date_hours": closed})
     await drain(db)
     clock = await the_clock(client, ticket)
@@ -206,7 +206,7 @@ async def test_what_pauses_a_clock_is_usual_for_its_metric_unless_the_target_say
 
 async def test_a_pause_while_closed_costs_nothing(client: httpx.AsyncClient, open_ticket: Open, db: Database) -> None:
     today = instant((await open_ticket())["created_at"]).date()
-    dates = {str(today + timedelta(days=n)): [] for n in range(-1, 3)}
+    dates: Body = {str(today + timedelta(days=n)): [] for n in range(-1, 3)}
     calendar = await write_calendar(client, date_hours=dates)
     await write_targets(client, business("resolution", 60), calendar_id=calendar["id"])
     ticket = await open_ticket()

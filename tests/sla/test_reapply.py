@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from app.db import Database
-from app.tickets import jobs
+from app.tickets import jobs, store
 from app.tickets.jobs import work
 from tests.conftest import ADMIN_KEY
 from tests.sla.scenes import Sql, a_few_at_a_time, patch, reply, the_clock
@@ -186,7 +186,7 @@ async def test_a_batch_that_is_broken_off_did_nothing_and_the_next_worker_goes_o
     policy = await _under_a_new_version(client, open_ticket)
     dry = await _reapply(client, policy, dry_run=True)
     job = await _reapply(client, policy)
-    locked = jobs.lock_ticket
+    locked = store.lock_ticket
     calls = 0
 
     async def lock_ticket(*args: Any) -> Any:
@@ -196,8 +196,8 @@ async def test_a_batch_that_is_broken_off_did_nothing_and_the_next_worker_goes_o
             raise Killed
         return await locked(*args)
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(jobs, "lock_ticket", lock_ticket)
+    monkeypatch.setattr(jobs, "lock_ticket", lock_ticket)
+    with pytest.raises(Killed):
         await drain(db)
     assert (await _job(client, job))["tickets_seen"] == (at - 1) // 100 * 100 == sum(await _applied(sql))
     await assert_verified(db)
@@ -280,7 +280,9 @@ async def test_a_worker_killed_in_the_middle_of_a_batch_leaves_the_rest_to_the_n
     # Somebody holds one ticket of the second batch: that is where the worker is when it is killed.
     holder: Sql = await asyncpg.connect(database_url)
     await holder.execute("BEGIN")
-    await holder.execute("SELECT 1 FROM tickets ORDER BY id OFFSET 150 LIMIT 1 FOR UPDATE")
+    await holder.execute(
+        "SELECT 1 FROM tickets WHERE id = (SELECT id FROM tickets ORDER BY id OFFSET 150 LIMIT 1) FOR UPDATE"
+    )
 
     async def waits() -> object:
         query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

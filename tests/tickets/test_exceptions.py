@@ -53,9 +53,7 @@ async def _dues(client: httpx.AsyncClient, ticket: Body) -> list[Any]:
     return [clock["due_at"] and instant(clock["due_at"]) for clock in found]
 
 
-async def test_extend_moves_each_deadline_by_its_seconds(
-    client: httpx.AsyncClient, ticket: Body, db: Database
-) -> None:
+async def test_extend_moves_each_deadline_by_its_seconds(client: httpx.AsyncClient, ticket: Body, db: Database) -> None:
     before = await _dues(client, ticket)
     granted = await grant(client, ticket, "extend", seconds=600)
     assert (granted["state"], granted["scope"], granted["metrics"]) == ("in_force", "ticket", [])

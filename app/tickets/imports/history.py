@@ -10,7 +10,7 @@ from uuid import UUID
 from app.errors import FieldError, Invalid
 from app.sla.core.policy import Policy
 from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
-from app.sla.core.words import AuthorKind, Priority, Status
+from app.sla.core.words import DONE, AuthorKind, Priority, Status
 from app.tickets.facts import cover_columns, cover_data, covering
 from app.tickets.imports.schemas import (
     ImportedAssignee,
@@ -108,18 +108,20 @@ def _step(
             yield from _attribute(history, "tags", entry.tags, entry.at, policies)
         case ImportedAssignee():
             assignee = agent_ids[entry.assignee.external_id] if entry.assignee else None
-            yield _changed(history, "assignee_id", assignee, entry.at)
+            yield from _changed(history, "assignee_id", assignee, entry.at)
 
 
 def _status(history: History, entry: ImportedStatus, policies: Sequence[Policy]) -> Iterator[Happened]:
     before, after = history.ticket["status"], entry.status
-    reopened = before in (Status.resolved, Status.closed) and after not in (Status.resolved, Status.closed)
+    if after is before:
+        return  # as live: what changes nothing has not happened
+    reopened = before in DONE and after not in DONE
     if reopened:
         # As live: a clock that starts anew takes the policy in force.
         yield from _recovered(history, entry.at, policies, "reopened")
     history.entries.append(StatusSet(entry.at, after, entry.by))
     if after is Status.resolved:
-        history.ticket["resolved_at"] = entry.at
+        history.ticket |= {"resolved_at": entry.at, "closed_at": None}
     elif after is Status.closed:
         history.ticket["closed_at"] = entry.at
     elif reopened:
@@ -132,14 +134,16 @@ def _status(history: History, entry: ImportedStatus, policies: Sequence[Policy])
 def _attribute(
     history: History, name: str, value: object, at: datetime, policies: Sequence[Policy]
 ) -> Iterator[Happened]:
-    yield _changed(history, name, value, at)
+    yield from _changed(history, name, value, at)
     yield from _recovered(history, at, policies, f"{name} changed")
 
 
-def _changed(history: History, name: str, value: object, at: datetime) -> Happened:
+def _changed(history: History, name: str, value: object, at: datetime) -> Iterator[Happened]:
+    if history.ticket[name] == value:
+        return
     data = {"changes": {name: {"before": history.ticket[name], "after": value}}}
     history.ticket[name] = value
-    return Happened(at, "ticket.updated", AuthorKind.agent, data, internal=True)
+    yield Happened(at, "ticket.updated", AuthorKind.agent, data, internal=True)
 
 
 def _recovered(history: History, at: datetime, policies: Sequence[Policy], because: str) -> Iterator[Happened]:

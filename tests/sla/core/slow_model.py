@@ -1,10 +1,11 @@
-"""The judge of the engine: what a ticket's clocks are, told metric by metric from the whole timeline instead of entry by
-entry, and time counted as membership of slices. Shares no code with the engine, the clock or the calendar."""
+"""The judge of the engine: what a ticket's clocks are, told metric by metric from the whole timeline instead of entry
+by entry, and time counted as membership of slices. Shares no code with the engine, the clock or the calendar."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.clock import EndedReason, State
@@ -142,9 +143,7 @@ class Life:
     def exceptions(self) -> list[SlaException]:
         """What was granted when it was last looked at, and reaches it."""
         looked = [self.born[0], *(self.born if EXCEPTIONS_ARE_READ_ON_RESUMING else ())]
-        for n in self._lived():
-            if isinstance(self.moments[n].entry, Excepted):
-                looked.append(n)
+        looked += [n for n in self._lived() if isinstance(self.moments[n].entry, Excepted)]
         moment = self.moments[max(looked)]
         return [
             each
@@ -174,7 +173,9 @@ class Life:
 
     def elapsed(self, now: datetime) -> timedelta:
         now = self.ended_at or now
-        return sum((length(self._open(start, min(end, now))) for start, end in self._runs() if start < now), timedelta(0))
+        return sum(
+            (length(self._open(start, min(end, now))) for start, end in self._runs() if start < now), timedelta(0)
+        )
 
     def paused_time(self, now: datetime) -> timedelta:
         now = self.ended_at or now
@@ -241,7 +242,7 @@ class Life:
         runs: Spans = []
         for start, end, held in self._slices():
             cuts = [start, *(edge for edge in edges if start < edge < end), end]
-            for low, high in zip(cuts, cuts[1:], strict=False):
+            for low, high in pairwise(cuts):
                 if held or any(each.expires_at and each.starts_at <= low < each.expires_at for each in frozen):
                     continue
                 if runs and runs[-1][1] == low:

@@ -79,7 +79,7 @@ def test_case_09_resolved_late_is_a_breach_at_the_deadline(seconds: float, state
 
 def test_case_09_resolved_late_by_the_time_that_was_not_paused() -> None:
     cover = covered(policy(target(RESOLUTION, 600)))
-    entries = [cover, opened(), status(100, Status.pending), status(1100, Status.open)]
+    entries: list[Entry] = [cover, opened(), status(100, Status.pending), status(1100, Status.open)]
     late = replay([*entries, status(1600.000001, Status.resolved)])
     assert only_clock(late, RESOLUTION).state(at(10**6)) is State.breached
     assert only_clock(late, RESOLUTION).due_at == at(1600)
@@ -110,7 +110,7 @@ def test_case_10_resolved_without_a_reply_is_never_met(
 @pytest.mark.parametrize(("seconds", "state"), [(120, State.cancelled), (120.000001, State.breached)])
 def test_case_10_resolved_without_the_next_reply_or_update_is_never_met(seconds: float, state: State) -> None:
     cover = covered(policy(target(NEXT, 100), target(UPDATE, 110)))
-    entries = [cover, opened(), said(10), said(20, CUSTOMER), status(seconds, Status.resolved)]
+    entries: list[Entry] = [cover, opened(), said(10), said(20, CUSTOMER), status(seconds, Status.resolved)]
     found = replay(entries)
     for clock in (only_clock(found, NEXT), of(found, UPDATE)[-1]):
         assert (clock.due_at, clock.state(at(10**6)), clock.answered) == (at(120), state, False)
@@ -179,7 +179,7 @@ def test_case_29_a_bot_answers_then_hands_over_and_the_wait_runs_from_the_custom
 
 def test_case_29_a_bot_in_a_later_exchange_moves_neither_the_wait_nor_the_updates() -> None:
     targets = target(FIRST, 90), target(NEXT, 90), target(UPDATE, 600)
-    entries = [opened(), said(10), said(20, CUSTOMER), said(30, BOT), said(70)]
+    entries: list[Entry] = [opened(), said(10), said(20, CUSTOMER), said(30, BOT), said(70)]
     human = ticket(covered(policy(*targets)), *entries, target=None)
     assert (only_clock(human, NEXT).started_at, only_clock(human, NEXT).stopped_at) == (at(20), at(70))
     assert [clock.started_at for clock in of(human, UPDATE)] == [at(0), at(10), at(70)]

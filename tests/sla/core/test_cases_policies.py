@@ -8,6 +8,7 @@ import pytest
 from app.sla.core.clock import State
 from app.sla.core.engine import advance, replay
 from app.sla.core.policy import first_match
+from app.sla.core.timeline import Entry
 from app.sla.core.words import Metric, Priority, Status
 from tests.sla.core.builders import (
     CUSTOMER,
@@ -147,7 +148,13 @@ def test_case_24_a_policy_archived_leaves_history_and_a_measured_clock() -> None
 
 def test_case_24_without_a_policy_every_hour_counts_and_the_usual_statuses_pause() -> None:
     its_policy = policy(target(RESOLUTION, 600, frozenset({Status.open}), business=True), calendar=OFFICE)
-    entries = [covered(its_policy), opened(), status(100, Status.open), covered(None, 150), status(200, Status.pending)]
+    entries: list[Entry] = [
+        covered(its_policy),
+        opened(),
+        status(100, Status.open),
+        covered(None, 150),
+        status(200, Status.pending),
+    ]
     clock = only_clock(replay(entries), RESOLUTION)
     assert (clock.terms.calendar, clock.state(at(10**6))) == (None, State.paused)
     assert (clock.elapsed(at(300)), clock.paused_time(at(300))) == (timedelta(seconds=150), timedelta(seconds=150))

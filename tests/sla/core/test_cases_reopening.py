@@ -1,4 +1,4 @@
-"""The numbered cases at the end of the SLA semantics: reopening and merging; and promises and exceptions beside them."""
+"""The numbered cases at the end of the SLA semantics: reopening and merging; beside them promises and exceptions."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import pytest
 from app.sla.core.clock import EndedReason, State
 from app.sla.core.engine import advance, replay
 from app.sla.core.policy import Effect, OnReopen
-from app.sla.core.timeline import Excepted, Merged, Promised, PromiseOver
+from app.sla.core.timeline import Entry, Excepted, Merged, Promised, PromiseOver
 from app.sla.core.words import Metric, Status
 from tests.sla.core.builders import (
     CUSTOMER,
@@ -79,7 +79,12 @@ def test_case_13_a_policy_may_begin_the_resolution_anew() -> None:
 
 def test_case_13_resolved_while_paused_and_reopened_counts_neither() -> None:
     cover = covered(policy(target(RESOLUTION, 600)))
-    entries = [opened(), status(100, Status.pending), status(200, Status.resolved), status(1000, Status.open)]
+    entries: list[Entry] = [
+        opened(),
+        status(100, Status.pending),
+        status(200, Status.resolved),
+        status(1000, Status.open),
+    ]
     clock = only_clock(ticket(cover, *entries, target=None), RESOLUTION)
     assert (clock.elapsed(at(1000)), clock.paused_time(at(1000))) == (timedelta(seconds=100), timedelta(seconds=100))
     assert clock.due_at == at(1500)
@@ -96,7 +101,7 @@ def test_case_13_an_agent_who_reopens_starts_no_response() -> None:
 @pytest.mark.parametrize(("seconds", "state"), [(90, State.cancelled), (90.000001, State.breached)])
 def test_case_21_merged_ends_what_runs_and_nothing_starts_again(seconds: float, state: State) -> None:
     cover = covered(policy(target(FIRST, 90), target(RESOLUTION, 90), target(UPDATE, 90)))
-    entries = [cover, opened(), Promised(at(0), at(90))]
+    entries: list[Entry] = [cover, opened(), Promised(at(0), at(90))]
     merged = replay([*entries, Merged(at(seconds)), status(seconds, Status.closed)])
     assert sorted(clock.metric for clock in merged.clocks) == [FIRST, UPDATE, PROMISE, RESOLUTION]
     for clock in merged.clocks:
@@ -113,7 +118,13 @@ def test_case_21_what_was_answered_before_the_merge_stays_answered() -> None:
 
 def test_promises_outlive_resolution_and_are_kept_late_or_withdrawn() -> None:
     cover = covered(policy(target(FIRST, 90)))
-    entries = [cover, opened(), Promised(at(10), at(500)), Promised(at(20), at(300)), Promised(at(30), at(900))]
+    entries: list[Entry] = [
+        cover,
+        opened(),
+        Promised(at(10), at(500)),
+        Promised(at(20), at(300)),
+        Promised(at(30), at(900)),
+    ]
     over = [PromiseOver(at(400), 2, kept=True), PromiseOver(at(500), 1, kept=True), PromiseOver(at(500), 3, kept=False)]
     found = replay([*entries, status(100, Status.resolved)])
     assert [(c.cycle, c.due_at, c.ended_at) for c in of(found, PROMISE)] == [

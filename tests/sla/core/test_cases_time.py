@@ -106,7 +106,7 @@ def test_case_02_what_is_left_stays_while_it_is_paused_over_a_weekend() -> None:
 
 def test_case_03_two_pauses_in_the_same_minute() -> None:
     cover = covered(policy(target(RESOLUTION, 90)))
-    entries = [
+    entries: list[Entry] = [
         cover,
         opened(),
         status(10, Status.pending),

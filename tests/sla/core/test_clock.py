@@ -18,9 +18,7 @@ _LATER = {
 }
 
 # Of every hour and whatever the status: what pauses and calendars do is judged with the whole engine.
-_promised = st.builds(
-    Terms, st.sampled_from([1, 15, 45, 90, 3600]) | st.integers(1, 10**6), warn_at_percent=percents
-)
+_promised = st.builds(Terms, st.sampled_from([1, 15, 45, 90, 3600]) | st.integers(1, 10**6), warn_at_percent=percents)
 _terms = st.just(Terms()) | _promised
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import datetime, timedelta
 from functools import reduce
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,7 +89,7 @@ def test_the_cycles_of_a_metric_have_no_holes(entries: list[Entry]) -> None:
         clocks = of(known, metric)
         assert [clock.cycle for clock in clocks] == list(range(1, len(clocks) + 1))
         if metric is not PROMISE:
-            for earlier, later in zip(clocks, clocks[1:], strict=False):
+            for earlier, later in pairwise(clocks):
                 assert earlier.ended_at is not None
                 assert earlier.ended_at <= later.started_at
     assert not any(clock.answered for clock in of(known, FIRST)[:-1])
@@ -126,7 +126,8 @@ def test_a_clock_ends_by_its_stop_or_by_a_reason(entries: list[Entry]) -> None:
 def test_elapsed_and_pauses_only_grow_and_fill_the_time(entries: list[Entry], more: list[timedelta]) -> None:
     for clock in clocks_of(entries):
         last = _ZERO, _ZERO
-        for now in accumulate(more, initial=entries[-1].at):
+        for passed in accumulate(more, initial=_ZERO):
+            now = entries[-1].at + passed
             found = clock.elapsed(now), clock.paused_time(now)
             assert found[0] >= last[0] >= _ZERO
             assert found[1] >= last[1] >= _ZERO

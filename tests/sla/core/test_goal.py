@@ -2,14 +2,19 @@
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import accumulate
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.sla.core.calendar import BusinessCalendar
+from app.sla.core.clock import Clock
 from app.sla.core.goal import Cohort, Judgement, judge_mean
-from tests.sla.core.builders import MICROSECOND, START, at
+from app.sla.core.policy import NO_TERMS, Terms
+from app.sla.core.words import Status
+from tests.sla.core.builders import CALENDARS, FIRST, MICROSECOND, OFFICE, RESOLUTION, START, at
 
 _waits = st.integers(0, 400_000_000).map(lambda count: timedelta(microseconds=count))
 _targets = st.integers(1, 300)
@@ -26,9 +31,19 @@ class Waits:
         running = sum((now - since for since in self.running_since), timedelta())
         return Cohort(len(self.answered), sum(self.answered, timedelta()), len(self.running_since), running)
 
+    def total(self, now: datetime) -> timedelta:
+        return sum((*self.answered, *(now - since for since in self.running_since)), timedelta())
+
     def floor(self, now: datetime) -> Fraction:
         every = [*self.answered, *(now - since for since in self.running_since)]
         return Fraction(sum(wait // MICROSECOND for wait in every), 1_000_000 * len(every))
+
+
+def _uneven_clock(calendar: BusinessCalendar | None, opened: int, changes: list[int]) -> Clock:
+    clock = Clock(FIRST, 1, at(opened), Terms(calendar=calendar, pause_on=frozenset({Status.pending})))
+    for n, seconds in enumerate(accumulate(changes, initial=opened)):
+        clock = clock.in_status(Status.open if n % 2 else Status.pending, at(seconds))
+    return clock
 
 
 NOW = at(400)
@@ -94,6 +109,59 @@ def test_case_30_a_mean_with_unanswered_tickets_in_it() -> None:
     status = judge_mean(waits.cohort(NOW), 90, NOW)
     assert (status.mean_answered_seconds, status.mean_floor_seconds) == (10, 107.5)
     assert (status.judgement, status.crosses_at) == (Judgement.missed, None)
+
+
+_uneven = st.builds(
+    _uneven_clock,
+    st.sampled_from([None, *CALENDARS]),
+    st.integers(0, 10**6),
+    st.lists(st.integers(0, 10**5), max_size=4),
+)
+
+
+@given(
+    st.lists(_uneven, min_size=1, max_size=4),
+    st.lists(_waits, max_size=3),
+    st.lists(_started, max_size=2),
+    st.integers(1, 10**6),
+)
+def test_with_pauses_and_business_hours_it_crosses_where_the_floor_passes_the_target(
+    uneven: list[Clock], answered: list[timedelta], even: list[datetime], target: int
+) -> None:
+    """Reaches it, where that is at the end of a day: then it is passed when the next one begins."""
+    waits = Waits(answered, even)
+    budget = target * timedelta(seconds=1) * (len(uneven) + len(even) + len(answered))
+
+    def total(now: datetime) -> timedelta:
+        return sum((clock.elapsed(now) for clock in uneven), waits.total(now))
+
+    now = max(NOW, *(instant for clock in uneven for instant in (clock.started_at, *clock.pauses)))
+    running = sum((now - since for since in even), timedelta())
+    cohort = Cohort(len(answered), sum(answered, timedelta()), len(uneven) + len(even), running, tuple(uneven))
+    status = judge_mean(cohort, target, now)
+    assert status.judgement is (Judgement.missed if total(now) > budget else Judgement.met)
+    if status.crosses_at is None:
+        assert total(now) > budget or (not even and all(clock.paused for clock in uneven))
+        return
+    assert total(status.crosses_at) >= budget
+    assert total(status.crosses_at - MICROSECOND) <= budget
+    passed = total(status.crosses_at + MICROSECOND) > budget
+    assert passed or total(status.crosses_at) == total(status.crosses_at + MICROSECOND) == budget
+
+
+def test_what_is_paused_for_good_never_crosses() -> None:
+    paused = Clock(RESOLUTION, 1, START, NO_TERMS[RESOLUTION]).in_status(Status.pending, at(10))
+    cohort = Cohort(0, timedelta(), 1, timedelta(), (paused,))
+    assert judge_mean(cohort, 11, NOW).crosses_at is None
+    assert judge_mean(cohort, 10, NOW).judgement is Judgement.met
+    assert judge_mean(cohort, 9, NOW).judgement is Judgement.missed
+
+
+def test_business_hours_cross_on_the_calendar() -> None:
+    """Monday 09:30 to 17:00 are 27000 s; two such clocks, one answered after 3000 s: 3 · 20000 are used up at 28500."""
+    clock = Clock(FIRST, 1, START, Terms(calendar=OFFICE))
+    cohort = Cohort(1, timedelta(seconds=3000), 2, timedelta(), (clock, clock))
+    assert judge_mean(cohort, 20_000, NOW).crosses_at == datetime(2026, 3, 3, 9, 25, tzinfo=UTC)
 
 
 def test_with_nothing_to_judge_there_is_no_judgement() -> None:

@@ -103,6 +103,20 @@ async def test_a_ticket_that_was_done_when_it_was_written_down_waits_for_nobody(
     assert await sweep_dry(db) == 0
 
 
+async def test_what_changes_nothing_has_not_happened(client: httpx.AsyncClient, db: Database) -> None:
+    same = [
+        status(31, "resolved"), status(35, "resolved"), {"at": at(36), "kind": "priority", "priority": "normal"},
+        {"at": at(37), "kind": "tags", "tags": []}, {"at": at(38), "kind": "assignee", "assignee": None},
+    ]  # fmt: skip
+    ticket = await imported(client, item("x", *same))
+    assert ticket["resolved_at"] == at(31)
+    events = (await client.get(f"/v1/tickets/{ticket['id']}/events")).json()["items"]
+    assert [event["type"] for event in events if event["type"].startswith("ticket.")] == [
+        "ticket.created", "ticket.status_changed",
+    ]  # fmt: skip
+    assert await differences(db) == []
+
+
 async def test_a_message_on_its_own_moves_no_status(client: httpx.AsyncClient) -> None:
     ticket = await imported(client, item("x", message(31), status(32, "resolved"), message(33, "customer")))
     assert ticket["status"] == "resolved"
