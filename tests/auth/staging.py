@@ -40,18 +40,38 @@ class Stage:
         await self.say(self.agent.http, self.theirs, THEIRS)
         await self.write_notes(self.own)
         await self.write_notes(self.theirs)
+        await self._agree_on_times(team_id["id"])
         self.own_ids = [self.own["id"], str(self.own["number"]), str(self.customer.id)]
         self.values = [
             *self.own_ids, self.theirs["id"], str(self.theirs["number"]), self.theirs["customer_id"], THEIRS,
             agent_id["id"], team_id["id"], "not_found",
             *await self.ids("SELECT id FROM messages WHERE visibility = 'internal' LIMIT 1"),
             *await self.ids("SELECT id FROM sla_policies UNION SELECT id FROM service_goals"),
+            *await self.ids("SELECT id FROM business_calendars UNION SELECT id FROM sla_exceptions"),
+            *await self.ids("SELECT id FROM promises UNION SELECT id FROM sla_jobs"),
         ]  # fmt: skip
         self.private |= {
             self.theirs["id"], self.theirs["customer_id"],
             *await self.ids("SELECT id FROM messages WHERE body LIKE 'canary%'"),
             *await self.ids(f"SELECT id FROM sla_clocks WHERE ticket_id = '{self.theirs['id']}'"),
         }  # fmt: skip
+
+    async def _agree_on_times(self, team_id: str) -> None:
+        """Promises to both customers, exceptions for both tickets, a policy and a calendar: the staff's own business,
+        but for a promise to oneself."""
+        promise = {"text": THEIRS, "due_at": "2036-01-01T00:00:00Z"}
+        await self._made(f"/v1/tickets/{self.theirs['id']}/promises", promise)
+        await self._made(f"/v1/tickets/{self.own['id']}/promises", {**promise, "text": "To call you."})
+        for ticket in (self.own, self.theirs):
+            exception = {"ticket_id": ticket["id"], "effect": "extend", "seconds": 60, "reason": NOTE}
+            await self._made("/v1/sla-exceptions", exception)
+        hours = {"mon": [["09:00", "17:00"]]}
+        calendar = await self._made("/v1/business-calendars", {"name": STAFF, "timezone": "UTC", "hours": hours})
+        target = {"metric": "first_response", "seconds": 60, "hours": "business"}
+        its_team = {"field": "ticket.team_id", "op": "eq", "value": team_id}
+        policy = {"key": STAFF, "name": STAFF, "conditions": {"all": [its_team]}, "targets": [target]}
+        made = await self._made("/v1/sla-policies", {**policy, "calendar_id": calendar["id"]})
+        await self.admin.post(f"/v1/sla-policies/{made['id']}/reapply", json={})
 
     async def write_notes(self, ticket: Body) -> None:
         """By everybody who can write them, in the name of everybody they can name."""
