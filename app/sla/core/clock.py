@@ -58,6 +58,19 @@ class Clock(NamedTuple):
     ended_at: datetime | None = None
     ended_reason: EndedReason | None = None
 
+    @classmethod
+    def started(
+        cls,
+        metric: Metric,
+        cycle: int,
+        at: datetime,
+        terms: Terms,
+        promised_until: datetime | None,
+        pauses: Spans,
+        relief: Relief,
+    ) -> "Clock":
+        return cls(metric, cycle, at, terms, promised_until, pauses, (), relief)._with_first_deadline()
+
     @property
     def answered(self) -> bool:
         return self.stopped_at is not None
@@ -95,7 +108,8 @@ class Clock(NamedTuple):
     def paused_time(self, now: datetime) -> timedelta:
         """In the clock's own time, a running pause included."""
         now = self.ended_at or now
-        return sum((self.span(start, until or now) for start, until in _pairs(self.pauses)), _ZERO)
+        spans = ((start, min(until or now, now)) for start, until in _pairs(self.pauses) if start < now)
+        return sum((self.span(start, until) for start, until in spans), _ZERO)
 
     def remaining(self, now: datetime) -> timedelta | None:
         """Of the clock's own time: negative past the deadline, None without one or once ended."""
@@ -169,17 +183,18 @@ class Clock(NamedTuple):
         return self if pause == self.paused else self._changed(pauses=_paused(self.pauses, pause, at))
 
     def stop(self, at: datetime) -> "Clock":
-        return self._replace(stopped_at=at, ended_at=at)
+        return self._replace(stopped_at=at, ended_at=at)._with_first_deadline()
 
     def end(self, at: datetime, reason: EndedReason) -> "Clock":
         reason = EndedReason.exception if self.relief.excluded else reason
-        return self._replace(ended_at=at, ended_reason=reason)
+        return self._replace(ended_at=at, ended_reason=reason)._with_first_deadline()
 
-    def resumed(self, terms: Terms, status: Status, at: datetime) -> "Clock":
+    def resumed(self, terms: Terms, relief: Relief, status: Status, at: datetime) -> "Clock":
         """A stopped clock runs on; the time since its stop is left out."""
         assert self.stopped_at is not None
         return self._changed(
             terms=terms,
+            relief=relief,
             pauses=_paused(_paused(self.pauses, False, self.stopped_at), status in terms.pause_on, at),
             resolved=(*self.resolved, self.stopped_at, at),
             stopped_at=None,
@@ -187,13 +202,13 @@ class Clock(NamedTuple):
         )
 
     def _changed(self, **values: Any) -> "Clock":
-        clock = self._replace(**values)
-        # The first deadline it ever had stays known.
-        return clock if clock.original_due_at else clock.with_first_deadline()
+        return self._replace(**values)._with_first_deadline()
 
-    def with_first_deadline(self) -> "Clock":
-        due_at = self.due_at
-        return self if due_at is None else self._replace(original_due_at=due_at)
+    def _with_first_deadline(self) -> "Clock":
+        """The first deadline it ever had stays known."""
+        if self.original_due_at is not None or (due_at := self.due_at) is None:
+            return self
+        return self._replace(original_due_at=due_at)
 
     def _target(self, relief: Relief) -> timedelta | None:
         if relief.seconds is not None:

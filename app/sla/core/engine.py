@@ -92,13 +92,13 @@ def _status_set(ticket: TicketClocks, entry: StatusSet) -> TicketClocks:
     before, status, at = ticket.status, entry.status, entry.at
     ticket = ticket._replace(status=status)
     customer = entry.by is AuthorKind.customer
-    if status in DONE:
-        if before in DONE:
-            return ticket
-        reason = EndedReason.closed_by_customer if customer else EndedReason.resolved_without_response
-        return _done(ticket, at, reason)
-    if before not in DONE:
-        return _each_running(ticket, None, lambda clock: clock.in_status(status, at))
+    if status in DONE and before not in DONE:
+        ticket = _done(
+            ticket, at, EndedReason.closed_by_customer if customer else EndedReason.resolved_without_response
+        )
+    ticket = _each_running(ticket, None, lambda clock: clock.in_status(status, at))
+    if before not in DONE or status in DONE:
+        return ticket
     ticket = _updates_due(_resolution_again(ticket, at), at)
     # An agent who reopens by status starts no response clock: nobody is waiting.
     return _customer_waits(ticket, at) if customer else ticket
@@ -168,24 +168,24 @@ def _resolution_again(ticket: TicketClocks, at: datetime) -> TicketClocks:
     if last.stopped_at is None or (ticket.policy and ticket.policy.on_reopen is OnReopen.new_cycle):
         return _start(ticket, Metric.resolution, at)
     new_terms = terms(ticket.policy, Metric.resolution, ticket.priority)
-    resumed = last.resumed(new_terms, ticket.status, at)
+    granted = relief(ticket.exceptions, Metric.resolution, last.started_at, at)
+    resumed = last.resumed(new_terms, granted, ticket.status, at)
     return ticket._replace(clocks=tuple(resumed if clock is last else clock for clock in ticket.clocks))
 
 
 def _start(ticket: TicketClocks, metric: Metric, at: datetime, promised_until: datetime | None = None) -> TicketClocks:
     last = _last(ticket, metric)
     its_terms = terms(ticket.policy, metric, ticket.priority)
-    clock = Clock(
+    clock = Clock.started(
         metric,
         last.cycle + 1 if last else 1,
         at,
         its_terms,
         promised_until,
         (at,) if ticket.status in its_terms.pause_on else (),
-        (),
         relief(ticket.exceptions, metric, at, at) if ticket.exceptions else NO_RELIEF,
     )
-    return ticket._replace(clocks=(*ticket.clocks, clock.with_first_deadline()))
+    return ticket._replace(clocks=(*ticket.clocks, clock))
 
 
 def _last(ticket: TicketClocks, metric: Metric) -> Clock | None:

@@ -76,11 +76,11 @@ def _crossing(cohort: Cohort, budget: int, now: datetime) -> datetime | None:
             return now + timedelta(microseconds=(budget - cohort.total(now, now)) / cohort.running)
         except OverflowError:
             return None  # after the year 9999
-    # Waiting never makes the sum smaller, so that the instant can be found by halving.
+    # Waiting never makes the sum smaller, so that the last instant within the budget can be found by halving.
     low, high = 0, (LATEST - now) // _MICROSECOND
     if cohort.total(LATEST, now) <= budget:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if cohort.total(now + middle * _MICROSECOND, now) >= budget else (middle, high)
-    return now + high * _MICROSECOND
+        low, high = (low, middle) if cohort.total(now + middle * _MICROSECOND, now) > budget else (middle, high)
+    return now + low * _MICROSECOND

@@ -83,7 +83,8 @@ class Policy:
 
     def _made(self, metric: Metric, target: Target | None) -> Terms:
         if target is None:
-            return NO_TERMS[metric]
+            # Who counts as an answer is the policy's to say, whether or not it promises one.
+            return replace(NO_TERMS[metric], bot_counts=self.bot_counts) if self.bot_counts else NO_TERMS[metric]
         return Terms(
             target.seconds,
             self.id,

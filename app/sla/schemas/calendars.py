@@ -80,7 +80,7 @@ class CalendarIn(In):
 
 
 class InlineCalendar(CalendarIn):
-    """A calendar to compute with. It may be one that was read: what only a stored one has is not looked at."""
+    """A calendar to compute with. It needs no name."""
 
     name: Name | None = None
 

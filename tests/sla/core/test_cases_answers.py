@@ -58,7 +58,9 @@ def test_case_01_a_reply_that_waits_for_the_customer_answers_and_pauses() -> Non
 def test_case_07_a_reply_exactly_at_the_deadline_is_in_time() -> None:
     before = ticket(opened())
     assert only_clock(before).state(at(90)) is State.running
+    assert (only_clock(before).breached(at(90)), only_clock(before).breached(at(90) + MICROSECOND)) == (False, True)
     clock = only_clock(advance(before, said(90)))
+    assert not clock.breached(at(10**6))
     assert clock.state(at(90)) is State.met
     assert clock.state(at(10**6)) is State.met
 

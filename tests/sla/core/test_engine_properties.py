@@ -45,7 +45,7 @@ def _seen(at: datetime | None) -> datetime | None:
     return at and min(at, HORIZON)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(timelines(), steps)
 def test_the_clocks_are_those_of_the_slow_model(entries: list[Entry], step: timedelta) -> None:
     now = entries[-1].at + step
@@ -189,7 +189,8 @@ def test_the_first_deadline_stays_known(entries: list[Entry]) -> None:
     first: dict[tuple[Metric, int], datetime] = {}
     for known in accumulate(entries, advance, initial=TicketClocks()):
         for clock in known.clocks:
-            if clock.ended_at is None and clock.due_at is not None:
+            # Of one that ended without having had any, see test_doubts.py.
+            if clock.due_at is not None and (clock.ended_at is None or clock.original_due_at is not None):
                 first.setdefault((clock.metric, clock.cycle), clock.due_at)
             assert clock.original_due_at == first.get((clock.metric, clock.cycle))
 
