@@ -84,6 +84,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_sla_exception": lambda w, _: exception(w.ticket),
     "merge_ticket": lambda w, _: {"into": w.ticket},
     "create_promise": lambda w, _: PROMISE,
+    "update_message": lambda w, _: {"body": "Hello again."},
     "withdraw_promise": lambda w, _: {"reason": "Not needed."},
     "import_tickets": _imported,
     "create_agent": lambda w, _: {"name": "Ann"},
@@ -108,9 +109,9 @@ async def ask(world: World, caller: str, row: MatrixRow, operation: Operation) -
     path = operation.path
     parts: dict[str, str] = {}
     for name in operation.path_parameters:
-        # A promise is one of the ticket's, which comes before it.
-        made = world.add_promise(parts["ticket_id"]) if name == "promise_id" else world.path_part(name, row.whose)
-        parts[name] = await made
+        # What hangs on a ticket comes after it.
+        hangs = world.on_ticket.get(name)
+        parts[name] = await (hangs(parts["ticket_id"]) if hangs else world.path_part(name, row.whose))
         path = path.replace(f"{{{name}}}", parts[name])
     return await send(world, caller, row, operation, path)
 

@@ -149,7 +149,8 @@ async def test_a_customers_audit_has_no_internal_event(stage: Stage) -> None:
     whole = (await stage.agent.http.get(f"{ticket}/events?limit=200")).json()["items"]
     assert internal & {event["id"] for event in whole}
     assert [event for event in whole if event["id"] not in internal] == theirs
-    assert {event["type"] for event in theirs} == {"ticket.created", "message.created", "ticket.status_changed"}
+    types = {"ticket.created", "message.created", "ticket.status_changed", "promise.made"}
+    assert {event["type"] for event in theirs} == types
 
 
 async def test_a_customers_list_holds_their_own_tickets_whatever_they_filter_by(stage: Stage) -> None:

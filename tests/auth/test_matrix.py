@@ -55,9 +55,12 @@ async def test_the_matrix_holds(world: World, row: MatrixRow, caller: str) -> No
 @pytest.mark.parametrize("row", SOMEBODY_ELSES, ids=str)
 async def test_not_yours_and_not_there_answer_the_same(world: World, row: MatrixRow) -> None:
     operation = OPERATIONS[row.operation]
-    [name] = operation.path_parameters
-    theirs_path = operation.path.replace(f"{{{name}}}", await world.path_part(name, Whose.others))
-    nowhere_path = operation.path.replace(f"{{{name}}}", NOWHERE[name])
+    name, *rest = operation.path_parameters
+    theirs_id = await world.path_part(name, Whose.others)
+    path = operation.path
+    for part in rest:
+        path = path.replace(f"{{{part}}}", await world.on_ticket[part](theirs_id))
+    theirs_path, nowhere_path = path.replace(f"{{{name}}}", theirs_id), path.replace(f"{{{name}}}", NOWHERE[name])
     theirs = await send(world, "customer", row, operation, theirs_path)
     nowhere = await send(world, "customer", row, operation, nowhere_path)
     assert theirs.status_code == 404

@@ -125,6 +125,15 @@ class World:
     async def _id_of(self, path: str, body: Body) -> object:
         return (await self.made(path, body))["id"]
 
+    @property
+    def on_ticket(self) -> dict[str, Callable[[str], Awaitable[str]]]:
+        """Makes what stands for `{name}` on a ticket. The message is somebody's who is none of the callers."""
+        return {"promise_id": self.add_promise, "message_id": self._add_message}
+
+    async def _add_message(self, ticket_id: str) -> str:
+        author = {"kind": "agent", "id": await self.add_agent()}
+        return str(await self._id_of(f"/v1/tickets/{ticket_id}/messages", {"body": "Hello.", "author": author}))
+
     async def add_promise(self, ticket_id: str) -> str:
         return str(await self._id_of(f"/v1/tickets/{ticket_id}/promises", PROMISE))
 

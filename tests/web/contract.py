@@ -200,6 +200,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         "ticket_id": ticket["id"],
         "into": other["id"],
         "number": ticket["number"],
+        "message_id": await made(f"{path}/messages", body="A note.", visibility="internal"),
         "promise_id": await made(f"{path}/promises", text="A call.", due_at=far),
         "exception_id": await made("/v1/sla-exceptions", ticket_id=ticket["id"], effect="exclude", reason="R"),
         "calendar_id": await made("/v1/business-calendars", name="C", timezone="UTC", hours=_HOURS["hours"]),

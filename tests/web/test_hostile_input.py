@@ -37,6 +37,7 @@ WRITERS = (
     "create_ticket",
     "update_ticket",
     "create_message",
+    "update_message",
     "create_customer",
     "upsert_customer",
     "update_customer",
@@ -138,7 +139,7 @@ async def _reads_fine(
 def _places_of(operation: Operation, stored: dict[str, Any]) -> list[str]:
     if operation.id == "import_tickets":
         return [f"/v1/tickets/{item['ticket_id']}" for item in stored["items"] if item["ticket_id"]]
-    if operation.id == "create_message":
+    if operation.id in ("create_message", "update_message"):
         return [f"/v1/tickets/{stored['ticket_id']}?include=clocks,messages,customer"]
     if operation.id in ("create_promise", "withdraw_promise"):
         return [f"/v1/tickets/{stored['ticket_id']}/promises"]

@@ -80,6 +80,7 @@ async def test_a_wrong_method_says_all_the_right_ones(app: FastAPI, client: http
             "calendar_id",
             "exception_id",
             "promise_id",
+            "message_id",
             "job_id",
             "goal_id",
             "key_id",
