@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 from fastapi import FastAPI
 
@@ -27,6 +28,9 @@ from app.operations.setup import set_up
 from app.settings import Settings
 
 ADMIN_KEY = make_key()[1]
+
+# For `make mutation`, which runs the tests of the core once for each of a thousand planted bugs.
+hypothesis.settings.register_profile("mutation", max_examples=20, derandomize=True, deadline=None)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,11 @@ _GET = Query(_current.where(_by_id))
 _VERSION = Query(
     select(versions).where(versions.c.calendar_id == bindparam("id"), versions.c.version == bindparam("number"))
 )
-_LOCK = Query(select(calendars.c.version, func.clock_timestamp().label("now")).where(_by_id).with_for_update())
+_LOCK = Query(
+    select(calendars.c.version, calendars.c.archived_at, func.clock_timestamp().label("now"))
+    .where(_by_id)
+    .with_for_update()
+)
 _INSERT = Query(insert(calendars).returning(func.clock_timestamp().label("now")), ["id", "version"])
 _INSERT_VERSION = Query(insert(versions), ["calendar_id", "version", *_DEFINED, "region_holidays"])
 _UPDATE = Query(update(calendars).where(_by_id), ["version"])
@@ -238,7 +242,7 @@ async def _locked(tx: Transaction, id: UUID, if_match: str | None) -> tuple[Row,
     lock = await tx.locked_row(_LOCK, key_id=id)
     if lock is None:
         raise NotFound("there is no business calendar with this id")
-    require(if_match, lock["version"])
+    require(if_match, lock["version"], archived=lock["archived_at"] is not None)
     return await get_calendar(tx, id), lock["now"]
 
 

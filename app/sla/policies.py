@@ -74,7 +74,11 @@ _IN_FORCE = Query(
 )
 _VERSION = Query(_every.where(_by_id, versions.c.version == bindparam("number")))
 _CALENDAR_KNOWN = Query(select(_cal.id).where(_cal.id == bindparam("calendar_id"), _cal.archived_at.is_(None)))
-_LOCK = Query(select(policies.c.version, func.clock_timestamp().label("now")).where(_by_id).with_for_update())
+_LOCK = Query(
+    select(policies.c.version, policies.c.archived_at, func.clock_timestamp().label("now"))
+    .where(_by_id)
+    .with_for_update()
+)
 _INSERT = Query(insert(policies).returning(func.clock_timestamp().label("now")), ["id", "key", "key_folded", "version"])
 _INSERT_VERSION = Query(insert(versions), ["policy_id", "version", *_DEFINED])
 _UPDATE = Query(update(policies).where(_by_id), ["key", "key_folded", "version", "updated_at"])
@@ -104,7 +108,7 @@ async def create_policy(tx: Transaction, actor: Actor | None, body: SlaPolicyIn)
     made = await tx.locked_row(_INSERT, id=id_, key=body.key, key_folded=fold(body.key), version=1)
     assert made is not None
     after = _written(body.model_dump(mode="json"))
-    await _write_version(tx, id_, 1, after)
+    await _write_version(tx, id_, 1, after, calendar_before=None)
     _record(tx, actor, "created", id_, made["now"], {"version": 1, "after": after})
     await tx.flush()
     return await get_policy(tx, id_)
@@ -128,7 +132,7 @@ async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolic
     if not changes:
         return before
     version = before["version"] + 1
-    await _write_version(tx, id, version, after)
+    await _write_version(tx, id, version, after, calendar_before=was["calendar_id"])
     tx.write(_UPDATE, key_id=id, key=after["key"], key_folded=fold(after["key"]), version=version, updated_at=now)
     _record(tx, actor, "updated", id, now, {"version": version, "changes": changes})
     await tx.flush()
@@ -157,6 +161,12 @@ async def in_force(tx: Transaction, current: int) -> tuple[Policy, ...]:
         known = await calendars.versions_of(tx, rows)
         held = now, tuple(as_policy(row, known.get((row["calendar_id"], row["calendar_version"]))) for row in rows)
         tx.memo["policies"] = held
+        # Tickets opened under them are read again soon.
+        seen = {
+            (policy.id, policy.version, row["calendar_version"]): policy
+            for policy, row in zip(held[1], rows, strict=True)
+        }
+        tx.memo.setdefault("policy versions", {}).update(seen)
     return held[1]
 
 
@@ -263,10 +273,17 @@ def _written(policy: dict[str, Any]) -> dict[str, Any]:
     return {**policy, "targets": targets}
 
 
-async def _write_version(tx: Transaction, id: UUID, version: int, after: dict[str, Any]) -> None:
+async def _write_version(
+    tx: Transaction, id: UUID, version: int, after: dict[str, Any], calendar_before: str | None
+) -> None:
     _check(after)
     calendar_id = UUID(after["calendar_id"]) if after["calendar_id"] else None
-    if calendar_id and await tx.row(_CALENDAR_KNOWN, calendar_id=calendar_id) is None:
+    # One that it has already may have been archived since: the policy goes on using it.
+    if (
+        calendar_id
+        and after["calendar_id"] != calendar_before
+        and await tx.row(_CALENDAR_KNOWN, calendar_id=calendar_id) is None
+    ):
         raise Invalid.at("/calendar_id", "unknown", "there is no business calendar with this id")
     fields = {name: after[name] for name in _DEFINED} | {"calendar_id": calendar_id}
     tx.write(_INSERT_VERSION, policy_id=id, version=version, **fields)
@@ -295,7 +312,7 @@ async def _locked(tx: Transaction, id: UUID, if_match: str | None) -> tuple[Row,
     lock = await tx.locked_row(_LOCK, key_id=id)
     if lock is None:
         raise NotFound("there is no policy with this id")
-    require(if_match, lock["version"])
+    require(if_match, lock["version"], archived=lock["archived_at"] is not None)
     return await get_policy(tx, id), lock["now"]
 
 

@@ -34,9 +34,10 @@ async def merge(tx: Transaction, actor: Actor, source_id: UUID, target_id: UUID)
         raise CannotMerge("the ticket to merge into is closed")
     who = log.by(actor)
     data = {"into": target_id, "number": target.ticket["number"]}
-    log.record(tx, who, "ticket.merged", source_id, source.now, data, ticket_id=source_id)
+    # Customers see neither: the other ticket may be somebody else's.
+    log.record(tx, who, "ticket.merged", source_id, source.now, data, ticket_id=source_id, internal=True)
     data = {"from": source_id, "number": source.ticket["number"]}
-    log.record(tx, who, "ticket.absorbed", target_id, target.now, data, ticket_id=target_id)
+    log.record(tx, who, "ticket.absorbed", target_id, target.now, data, ticket_id=target_id, internal=True)
     before = source.ticket["status"]
     changes = {"changes": {"status": {"before": before, "after": Status.closed}}}
     entries: list[Merged | StatusSet] = [Merged(source.now)]

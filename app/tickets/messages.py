@@ -13,6 +13,7 @@ from app.events import log
 from app.tickets.queries import get_ticket, message_shown
 from app.tickets.tables import message_versions as versions
 from app.tickets.tables import messages
+from app.web.etag import require
 
 
 class MessageDeleted(Conflict):
@@ -33,21 +34,25 @@ _CHANGE = Query(
 _KEEP = Query(insert(versions), ["message_id", "version", "body", "replaced_at", "replaced_by_kind", "replaced_by_id"])
 
 
-async def edit_message(tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UUID, body: str) -> dict[str, Any]:
-    before = await _locked(tx, actor, ticket_id, message_id)
+async def edit_message(
+    tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UUID, body: str, if_match: str | None
+) -> dict[str, Any]:
+    before = await _locked(tx, actor, ticket_id, message_id, if_match)
     if before["body"] == body:
         return message_shown(before)
     return _replace(tx, actor, before, "edited", {"body": body, "edited_at": before["now"]})
 
 
-async def delete_message(tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UUID) -> None:
+async def delete_message(
+    tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UUID, if_match: str | None
+) -> None:
     """Its place stays, without its text."""
-    before = await _locked(tx, actor, ticket_id, message_id)
+    before = await _locked(tx, actor, ticket_id, message_id, if_match)
     _replace(tx, actor, before, "deleted", {"body": "", "deleted_at": before["now"]})
 
 
-async def _locked(tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UUID) -> Row:
-    """Raises NotFound, Forbidden for what somebody else wrote, MessageDeleted."""
+async def _locked(tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UUID, if_match: str | None) -> Row:
+    """Raises NotFound, Forbidden for what somebody else wrote, PreconditionFailed, MessageDeleted."""
     await get_ticket(tx, actor, ticket_id)
     row = await tx.locked_row(_LOCK, message_id=message_id, ticket_id=ticket_id)
     if row is None or (actor.is_customer and row["visibility"] != "public"):
@@ -55,6 +60,7 @@ async def _locked(tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UU
     own = (row["author_kind"], row["author_id"]) == (actor.kind, actor.person_id)
     if actor.is_customer or (actor.role is Role.agent and not own):
         raise Forbidden("an agent changes their own messages, a lead everybody's, a customer none")
+    require(if_match, row["version"])
     if row["deleted_at"] is not None:
         raise MessageDeleted("it was deleted before")
     return row

@@ -4,15 +4,21 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import and_, bindparam, func, insert, select, update
 from uuid_utils.compat import uuid7
 
 from app.auth.guard import Actor
 from app.db import Query, Transaction, Values
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.events import log
+from app.sla import clocks
+from app.sla.core.clock import Clock, State
+from app.sla.core.engine import TicketClocks
 from app.sla.core.timeline import Promised, PromiseOver
-from app.sla.core.words import Metric
+from app.sla.core.words import Metric, Status
+from app.sla.schemas.words import TEN_YEARS
+from app.sla.tables import sla_clocks
+from app.tickets.lifecycle import TicketClosed
 from app.tickets.schemas import PromiseIn, PromiseState
 from app.tickets.store import Locked, apply, lock_ticket, update_ticket
 from app.tickets.tables import promises
@@ -26,21 +32,28 @@ class PromiseIsOver(Conflict):
     title = "The promise is over"
 
 
+_FARTHEST = timedelta(seconds=TEN_YEARS)
 _NOW = func.clock_timestamp().label("now")
 _INSERT = Query(
     insert(promises), ["id", "ticket_id", "cycle", "text", "due_at", "made_by_kind", "made_by_id", "created_at"]
 )
+_its_clock = and_(
+    sla_clocks.c.ticket_id == promises.c.ticket_id,
+    sla_clocks.c.metric == Metric.promise.value,
+    sla_clocks.c.cycle == promises.c.cycle,
+)
+_with_clock = select(promises, _NOW, *(sla_clocks.c[name].label(f"clock_{name}") for name in clocks.LOADED)).join(
+    sla_clocks, _its_clock
+)
 _ONE = Query(
-    select(promises, _NOW).where(
-        promises.c.id == bindparam("promise_id"), promises.c.ticket_id == bindparam("ticket_id")
-    )
+    _with_clock.where(promises.c.id == bindparam("promise_id"), promises.c.ticket_id == bindparam("ticket_id"))
 )
 _END = Query(
     update(promises).where(promises.c.id == bindparam("key_id")), ["kept_at", "withdrawn_at", "withdrawn_reason"]
 )
 LISTING = Listing(
     "promises",
-    select(promises, _NOW),
+    _with_clock,
     {"ticket_id": is_any(promises.c.ticket_id)},
     {"cycle": Order((promises.c.cycle,))},
 )
@@ -50,9 +63,11 @@ async def promise(tx: Transaction, actor: Actor, ticket_id: UUID, body: PromiseI
     """An instant of its own, or the seconds that the policy has for promises."""
     _check_promising(actor)
     locked = await lock_ticket(tx, actor, ticket_id)
+    if locked.state.status is Status.closed:
+        raise TicketClosed("open a new ticket")
     due_at = body.due_at or _usual(locked)
-    if due_at <= locked.now:
-        raise Invalid.at("/due_at", "too_early", "a promise is about the future")
+    if not locked.now < due_at <= locked.now + _FARTHEST:
+        raise Invalid.at("/due_at", "out_of_range", "a promise is about the future, ten years of it at most")
     made = [clock.cycle for clock in locked.state.clocks if clock.metric is Metric.promise]
     who = log.by(actor)
     row: dict[str, Any] = {
@@ -65,9 +80,10 @@ async def promise(tx: Transaction, actor: Actor, ticket_id: UUID, body: PromiseI
         tx, who, "promise.made", row["id"], locked.now, {"cycle": row["cycle"], "due_at": due_at},
         ticket_id=locked.id,
     )  # fmt: skip
-    apply(tx, who, locked, [Promised(locked.now, due_at)])
+    after = apply(tx, who, locked, [Promised(locked.now, due_at)])
     update_ticket(tx, locked, {})
-    return shown({**row, "kept_at": None, "withdrawn_at": None, "withdrawn_reason": None, "now": locked.now})
+    row |= {"kept_at": None, "withdrawn_at": None, "withdrawn_reason": None}
+    return _shown(row, _clock_of(after, row["cycle"]), locked.now)
 
 
 async def end(
@@ -79,8 +95,8 @@ async def end(
     row = await tx.row(_ONE, promise_id=promise_id, ticket_id=ticket_id)
     if row is None:
         raise NotFound("there is no promise with this id on the ticket")
-    if row["kept_at"] or row["withdrawn_at"]:
-        raise PromiseIsOver("it was kept or withdrawn before")
+    if clocks.as_clock(row, {}, "clock_").ended_at:
+        raise PromiseIsOver("it was kept or withdrawn, or its ticket merged")
     kept, who = withdrawn_reason is None, log.by(actor)
     values: dict[str, Any] = {
         "kept_at": locked.now if kept else None,
@@ -92,23 +108,34 @@ async def end(
         tx, who, "promise.kept" if kept else "promise.withdrawn", promise_id, locked.now, {"cycle": row["cycle"]},
         ticket_id=locked.id,
     )  # fmt: skip
-    apply(tx, who, locked, [PromiseOver(locked.now, row["cycle"], kept)])
+    after = apply(tx, who, locked, [PromiseOver(locked.now, row["cycle"], kept)])
     update_ticket(tx, locked, {})
-    return shown({**row, **values, "now": locked.now})
+    return _shown({**row, **values}, _clock_of(after, row["cycle"]), locked.now)
 
 
 def shown(row: Values) -> dict[str, Any]:
-    return {**row, "made_by": {"kind": row["made_by_kind"], "id": row["made_by_id"]}, "state": _state(row)}
+    """A row with its clock. Promise clocks have no calendar."""
+    return _shown(row, clocks.as_clock(row, {}, "clock_"), row["now"])
 
 
-def _state(row: Values) -> PromiseState:
-    """Broken is what was not kept by its instant, and what was kept or withdrawn only after it."""
-    until: datetime = row["kept_at"] or row["withdrawn_at"] or row["now"]
-    if until > row["due_at"]:
-        return PromiseState.broken
-    if row["withdrawn_at"]:
-        return PromiseState.withdrawn
-    return PromiseState.kept if row["kept_at"] else PromiseState.open
+_STATES = {
+    State.running: PromiseState.open,
+    State.paused: PromiseState.open,
+    State.met: PromiseState.kept,
+    State.stopped: PromiseState.kept,
+    State.breached: PromiseState.broken,
+    State.cancelled: PromiseState.withdrawn,
+}
+
+
+def _shown(row: Values, clock: Clock, now: datetime) -> dict[str, Any]:
+    """The clock judges: broken is what was not kept in time, and what was kept or withdrawn only after it."""
+    made_by = {"kind": row["made_by_kind"], "id": row["made_by_id"]}
+    return {**row, "made_by": made_by, "state": _STATES[clock.state(now)]}
+
+
+def _clock_of(state: TicketClocks, cycle: int) -> Clock:
+    return next(clock for clock in state.clocks if (clock.metric, clock.cycle) == (Metric.promise, cycle))
 
 
 def _check_promising(actor: Actor) -> None:

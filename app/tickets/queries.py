@@ -126,6 +126,11 @@ def _found(row: Row | None) -> Row:
     return row
 
 
+def ticket_shown(actor: Actor, row: Values) -> Values:
+    """What a ticket was merged into may be another customer's: that is the staff's to know."""
+    return {**row, "merged_into": None} if actor.is_customer else row
+
+
 def message_shown(row: Values) -> dict[str, Any]:
     return {**row, "author": {"kind": row["author_kind"], "id": row["author_id"]}}
 

@@ -98,7 +98,7 @@ class TicketOut(Out):
     updated_at: datetime
     resolved_at: datetime | None
     closed_at: datetime | None
-    merged_into: UUID | None
+    merged_into: UUID | None = Field(description="Null to customers.")
     version: int
 
 
@@ -134,6 +134,7 @@ class MessageOut(Out):
     created_at: datetime
     edited_at: datetime | None
     deleted_at: datetime | None
+    version: int
 
 
 class MessagePatch(In):

@@ -248,7 +248,13 @@ def _write_message(
     data = {"visibility": visibility, "opening": opening}
     internal = visibility is Visibility.internal
     log.record(tx, author, "message.created", message["id"], now, data, ticket_id=ticket_id, internal=internal)
-    return {**message, "author": {"kind": author.kind, "id": author.id}, "edited_at": None, "deleted_at": None}
+    return {
+        **message,
+        "author": {"kind": author.kind, "id": author.id},
+        "edited_at": None,
+        "deleted_at": None,
+        "version": 1,
+    }
 
 
 def _record_status(tx: Transaction, who: log.By, locked: Locked, before: Status, after: Status) -> None:

@@ -19,25 +19,25 @@ class PreconditionFailed(AppError):
     title = "Changed since you read it"
 
 
-def etag(version: int) -> str:
-    return f'"{version}"'
+def etag(version: int, *, archived: bool = False) -> str:
+    # Archiving makes no version, and is a change all the same.
+    return f'"{version}-archived"' if archived else f'"{version}"'
 
 
 def tag(response: Response, row: Values) -> dict[str, Any]:
     """The row as an answer, with its ETag put on."""
-    # Archiving makes no version, and is a change all the same.
-    archived = row.get("archived_at") is not None
-    response.headers["ETag"] = f'"{row["version"]}-archived"' if archived else etag(row["version"])
+    response.headers["ETag"] = etag(row["version"], archived=row.get("archived_at") is not None)
     return dict(row)
 
 
-def require(if_match: str | None, version: int) -> None:
+def require(if_match: str | None, version: int, *, archived: bool = False) -> None:
     """Raises PreconditionFailed. Compare under the lock that the change will be made under."""
     if if_match is None or if_match.strip() == "*":
         return
     # Strong comparison: a weak tag (W/"…") never matches.
-    if etag(version) not in (part.strip() for part in if_match.split(",")):
-        raise PreconditionFailed(f"the current version is {etag(version)}")
+    current = etag(version, archived=archived)
+    if current not in (part.strip() for part in if_match.split(",")):
+        raise PreconditionFailed(f"the current version is {current}")
 
 
 def unchanged(if_none_match: str | None, current: str | None) -> bool:

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +24,15 @@ NDJSON_FIELD = "x-ndjson-field"
 SHOWN_ONCE = "x-shown-once"
 _TX = "ninety.tx"
 CALLER = "ninety.caller"
+
+
+class _IdConvertor(StringConvertor):
+    """`{policy_id:id}`: anything but a bare word, which is an operation beside the ids (`/compute`) or nothing."""
+
+    regex = "[^/]*[^/a-z][^/]*"
+
+
+register_url_convertor("id", _IdConvertor())
 
 
 class Caller(Protocol):

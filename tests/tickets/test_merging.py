@@ -3,7 +3,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-import pytest
 
 from app.db import Database
 from tests.conftest import Person
@@ -198,7 +197,6 @@ async def test_customers_do_not_merge(client: httpx.AsyncClient, open_ticket: Op
     assert (await _merge(customer.http, *tickets)).status_code == 403
 
 
-@pytest.mark.xfail(strict=True, reason="merged_into, ticket.merged and ticket.absorbed name another customer's ticket")
 async def test_a_customer_does_not_learn_of_another_customers_ticket(
     client: httpx.AsyncClient, open_ticket: Open, person: Make
 ) -> None:
@@ -214,7 +212,6 @@ async def test_a_customer_does_not_learn_of_another_customers_ticket(
     assert seen == []
 
 
-@pytest.mark.xfail(strict=True, reason="merging ends a promise's clock and leaves the promise open, to be broken later")
 async def test_a_promise_goes_with_the_ticket_that_it_was_made_on(
     client: httpx.AsyncClient, open_ticket: Open, db: Database
 ) -> None:

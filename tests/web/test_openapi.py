@@ -169,7 +169,6 @@ def test_enums_are_named_components(document: dict[str, Any]) -> None:
             assert named or where[2:] in _UNNAMED_ENUMS, where
 
 
-@pytest.mark.xfail(strict=True, reason="PauseOut.kind is a Literal: app/sla/schemas/clocks.py")
 def test_the_kind_of_a_pause_is_a_named_component_too(document: dict[str, Any]) -> None:
     schema, *rest = _PAUSE_KIND
     found = document["components"]["schemas"][schema]

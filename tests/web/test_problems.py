@@ -56,7 +56,6 @@ async def test_an_unknown_route_is_a_problem(app: FastAPI) -> None:
             problem(answer, 404, "not_found")
 
 
-@pytest.mark.xfail(strict=True, reason="the path of one thing takes the word for its id and answers 422")
 @pytest.mark.parametrize("path", BESIDE_AN_ID)
 async def test_a_wrong_method_on_a_word_beside_an_id_is_refused_too(client: httpx.AsyncClient, path: str) -> None:
     for wrong in ("GET", "PATCH", "DELETE", "PUT", "BREW"):

@@ -65,7 +65,6 @@ async def test_opening_a_ticket_is_one_read_and_one_write(
         assert len(sent) <= 4
 
 
-@pytest.mark.xfail(strict=True, reason="store._loaded reads the policy version that in_force has just read")
 async def test_a_reply_that_stops_a_clock_is_one_read_and_one_write(
     client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
 ) -> None:

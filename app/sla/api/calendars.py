@@ -45,13 +45,13 @@ async def compute_business_time(body: ComputeIn, tx: Tx, actor: Reader) -> Any:
     return {"result": await calendars.compute(tx, body)}
 
 
-@routes.get("/{calendar_id}", response_model=BusinessCalendarOut, summary="Read a business calendar")
+@routes.get("/{calendar_id:id}", response_model=BusinessCalendarOut, summary="Read a business calendar")
 async def get_business_calendar(calendar_id: UUID, response: Response, tx: Tx, actor: Reader) -> Any:
     """The newest version."""
     return tag(response, await calendars.get_calendar(tx, calendar_id))
 
 
-@routes.patch("/{calendar_id}", response_model=BusinessCalendarOut, summary="Write a calendar's next version")
+@routes.patch("/{calendar_id:id}", response_model=BusinessCalendarOut, summary="Write a calendar's next version")
 async def update_business_calendar(
     calendar_id: UUID,
     patch: BusinessCalendarPatch,
@@ -64,7 +64,7 @@ async def update_business_calendar(
     return tag(response, await calendars.change_calendar(tx, actor, calendar_id, patch, if_match))
 
 
-@routes.delete("/{calendar_id}", status_code=204, summary="Archive a business calendar")
+@routes.delete("/{calendar_id:id}", status_code=204, summary="Archive a business calendar")
 async def delete_business_calendar(calendar_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
     """No new policy takes it. Policies that use it go on using it."""
     await calendars.archive_calendar(tx, actor, calendar_id, if_match)

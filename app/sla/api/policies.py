@@ -40,13 +40,13 @@ async def create_sla_policy(body: SlaPolicyIn, response: Response, tx: Tx, actor
     return tag(response, row)
 
 
-@routes.get("/{policy_id}", response_model=SlaPolicyOut, summary="Read an SLA policy")
+@routes.get("/{policy_id:id}", response_model=SlaPolicyOut, summary="Read an SLA policy")
 async def get_sla_policy(policy_id: UUID, response: Response, tx: Tx, actor: Reader) -> Any:
     """The newest version."""
     return tag(response, policies.shown(await policies.get_policy(tx, policy_id)))
 
 
-@routes.patch("/{policy_id}", response_model=SlaPolicyOut, summary="Write the next version of an SLA policy")
+@routes.patch("/{policy_id:id}", response_model=SlaPolicyOut, summary="Write the next version of an SLA policy")
 async def update_sla_policy(
     policy_id: UUID, patch: SlaPolicyPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
 ) -> Any:
@@ -54,7 +54,7 @@ async def update_sla_policy(
     return tag(response, policies.shown(await policies.change_policy(tx, actor, policy_id, patch, if_match)))
 
 
-@routes.delete("/{policy_id}", status_code=204, summary="Archive an SLA policy")
+@routes.delete("/{policy_id:id}", status_code=204, summary="Archive an SLA policy")
 async def delete_sla_policy(policy_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
     """No ticket matches it from now on. Its versions, and what was judged by them, stay."""
     await policies.archive_policy(tx, actor, policy_id, if_match)

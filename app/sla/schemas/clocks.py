@@ -1,5 +1,5 @@
 from datetime import datetime
-from typing import Literal
+from enum import StrEnum
 from uuid import UUID
 
 from pydantic import Field
@@ -54,10 +54,18 @@ class SpanOut(Out):
     seconds: float
 
 
-class PauseOut(Out):
-    """Time that did not count: `status` paused the clock, it was `resolved`, or an exception had it `frozen`."""
+class PauseKind(StrEnum):
+    """A status paused the clock, it was resolved, or an exception had it frozen."""
 
-    kind: Literal["status", "resolved", "frozen"]
+    status = "status"
+    resolved = "resolved"
+    frozen = "frozen"
+
+
+class PauseOut(Out):
+    """Time that did not count."""
+
+    kind: PauseKind
     start: datetime
     end: datetime | None
     seconds: float = Field(description="Of the clock's own time, so far.")

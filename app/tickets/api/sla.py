@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 
 from app.auth.guard import Actor, check_governs, may
-from app.errors import Invalid
+from app.errors import Invalid, NotFound
 from app.sla import jobs, policies
 from app.sla.schemas.exceptions import SlaExceptionIn, SlaExceptionOut, SlaExceptionPage
 from app.sla.schemas.policies import ExplainIn, ReapplyIn, SlaJobOut, SlaPolicyExplanation
@@ -28,7 +28,11 @@ async def explain_sla_policies(body: ExplainIn, tx: Tx, actor: Reader) -> Any:
         raise Invalid.at("/ticket_id", "required", "send a ticket_id or facts, not both")
     if body.ticket_id is None:
         return await policies.explain(tx, policies.checked_facts(body.facts or {}))
-    return await policies.explain(tx, facts.of_ticket(await queries.get_whole_ticket(tx, actor, body.ticket_id)))
+    try:
+        ticket = await queries.get_whole_ticket(tx, actor, body.ticket_id)
+    except NotFound:
+        raise Invalid.at("/ticket_id", "unknown", "there is no ticket with this id") from None
+    return await policies.explain(tx, facts.of_ticket(ticket))
 
 
 @policy_routes.post("/{policy_id}/reapply", response_model=SlaJobOut, summary="Match open tickets anew")

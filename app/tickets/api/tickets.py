@@ -92,7 +92,8 @@ async def list_tickets(
     where = {name: getattr(query, name) for name in queries.TICKET_FILTERS}
     if actor.is_customer:
         where["customer_id"] = _own(actor, query.customer_id)
-    return await page(request, response, tx, queries.TICKETS, query, where, query.sort)
+    answer = await page(request, response, tx, queries.TICKETS, query, where, query.sort)
+    return {**answer, "items": [queries.ticket_shown(actor, row) for row in answer["items"]]}
 
 
 @routes.get("/by-number/{number}", response_model=TicketWithOut, summary="Read a ticket by its number")
@@ -118,7 +119,8 @@ async def update_ticket(
     ticket_id: UUID, patch: TicketPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
 ) -> Any:
     """JSON merge patch. A customer may resolve or close their ticket, and nothing else."""
-    return tag(response, await service.change_ticket(tx, actor, ticket_id, patch, if_match))
+    changed = await service.change_ticket(tx, actor, ticket_id, patch, if_match)
+    return tag(response, queries.ticket_shown(actor, changed))
 
 
 @routes.get("/{ticket_id}/messages", response_model=MessagePage, summary="List a ticket's messages")
@@ -139,15 +141,23 @@ async def create_message(ticket_id: UUID, body: MessageIn, response: Response, t
 
 
 @routes.patch("/{ticket_id}/messages/{message_id}", response_model=MessageOut, summary="Edit a message")
-async def update_message(ticket_id: UUID, message_id: UUID, patch: MessagePatch, tx: Tx, actor: Writer) -> Any:
+async def update_message(
+    ticket_id: UUID,
+    message_id: UUID,
+    patch: MessagePatch,
+    response: Response,
+    tx: Tx,
+    actor: Writer,
+    if_match: IfMatch = None,
+) -> Any:
     """An agent their own, a lead everybody's. What it said before is kept; no clock moves."""
-    return await messages.edit_message(tx, actor, ticket_id, message_id, patch.body)
+    return tag(response, await messages.edit_message(tx, actor, ticket_id, message_id, patch.body, if_match))
 
 
 @routes.delete("/{ticket_id}/messages/{message_id}", status_code=204, summary="Delete a message")
-async def delete_message(ticket_id: UUID, message_id: UUID, tx: Tx, actor: Writer) -> None:
+async def delete_message(ticket_id: UUID, message_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
     """Its place stays, without its text; no clock moves."""
-    await messages.delete_message(tx, actor, ticket_id, message_id)
+    await messages.delete_message(tx, actor, ticket_id, message_id, if_match)
 
 
 @routes.get("/{ticket_id}/events", response_model=EventPage, summary="Read a ticket's audit")
@@ -219,6 +229,7 @@ def _messages_of(actor: Actor, ticket_id: UUID) -> dict[str, object]:
 
 
 async def _with(tx: Tx, actor: Actor, response: Response, ticket: Any, include: tuple[Include, ...] | None) -> Any:
+    ticket = queries.ticket_shown(actor, ticket)
     asked = set(include or ())
     if not asked:
         return tag(response, {**ticket, "clocks": None, "messages": None, "customer": None})

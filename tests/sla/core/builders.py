@@ -138,15 +138,13 @@ _seconds = st.sampled_from([1, 15, 45, 90, 3600, 27_000, 28_800, 57_600]) | st.i
 @st.composite
 def targets(draw: st.DrawFn, *metrics: Metric) -> Target:
     metric = draw(st.sampled_from(metrics or tuple(Metric)))
-    # Promises that pause are left to test_doubts.py while they do not see a ticket's resolution.
-    pauses = st.none() if metric is PROMISE else st.frozensets(st.sampled_from(_UNDONE))
     return Target(
         metric,
         draw(st.none() | priorities),
         draw(_seconds),
         draw(percents),
         draw(st.booleans()),
-        draw(st.none() | pauses),
+        draw(st.none() | st.frozensets(st.sampled_from(_UNDONE))),
     )
 
 

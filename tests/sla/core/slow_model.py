@@ -19,10 +19,6 @@ HORIZON = datetime(2026, 9, 1, tzinfo=UTC)
 _BEGIN = datetime(2026, 2, 1, tzinfo=UTC)
 _DONE = (Status.resolved, Status.closed)
 
-# What the engine does not do yet; each has a failing test of its own in test_doubts.py.
-EXCEPTIONS_ARE_READ_ON_RESUMING = False
-BOTS_COUNT_WITHOUT_A_TARGET = False
-
 
 @cache
 def _open_spans(calendar: BusinessCalendar) -> Spans:
@@ -74,12 +70,11 @@ class Moment:
         waits = metric in (Metric.periodic_update, Metric.resolution)
         return frozenset({Status.pending, Status.on_hold}) if waits else frozenset()
 
-    def answers(self, metric: Metric) -> bool:
+    def answers(self) -> bool:
         if not isinstance(self.entry, Said) or not self.entry.public:
             return False
         if self.entry.author is AuthorKind.bot:
-            promised = BOTS_COUNT_WITHOUT_A_TARGET or self.target(metric) is not None
-            return promised and self.policy is not None and self.policy.bot_counts
+            return self.policy is not None and self.policy.bot_counts
         return self.entry.author is AuthorKind.agent
 
 
@@ -142,7 +137,7 @@ class Life:
 
     def exceptions(self) -> list[SlaException]:
         """What was granted when it was last looked at, and reaches it."""
-        looked = [self.born[0], *(self.born if EXCEPTIONS_ARE_READ_ON_RESUMING else ())]
+        looked = list(self.born)
         looked += [n for n in self._lived() if isinstance(self.moments[n].entry, Excepted)]
         moment = self.moments[max(looked)]
         return [
@@ -281,7 +276,7 @@ class Lives:
         answered = False
         for n, moment in enumerate(self.moments):
             entry = moment.entry
-            if waits and waits.alive and moment.answers(waits.metric):
+            if waits and waits.alive and moment.answers():
                 waits.die(n, None)
                 answered = True
             if waits and waits.alive and isinstance(entry, Merged):
@@ -301,7 +296,7 @@ class Lives:
             opened |= isinstance(moment.entry, Opened)
             merged |= isinstance(moment.entry, Merged)
             if life and life.alive:
-                if moment.answers(Metric.periodic_update):
+                if moment.answers():
                     life.die(n, None)
                 elif merged or moment.over:
                     life.die(n, EndedReason.merged if merged else _reason(moment.entry))

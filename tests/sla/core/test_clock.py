@@ -196,7 +196,11 @@ def test_what_is_used_up_at_the_instant_of_a_pause_is_reached_when_the_clock_run
 def test_what_is_paused_and_frozen_at_once_is_left_out_once() -> None:
     clock = _clock(Terms(90, pause_on=frozenset({Status.pending}))).relieved(Relief(frozen=(at(10), at(50))))
     paused = clock.in_status(Status.pending, at(20)).in_status(Status.open, at(30))
-    assert (paused.due_at, paused.elapsed(at(60)), paused.unrelieved_due_at) == (at(130), timedelta(seconds=20), at(100))
+    assert (paused.due_at, paused.elapsed(at(60)), paused.unrelieved_due_at) == (
+        at(130),
+        timedelta(seconds=20),
+        at(100),
+    )
     assert paused.in_status(Status.pending, at(40)).in_status(Status.open, at(70)).due_at == at(150)
 
 
