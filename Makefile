@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test check bench openapi lock install
+.PHONY: run test check bench mutation openapi lock install
 
 run: install
 	@exec $(BIN)/ninety serve
@@ -22,6 +22,11 @@ check: install
 
 bench: install
 	$(BIN)/python -m bench $(ARGS)
+
+# How many planted bugs the tests of the SLA core find. Takes a quarter of an hour; not part of the checks.
+mutation: install
+	$(BIN)/mutmut run > mutation.log 2>&1 || { tail -n 20 mutation.log; exit 1; }
+	@$(BIN)/python -m tests.mutation
 
 openapi: install
 	$(BIN)/ninety openapi > openapi.json
