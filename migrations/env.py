@@ -40,7 +40,7 @@ async def _online() -> None:
     # revision that builds an index ends the one it runs in; and it is asked for again and again, because a statement
     # that waits would in turn keep such a build waiting.
     async with engine.connect() as guard:
-        while not (await guard.execute(text(f"SELECT pg_try_advisory_xact_lock({_LOCK})"))).scalar_one():
+        while not (await guard.execute(text(f"SELECT pg_try_advisory_xact_lock({_LOCK})"))).scalar_one():  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         # The last statement is one without a snapshot: a build waits for every one that is older than itself.
         await guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
