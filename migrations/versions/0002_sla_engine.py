@@ -115,8 +115,7 @@ def _clocks() -> None:
         op.add_column("sla_clocks", sa.Column(name, type_, server_default=default, nullable=default is None))
     # A weaker one takes its place: a paused clock has a target and no deadline.
     op.execute(
-        "-- squawk-ignore ban-drop-constraint\n"
-        "ALTER TABLE sla_clocks DROP CONSTRAINT ck_sla_clocks_deadline_has_target"
+        "-- squawk-ignore ban-drop-constraint\nALTER TABLE sla_clocks DROP CONSTRAINT ck_sla_clocks_deadline_has_target"
     )
     op.create_check_constraint(
         op.f(_CHECK), "sla_clocks", "due_at IS NULL OR target_seconds IS NOT NULL", postgresql_not_valid=True
