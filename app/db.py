@@ -8,116 +8,73 @@ atomic by itself. Nothing here knows any table."""
 
 import asyncio
 import random
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
-from sqlalchemy import Insert, MetaData
-from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ClauseElement
 
 from app.errors import Overloaded
 from app.settings import Settings
+from app.statements import Query, composed, metadata
+
+__all__ = ["FAULTS", "Database", "Query", "Row", "TakeLocks", "Transaction", "Values", "metadata"]
 
 T = TypeVar("T")
 Row = asyncpg.Record
 # What reads like a row: a row itself, or the dict that it became. (A Record has the methods, not the ABC.)
 Values = Mapping[str, Any] | Row
 
-# The names are what `23505` reports and what migrations refer to: they must not depend on the server.
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
-_DIALECT = dialect()  # type: ignore[no-untyped-call]
-_PLACEHOLDER = re.compile(r"\$(\d+)")
-_VALUES = re.compile(r"^(?P<head>INSERT INTO .* VALUES )(?P<row>\(.*?\))(?P<tail>(?: ON CONFLICT .*)?)$", re.DOTALL)
-
 # Above this many rows a flush goes out as one COPY per table (or a pipelined `executemany`): composing would only make
 # new texts.
 _COMPOSED_ROWS = 24
+
+# What the division by zero says with which a write that must hit and did not fails its statement.
+_MISSED = "22012"
 
 # InternalClientError is what asyncpg says when it finds out in mid-call that the connection was killed while idle.
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
-class Query:
-    """A Core statement, compiled once. Make it at import time, or behind a cache: compiling takes milliseconds.
-
-    `columns` names what an INSERT or UPDATE sets: each is a parameter of that name."""
-
-    __slots__ = ("constants", "insert", "names", "sql", "table")
-
-    def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
-        self.table: str | None = None
-        if isinstance(statement, Insert):
-            self.table = statement.table.name
-            statement = statement.inline()  # or SQLAlchemy returns a generated key that nobody asked for
-        assert isinstance(statement, ClauseElement)
-        compiled = statement.compile(dialect=_DIALECT, column_keys=list(columns) if columns is not None else None)
-        assert isinstance(compiled, SQLCompiler)
-        self.sql = compiled.string
-        self.names = tuple(compiled.positiontup or ())
-        self.constants = {name: compiled.params[name] for name in self.names if not compiled.binds[name].required}
-        self.insert = _VALUES.match(self.sql)
-
-    def args(self, params: dict[str, Any]) -> list[Any]:
-        if self.constants:
-            params = self.constants | params
-        return [params[name] for name in self.names]
-
-
-def _shifted(sql: str, by: int) -> str:
-    return _PLACEHOLDER.sub(lambda found: f"${int(found[1]) + by}", sql) if by else sql
-
-
-@lru_cache(maxsize=2048)
-def _composed(shape: tuple[tuple[Query, int], ...]) -> str:
-    """One statement that does all of `shape`: (query, how many rows). Rows of one INSERT become one VALUES list,
-    because PostgreSQL runs sibling CTEs in an order of its own and the rows of the event log must keep theirs."""
-    parts, used = [], 0
-    for query, rows in shape:
-        width = len(query.names)
-        if query.insert:
-            values = ", ".join(_shifted(query.insert["row"], used + n * width) for n in range(rows))
-            parts.append(f"{query.insert['head']}{values}{query.insert['tail']}")
-        else:
-            parts.extend(_shifted(query.sql, used + n * width) for n in range(rows))
-        used += rows * width
-    if len(parts) == 1:
-        return parts[0]
-    first = ", ".join(f"w{n} AS ({part})" for n, part in enumerate(parts[:-1]))
-    return f"WITH {first} {parts[-1]}"
+class TakeLocks(Exception):
+    """Raised by a unit that was run without locks and finds that it needs them: `Database.run` runs it again."""
 
 
 class Transaction:
     """What a unit of work sees of the database. `db.transaction()` makes, commits and rolls back."""
 
-    __slots__ = ("_begun", "_conn", "_pending", "_timeout", "may_have_written", "memo", "retry_on")
+    __slots__ = (
+        "_begin", "_begun", "_conn", "_pending", "_timeout", "_unlocked", "may_have_written", "memo", "retry_on",
+    )  # fmt: skip
 
-    def __init__(self, conn: "PoolConnectionProxy[Row]", timeout: float, memo: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        conn: "PoolConnectionProxy[Row]",
+        begin: str,
+        timeout: float,
+        memo: dict[str, Any],
+        *,
+        unlocked: bool = False,
+    ) -> None:
         self._conn = conn
+        self._begin = begin
         # What this process remembers of the database. Whoever keeps something here checks that it is still current.
         self.memo = memo
         self._timeout = timeout
         self._pending: dict[Query, list[dict[str, Any]]] = {}
         self._begun = False
+        self._unlocked = unlocked
         self.may_have_written = False
         self.retry_on: set[str] = set()
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether a unit may read without a lock what it then changes by writes that must hit: nobody has, or can take,
+        locks for it, and it would be run again with them."""
+        return self._unlocked and not self._begun
 
     async def rows(self, query: Query, /, **params: Any) -> list[Row]:
         """Read. Does not see what is still waiting to be written: call `flush` before, where it must."""
@@ -146,7 +103,7 @@ class Transaction:
     async def begin(self) -> None:
         """Open the transaction, where none is open yet."""
         if not self._begun:
-            await self._conn.execute("BEGIN", timeout=self._timeout)
+            await self._conn.execute(self._begin, timeout=self._timeout)
             self._begun = True
 
     async def snapshot(self) -> None:
@@ -159,16 +116,36 @@ class Transaction:
         await self.begin()
         await self._send()
 
+    @asynccontextmanager
+    async def nested(self, *, savepoint: bool) -> AsyncIterator[None]:
+        """A part that counts in whole or, where it raises, not at all; the rest may go on. With a `savepoint` what it
+        sent is undone, too, and a constraint refuses this part alone; without one, nothing may be flushed in it."""
+        if savepoint:
+            await self.begin()
+            await self._conn.execute("SAVEPOINT nested", timeout=self._timeout)
+        pending, queued = self._pending, {query: list(rows) for query, rows in self._pending.items()}
+        try:
+            yield
+            if savepoint:
+                await self.flush()
+                await self._conn.execute("RELEASE SAVEPOINT nested", timeout=self._timeout)
+        except BaseException:
+            assert savepoint or self._pending is pending, "flushed without a savepoint"
+            self._pending = queued
+            if savepoint and not self._conn.is_closed():
+                await self._conn.execute("ROLLBACK TO SAVEPOINT nested", timeout=self._timeout)
+            raise
+
     async def _send(self) -> None:
         pending, self._pending = self._pending, {}
         if not pending:
             return
-        if sum(map(len, pending.values())) > _COMPOSED_ROWS:
+        if sum(map(len, pending.values())) > _COMPOSED_ROWS and not any(query.must_hit for query in pending):
             await self.begin()
             for query, rows in pending.items():
                 await self._send_many(query, [query.args(row) for row in rows])
             return
-        sql = _composed(tuple((query, len(rows)) for query, rows in pending.items()))
+        sql = composed(tuple((query, len(rows)) for query, rows in pending.items()))
         args = [arg for query, rows in pending.items() for row in rows for arg in query.args(row)]
         self.may_have_written = not self._begun
         await self._conn.execute(sql, *args, timeout=self._timeout)
@@ -204,6 +181,8 @@ class Database:
         self._timeout = settings.statement_timeout_seconds
         self._memo: dict[str, Any] = {}
         self._pooled = settings.database_pooler == "pgbouncer"
+        # A pooler gives each transaction another session, and takes no role with the connection.
+        self._begin = f"BEGIN; SET LOCAL ROLE {settings.database_role}" if self._pooled else "BEGIN"
 
     @classmethod
     @asynccontextmanager
@@ -215,6 +194,8 @@ class Database:
             init=_know_json,
             # The default resets session state with a round trip per release; this service never sets any.
             reset=_nothing_to_reset,
+            # The lesser role: what it may not do, no request can.
+            server_settings={} if settings.database_pooler == "pgbouncer" else {"role": settings.database_role},
             timeout=5,
             # Statements stay prepared for good, unless a pooler hands each one to another server connection.
             statement_cache_size=0 if settings.database_pooler == "pgbouncer" else 400,
@@ -223,9 +204,10 @@ class Database:
         async with pool:
             yield cls(pool, settings)
 
-    def transaction(self) -> "_Unit":
-        """One unit of work: commits when the block ends, rolls back when it raises."""
-        return _Unit(self)
+    def transaction(self, *, unlocked: bool = False) -> "_Unit":
+        """One unit of work: commits when the block ends, rolls back when it raises. `run` alone may leave it
+        `unlocked`."""
+        return _Unit(self, unlocked)
 
     async def _acquire(self) -> "PoolConnectionProxy[Row]":
         # A timeout makes asyncpg start a task, so it is set only where there may be something to wait for.
@@ -243,8 +225,10 @@ class Database:
             attempt += 1
             tx: Transaction | None = None
             try:
-                async with self.transaction() as tx:
+                async with self.transaction(unlocked=attempt == 1) as tx:
                     return await unit(tx)
+            except TakeLocks:
+                continue
             except FAULTS as failed:
                 if attempt > 3 or tx is None or not _may_succeed_again(failed, tx):
                     raise
@@ -254,14 +238,15 @@ class Database:
 class _Unit:
     """`Database.transaction`. A class, because every request enters one and a generator costs three times as much."""
 
-    __slots__ = ("_conn", "_db", "_tx")
+    __slots__ = ("_conn", "_db", "_tx", "_unlocked")
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, unlocked: bool) -> None:
         self._db = db
+        self._unlocked = unlocked
 
     async def __aenter__(self) -> Transaction:
         self._conn = await self._db._acquire()
-        self._tx = Transaction(self._conn, self._db._timeout, self._db._memo)
+        self._tx = Transaction(self._conn, self._db._begin, self._db._timeout, self._db._memo, unlocked=self._unlocked)
         if self._db._pooled:
             # A statement is parsed and run in two steps, which a pooler may send to two servers outside a transaction.
             try:
@@ -291,6 +276,8 @@ class _Unit:
 def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
     state = getattr(failed, "sqlstate", None)
     if state in {"40001", "40P01"}:
+        return True
+    if state == _MISSED:
         return True
     if state == "23505":
         return getattr(failed, "constraint_name", None) in tx.retry_on

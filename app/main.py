@@ -12,7 +12,8 @@ from starlette.routing import Match
 from app import __version__, worker
 from app.agents import api as agents
 from app.auth.keys import Credentials
-from app.customers import api as customers
+from app.custom_fields import api as custom_fields
+from app.customers.api import customers, organizations
 from app.db import Database
 from app.goals import api as goals
 from app.keys import api as keys
@@ -22,15 +23,24 @@ from app.operations.setup import cursor_key
 from app.reports import api as reports
 from app.settings import Settings, load_settings
 from app.sla.api import calendars, policies
-from app.tickets.api import clocks, sla, tickets
+from app.tickets.api import attachments, bulk, clocks, greetings, links, sla, tickets, views
+from app.tickets.api import customers as whole_customers
 from app.tickets.imports import api as imports
+from app.tickets.lifecycle import TicketType
 from app.web import docs, logs, openapi, problems
 from app.web.frame import Frame
 from app.web.paging import Signer
+from app.web.route import RAW_AT_ONCE
 
 ROUTERS = [
     tickets.routes,
+    attachments.routes,
+    links.routes,
+    bulk.routes,
+    views.routes,
     customers.routes,
+    whole_customers.routes,
+    organizations.routes,
     clocks.routes,
     goals.routes,
     reports.routes,
@@ -42,17 +52,21 @@ ROUTERS = [
     imports.routes,
     agents.agent_routes,
     agents.team_routes,
+    custom_fields.routes,
+    greetings.routes,
     keys.routes,
     operations.routes,
 ]
 TAGS = [
     {"name": "tickets", "description": "Tickets, their messages, clocks and audit."},
-    {"name": "customers", "description": "Who is helped."},
+    {"name": "customers", "description": "Who is helped, and whom they belong to."},
     {"name": "sla", "description": "What is promised, and every clock against it."},
     {"name": "goals", "description": "What is promised on average, judged with those who still wait."},
     {"name": "reports", "description": "Figures."},
     {"name": "imports", "description": "Tickets with their past."},
     {"name": "agents", "description": "Who helps."},
+    {"name": "custom-fields", "description": "What this installation adds to tickets, customers and organizations."},
+    {"name": "greetings", "description": "What is said at once to who opens a ticket."},
     {"name": "keys", "description": "API keys."},
     {"name": "operations", "description": "Health, figures and explanations; open to all."},
 ]
@@ -69,6 +83,8 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.credentials = Credentials(db)
             app.state.cursors = Signer(await cursor_key(db))
             app.state.schema_head = schema_head()
+            app.state.large_bodies = asyncio.Semaphore(RAW_AT_ONCE)
+            app.state.ticket_types = tuple(TicketType)
             async with _working(db, settings):
                 yield
 

@@ -2,6 +2,7 @@
 
 from app.agents import tables as agents
 from app.auth import tables as auth
+from app.custom_fields import tables as custom_fields
 from app.customers import tables as customers
 from app.db import metadata
 from app.events import tables as events
@@ -11,4 +12,7 @@ from app.sla import tables as sla
 from app.tickets import tables as tickets
 from app.web import tables as web
 
-__all__ = ["agents", "auth", "customers", "events", "goals", "metadata", "operations", "sla", "tickets", "web"]
+__all__ = [
+    "agents", "auth", "custom_fields", "customers", "events", "goals", "metadata", "operations", "sla", "tickets",
+    "web",
+]  # fmt: skip

@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     ] = "none"
     """`pgbouncer` turns prepared statements off, which is right for every PgBouncer in transaction mode."""
 
+    database_role: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "ninety_service"
+    """What the service runs as once it is connected: the role that the migrations make, which cannot change the log."""
+
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     data_dir: Path = Path("var")

@@ -2,6 +2,7 @@
 the interval"; a failed round is logged and counted, and never ends the loop. Any number of workers may run."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -12,14 +13,18 @@ from app.db import Database
 from app.operations.health import beat
 from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
-from app.tickets import exceptions, jobs
+from app.tickets import exceptions, jobs, search_index
 from app.web import idempotency, metrics
 
 log = structlog.get_logger("ninety.worker")
 
+_SWEEPS_AT_ONCE = 3
 _HEARTBEAT_SECONDS = 2.0
 _JOB_SECONDS = 1.0
 _EXCEPTION_SECONDS = 0.5
+# Under load a search may find things later; what is asked for must not be slower.
+_SEARCH_REST = 4.0
+_SEARCH_SECONDS = 0.3
 _CLEANING_SECONDS = 60.0
 
 
@@ -42,11 +47,19 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
         _loop("job", partial(jobs.work, db), _JOB_SECONDS, stop),
         _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
+        _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
     )
 
 
 async def _sweep(db: Database) -> bool:
+    """A batch; where it was full, several at once: a burst of deadlines is noticed as fast as the server can write."""
+    if not await _sweep_batch(db):
+        return False
+    return any(await asyncio.gather(*(_sweep_batch(db) for _ in range(_SWEEPS_AT_ONCE))))
+
+
+async def _sweep_batch(db: Database) -> bool:
     async with db.transaction() as tx:
         alerts = await sweep(tx)
     for alert in alerts:
@@ -57,17 +70,22 @@ async def _sweep(db: Database) -> bool:
     return bool(alerts[0]["claimed"] == BATCH)
 
 
-async def _loop(name: str, work: Callable[[], Awaitable[bool]], interval: float, stop: asyncio.Event) -> None:
-    """`work` says whether there may be more to do at once."""
+async def _loop(
+    name: str, work: Callable[[], Awaitable[bool]], interval: float, stop: asyncio.Event, *, rest: float = 0
+) -> None:
+    """`work` says whether there may be more to do at once. `rest`: so many times as long as it took it waits in any
+    case."""
     while not stop.is_set():
+        began = time.monotonic()
         try:
             more = await work()
         except Exception as failed:
             metrics.LOOP_FAILURES.labels(name).inc()
             log.warning("round_failed", loop=name, error=repr(failed))
             more = False
-        if not more:
+        pause = max((time.monotonic() - began) * rest, 0 if more else interval)
+        if pause:
             try:
-                await asyncio.wait_for(stop.wait(), interval)
+                await asyncio.wait_for(stop.wait(), pause)
             except TimeoutError:
                 continue

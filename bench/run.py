@@ -18,6 +18,7 @@ from bench.plan import Plan
 from bench.pure import replay_rates
 from bench.requests import REQUESTS, Requests
 from bench.rounds import Compared, alternate
+from bench.searching import compare_searches
 from bench.services import Service, baseline, ninety
 from bench.verdicts import LARGE, SMALL, Verdict
 from bench.wrk import LoadError
@@ -87,6 +88,9 @@ async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Ve
     """What is compared with a figure and not with another service."""
     if case == "import":
         return verdicts.of_imports(await import_rate(services[SMALL], plan.import_batches))
+    if case == "search":
+        searched = await compare_searches(services[SMALL], services[LARGE], plan.rounds, plan.search_requests)
+        return verdicts.of_searches(searched)
     if case == "breach":
         lags = await detection_ms(services[LARGE], plan.open_clocks, plan.burst, plan.bursts)
         return verdicts.of_breaches(lags)

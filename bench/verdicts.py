@@ -7,6 +7,7 @@ from bench.breaches import Killed
 from bench.business import BUSINESS, EVERY_HOUR
 from bench.memory import Memory
 from bench.rounds import Compared, Spread
+from bench.searching import Searched
 
 SMALL, LARGE = "ninety", "ninety-large"
 
@@ -47,6 +48,19 @@ def of_requests(compared: Compared) -> list[Verdict]:
 
 def of_imports(rate: Spread) -> list[Verdict]:
     return [Verdict("import, tickets with 3 entries", rate, "at least", 2_000, "/s")]
+
+
+def of_searches(searched: Searched) -> list[Verdict]:
+    """p95 at full size, and against the same at 10,000 tickets."""
+    limits = {"a selective word": 100, "the queue": 15}
+    return [
+        verdict
+        for kind, spread in searched.large.items()
+        for verdict in (
+            Verdict(f"search, {kind}, p95", spread, "at most", limits.get(kind, 300), "ms"),
+            Verdict(f"search, {kind}, slower at full size", searched.slower[kind], "at most", 1.5, "x"),
+        )
+    ]
 
 
 def of_breaches(lags: dict[str, Spread]) -> list[Verdict]:

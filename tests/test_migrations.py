@@ -3,9 +3,11 @@ the way forward: figures, deadlines and the log's own recomputation."""
 
 import asyncio
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 from alembic import command
 from uuid_utils.compat import uuid7
 
@@ -14,6 +16,12 @@ from app.migrate import config
 from app.settings import Settings
 from app.tickets.verify import repair, verify
 from tests.conftest import ADMIN_KEY
+
+NEW = [
+    "organizations", "custom_fields", "custom_field_revision", "ticket_links", "ticket_followers", "views",
+    "attachments", "attachment_contents", "greetings", "ticket_search", "search_languages", "customer_merges",
+    "event_readers",
+]  # fmt: skip
 
 
 async def _write_as_before(url: str) -> tuple[UUID, UUID]:
@@ -59,6 +67,58 @@ async def _write_as_before(url: str) -> tuple[UUID, UUID]:
         )
     await sql.close()
     return ids
+
+
+async def _fill_what_is_new(http: httpx.AsyncClient, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Rows in every table that the older release does not know."""
+
+    async def post(path: str, body: Any = None, **more: Any) -> Any:
+        answer = await http.post(f"/v1{path}", **({"json": body} if body is not None else more))
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    field = {"subject": "ticket", "key": "order", "name": "Order", "type": "text"}
+    await post("/custom-fields", field)
+    organization = await post("/organizations", {"name": "O", "external_id": "o"})
+    pair = [await post("/customers", {"external_id": f"n{n}", "organization_id": organization["id"]}) for n in range(2)]
+    opening = {"subject": "s", "description": "d", "custom_fields": {"order": "1"}, "customer": {"id": pair[0]["id"]}}
+    one, other = [await post("/tickets", opening) for _ in range(2)]
+    await post(f"/tickets/{one['id']}/links", {"kind": "relates_to", "ticket_id": other["id"]})
+    kept = await post("/tickets", {"subject": "s", "customer": {"external_id": "kept"}})
+    await post(f"/tickets/{kept['id']}/attachments", content=b"text")
+    await post("/greetings", {"channel": "web", "body": "Hello."})
+    agent = await post("/agents", {"name": "A"})
+    await post(f"/customers/{pair[0]['id']}/merge", {"into": pair[1]["id"]})
+    await post(f"/customers/{pair[1]['id']}/erase")
+    for statement in (
+        f"INSERT INTO ticket_followers (ticket_id, agent_id) VALUES ('{one['id']}', '{agent['id']}')",
+        f"INSERT INTO ticket_search (ticket_id, all_words, public_words) VALUES ('{one['id']}', '', '')",
+        "INSERT INTO search_languages (name) VALUES ('simple')",
+        "INSERT INTO views (id, name, shared, filter, sort) VALUES (gen_random_uuid(), 'V', true, '{}', 'due_at')",
+        "INSERT INTO event_readers (name, xid, event_id) VALUES ('r', '1', 1)",
+    ):
+        await sql.execute(statement)
+    for table in NEW:
+        assert await sql.fetchval(f'SELECT count(*) FROM "{table}"'), table
+
+
+async def test_what_is_new_goes_on_the_way_back_and_the_way_forward_works_again(
+    database_url: str, client: httpx.AsyncClient, sql: "asyncpg.Connection[asyncpg.Record]", settings: Settings
+) -> None:
+    await _fill_what_is_new(client, sql)
+    counts = "SELECT (SELECT count(*) FROM tickets), (SELECT count(*) FROM customers), (SELECT count(*) FROM events)"
+    before = await sql.fetchrow(counts)
+    await asyncio.to_thread(command.downgrade, config(database_url), "0003")
+    assert await sql.fetchrow(counts) == before
+    functions = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+    assert await sql.fetchval(functions) == 0
+    await asyncio.to_thread(command.upgrade, config(database_url), "head")
+    await asyncio.to_thread(command.check, config(database_url))
+    assert await sql.fetchrow(counts) == before
+    async with Database.open(settings) as db:
+        assert [difference async for _, some in verify(db) for difference in some] == []
+    made = await client.post("/v1/tickets", json={"subject": "s", "customer": {"external_id": "after"}})
+    assert made.status_code == 201
 
 
 async def test_rows_of_the_older_release_are_filled_and_what_it_did_not_measure_is_repaired(

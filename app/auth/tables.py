@@ -1,4 +1,4 @@
-from sqlalchemy import ARRAY, CheckConstraint, Column, DateTime, ForeignKey, LargeBinary, Table, Text, Uuid, func
+from sqlalchemy import ARRAY, CheckConstraint, Column, DateTime, ForeignKey, Index, LargeBinary, Table, Text, Uuid, func
 
 from app.db import metadata
 
@@ -18,4 +18,5 @@ api_keys = Table(
     Column("revoked_at", DateTime(timezone=True)),
     CheckConstraint("role <> 'customer' OR customer_id IS NOT NULL", name="customer_key_has_customer"),
     CheckConstraint("role NOT IN ('agent', 'lead') OR agent_id IS NOT NULL", name="agent_key_has_agent"),
+    Index("ix_api_keys_customer_id", "customer_id", postgresql_where="customer_id IS NOT NULL"),
 )

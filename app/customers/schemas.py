@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import MISSING, Field
 
-from app.web.schemas import Email, ExternalId, Fields, In, Name, Out, Page
+from app.web.schemas import Email, ExternalId, Fields, Id, In, Name, Out, Page
 
 Region = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 Language = Annotated[
@@ -17,6 +17,7 @@ class CustomerUpsert(In):
     email: Email | None = None
     region: Region | None = None
     language: Language | None = None
+    organization_id: Id | None = None
     attributes: Fields = {}
 
 
@@ -30,6 +31,7 @@ class CustomerPatch(In):
     email: Email | None | MISSING = MISSING
     region: Region | None | MISSING = MISSING
     language: Language | None | MISSING = MISSING
+    organization_id: Id | None | MISSING = MISSING
     attributes: Fields | MISSING = MISSING
 
 
@@ -40,10 +42,50 @@ class CustomerOut(Out):
     email: str | None
     region: str | None
     language: str | None
+    organization_id: UUID | None
     attributes: Fields
+    merged_into: UUID | None = Field(description="The customer who has their tickets now.")
+    erased_at: datetime | None
     version: int
     created_at: datetime
     updated_at: datetime
 
 
 class CustomerPage(Page[CustomerOut]): ...
+
+
+class OrganizationUpsert(In):
+    name: Name
+    email: Email | None = None
+    region: Region | None = None
+    language: Language | None = None
+    attributes: Fields = {}
+
+
+class OrganizationIn(OrganizationUpsert):
+    external_id: ExternalId | None = None
+
+
+class OrganizationPatch(In):
+    external_id: ExternalId | None | MISSING = MISSING
+    name: Name | MISSING = MISSING
+    email: Email | None | MISSING = MISSING
+    region: Region | None | MISSING = MISSING
+    language: Language | None | MISSING = MISSING
+    attributes: Fields | MISSING = MISSING
+
+
+class OrganizationOut(Out):
+    id: UUID
+    external_id: str | None
+    name: str
+    email: str | None
+    region: str | None
+    language: str | None
+    attributes: Fields
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrganizationPage(Page[OrganizationOut]): ...

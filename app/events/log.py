@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import CTE, ColumnElement, Insert, Text, Uuid, bindparam, cast, insert, literal, null, select
 
 from app.auth.guard import Actor
 from app.db import Query, Transaction, Values
@@ -61,6 +61,35 @@ def record(
     )
 
 
+def of_each(
+    changed: CTE, type_: str, data: ColumnElement[Any], *, of_tickets: bool = False, internal: bool = False
+) -> Insert:
+    """One event for each row of a statement that changes many things: `changed` has `id` and `at`. Who did it are the
+    parameters `actor_kind` and `actor_id`."""
+    return insert(events).from_select(
+        ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "data"],
+        select(
+            literal(type_, Text),
+            changed.c.at,
+            bindparam("actor_kind", type_=Text),
+            bindparam("actor_id", type_=Uuid),
+            changed.c.id,
+            changed.c.id if of_tickets else cast(null(), Uuid),
+            literal(internal),
+            data,
+        ).order_by(changed.c.id),
+    )
+
+
 def changes(before: Values, after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What differs, for the audit: {field: {before, after}}."""
-    return {name: {"before": before[name], "after": value} for name, value in after.items() if before[name] != value}
+    return {
+        name: {"before": before[name], "after": value} for name, value in after.items() if differ(before[name], value)
+    }
+
+
+def differ(before: Any, after: Any) -> bool:
+    """Also where an object's member goes from 1 to true, which are the same to Python."""
+    if before != after or not isinstance(after, dict):
+        return bool(before != after)
+    return any(isinstance(before[name], bool) is not isinstance(value, bool) for name, value in after.items())

@@ -6,13 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from uuid_utils.compat import uuid7
 
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
 from app.errors import Invalid, NotFound
 from app.events import log
-from app.web.etag import require
+from app.web.etag import PreconditionFailed, require
 from app.web.schemas import MOST_FIELDS
 
 _NOW = func.clock_timestamp()
@@ -56,8 +57,7 @@ class Resource:
     async def create(self, tx: Transaction, actor: Actor | None, values: Mapping[str, Any]) -> Row:
         row = await tx.locked_row(self._insert, id=uuid7(), **values)
         assert row is not None
-        data = {"after": {name: row[name] for name in self._columns}}
-        log.record(tx, log.by(actor), f"{self.name}.created", row["id"], row["now"], data)
+        self._record_created(tx, actor, row)
         return row
 
     async def locked(self, tx: Transaction, id: UUID, if_match: str | None = None) -> Row:
@@ -65,7 +65,7 @@ class Resource:
         row = await tx.locked_row(self._lock, key_id=id)
         if row is None:
             raise NotFound(f"there is no {self.name} with this id")
-        require(if_match, row["version"])
+        require(if_match, row["version"], archived=row.get("archived_at") is not None)
         return row
 
     async def change(self, tx: Transaction, actor: Actor, before: Row, values: Mapping[str, Any]) -> Row:
@@ -85,6 +85,53 @@ class Resource:
         tx.write(self._delete, key_id=id)
         data = {"before": {name: row[name] for name in self._columns}}
         log.record(tx, log.by(actor), f"{self.name}.deleted", id, row["now"], data)
+
+    def _record_created(self, tx: Transaction, actor: Actor | None, row: Row) -> None:
+        data = {"after": {name: row[name] for name in self._columns}}
+        log.record(tx, log.by(actor), f"{self.name}.created", row["id"], row["now"], data)
+
+
+class UpsertedResource(Resource):
+    """One that others know by a unique `external_id` of theirs."""
+
+    def __init__(
+        self,
+        table: Table,
+        name: str,
+        columns: Sequence[str],
+        *,
+        derived: Sequence[str] = (),
+        stands_for: str | None = None,
+    ) -> None:
+        """`stands_for` is the column of a row that another one stands for: that one is changed in its place."""
+        super().__init__(table, name, columns, derived=derived)
+        self._stands_for = stands_for
+        # Writes nothing where the row is there: an update would lock it, and upserts mostly repeat what is known.
+        claim = pg_insert(table).on_conflict_do_nothing(index_elements=[table.c.external_id])
+        self._claim = Query(claim.returning(table, _NOW.label("now")), ["id", *columns, *derived])
+        known = select(table, _NOW.label("now")).where(table.c.external_id == bindparam("external_id"))
+        self._lock_known = Query(known.with_for_update())
+
+    async def upsert(
+        self, tx: Transaction, actor: Actor, external_id: str, values: Mapping[str, Any], if_match: str | None
+    ) -> tuple[Row, bool]:
+        """The row with this external id, with `values` set, and whether it is new. Callers at once make one."""
+        values = {**values, "external_id": external_id}
+        while True:
+            made = await tx.locked_row(self._claim, id=uuid7(), **values)
+            if made is not None:
+                if if_match is not None:
+                    raise PreconditionFailed(f"there was no such {self.name}")
+                self._record_created(tx, actor, made)
+                return made, True
+            before = await tx.locked_row(self._lock_known, external_id=external_id)
+            # Who made it may have removed it meanwhile, or given it another external id.
+            if before is not None:
+                while self._stands_for and before[self._stands_for]:
+                    before = await self.locked(tx, before[self._stands_for])
+                    values["external_id"] = before["external_id"]
+                require(if_match, before["version"])
+                return await self.change(tx, actor, before, values), False
 
 
 def merged(pointer: str, before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

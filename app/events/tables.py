@@ -1,6 +1,19 @@
 """The event log: what happened, in order, appended by the transaction that did it."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Identity, Index, Table, Text, Uuid, false, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    false,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
@@ -17,7 +30,7 @@ class Xid8(UserDefinedType[int]):
 events = Table(
     "events",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
     # An id is given at insert and seen at commit: readers that follow the log order by (xid, id) and stay below the
     # oldest running transaction, or they would skip the slow ones.
     Column("xid", Xid8, nullable=False, server_default=func.pg_current_xact_id()),
@@ -33,4 +46,18 @@ events = Table(
     Column("imported", Boolean, nullable=False, server_default=false()),
     Column("data", JSONB, nullable=False),
     Index("ix_events_ticket_id", "ticket_id", "id", postgresql_where="ticket_id IS NOT NULL"),
+    Index("ix_events_subject_id", "subject_id", "id", postgresql_where="ticket_id IS NULL"),
+    # The identity alone makes `id` unique: an index on it would cost each write, and nobody looks by it.
+    PrimaryKeyConstraint("xid", "id", name="pk_events"),
+)
+
+# How far each reader of the log has come. A position commits with what was made of the events before it.
+event_readers = Table(
+    "event_readers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("xid", Xid8, nullable=False),
+    Column("event_id", BigInteger, nullable=False),
+    # Of the event after it, where that concerns very many things: how far it was worked off.
+    Column("within", Uuid),
 )

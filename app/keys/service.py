@@ -25,10 +25,14 @@ _NOW = func.clock_timestamp().label("now")
 LISTING = Listing(
     "api_keys", select(*_SHOWN), {}, {"-created_at": Order((api_keys.c.created_at, api_keys.c.id), descending=True)}
 )
+# Who was merged is the one they were merged into.
+_customer = select(func.coalesce(customers.c.merged_into, customers.c.id)).where(
+    customers.c.id == bindparam("customer_id")
+)
 _REFERS_TO = Query(
     select(
         exists().where(agents.c.id == bindparam("agent_id"), agents.c.active).label("agent"),
-        exists().where(customers.c.id == bindparam("customer_id")).label("customer"),
+        _customer.scalar_subquery().label("customer"),
         _NOW,
     )
 )
@@ -56,9 +60,10 @@ async def create_key(tx: Transaction, actor: Actor | None, body: ApiKeyIn) -> di
     if body.expires_at and body.expires_at <= found["now"]:
         raise Invalid.at("/expires_at", "past", "an expiry lies in the future")
     id_, key = make_key()
-    row = await tx.locked_row(_INSERT, **body.model_dump(), **_stored(id_, key))
+    values = {**body.model_dump(), "customer_id": found["customer"]}
+    row = await tx.locked_row(_INSERT, **values, **_stored(id_, key))
     assert row is not None
-    data = {"after": body.model_dump()}
+    data = {"after": values}
     log.record(tx, log.by(actor), "api_key.created", id_, found["now"], data, internal=True)
     return {**row, "key": key}
 

@@ -6,10 +6,10 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, case, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, insert, or_, select, update
 from uuid_utils.compat import uuid7
 
-from app.db import Query, Transaction, Values
+from app.db import Query, TakeLocks, Transaction, Values
 from app.events import log
 from app.sla import calendars
 from app.sla.core.calendar import BusinessCalendar
@@ -48,6 +48,12 @@ _REWRITE = Query(update(sla_clocks).where(_by_id), [*_ALL, "next_at", "detected_
 _still_due = case((_c.next_at < bindparam("until"), _c.next_at), else_=bindparam("upcoming", type_=_c.next_at.type))
 _MOVE = Query(update(sla_clocks).where(_by_id).values(next_at=_still_due), [*_MOVED, *_ENDED])
 _END = Query(update(sla_clocks).where(_by_id).values(next_at=_still_due), _ENDED)
+# Read without a lock: the sweep must not have noticed a breach since, or the clock would be met and breached.
+_unnoticed = or_(_c.detected_at.is_(None), _c.detected_at <= bindparam("until"))
+_MOVE_AS_READ, _END_AS_READ = (
+    Query(update(sla_clocks).where(_by_id, _unnoticed).values(next_at=_still_due), [*columns, *_ENDED], must_hit=True)
+    for columns in (_MOVED, [])
+)
 _ALERT = Query(insert(sla_alerts), ["clock_id", "kind", "target_seconds", "percent", "at", "detected_at"])
 _OF_TICKET = Query(
     select(sla_clocks, func.clock_timestamp().label("now"))
@@ -157,15 +163,18 @@ def write(
     before: Iterable[Clock],
     after: Iterable[Clock],
     now: datetime,
+    *,
+    unlocked: bool = False,
 ) -> None:
-    """Queue what changed between two states of a ticket's clocks, with its events. `ids` has the ids of `before`."""
+    """Queue what changed between two states of a ticket's clocks, with its events. `ids` has the ids of `before`, which
+    were read `unlocked` or under their locks."""
     was = {key(clock): clock for clock in before}
     for clock in after:
         earlier = was.get(key(clock))
         if earlier is None:
             _start(tx, who, ticket_id, clock)
         elif earlier is not clock and earlier != clock:
-            _update(tx, who, ticket_id, ids[key(clock)], earlier, clock, now)
+            _update(tx, who, ticket_id, ids[key(clock)], earlier, clock, now, unlocked)
 
 
 def insert_history(tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], now: datetime) -> None:
@@ -237,14 +246,17 @@ def _start(tx: Transaction, who: log.By, ticket_id: UUID, clock: Clock) -> None:
 
 
 def _update(
-    tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, before: Clock, after: Clock, now: datetime
+    tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, before: Clock, after: Clock, now: datetime, unlocked: bool
 ) -> None:
     """Queue the one write of a clock's row: a request may end the clock, or cover it anew, or both."""
     values = as_values(after)
     if (before.terms, before.relief, before.resolved) != (after.terms, after.relief, after.resolved):
+        if unlocked:
+            raise TakeLocks
         tx.write(_CHANGE, key_id=id, **values, next_at=after.next_at(), detected_at=None)
     else:
-        query = _END if after.pauses == before.pauses and before.due_at == values["due_at"] else _MOVE
+        ends = after.pauses == before.pauses and before.due_at == values["due_at"]
+        query = (_END, _MOVE, _END_AS_READ, _MOVE_AS_READ)[2 * unlocked + (not ends)]
         tx.write(query, key_id=id, **values, until=now, upcoming=after.next_at(after=now))
     if after.ended_at:
         _record_end(tx, who, ticket_id, id, after)
@@ -276,6 +288,11 @@ async def all_shown(tx: Transaction, rows: Iterable[Values]) -> list[dict[str, A
     found = list(rows)
     known = await calendars.versions_of(tx, found)
     return [shown(row, known, row["now"]) for row in found]
+
+
+def next_due(clocks: Iterable[Clock]) -> datetime | None:
+    """The earliest deadline of those that run."""
+    return min((clock.due_at for clock in clocks if clock.ended_at is None and clock.due_at), default=None)
 
 
 async def of_ticket(tx: Transaction, ticket_id: UUID) -> list[dict[str, Any]]:

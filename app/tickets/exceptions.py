@@ -171,5 +171,5 @@ async def _set(
         ticket_id=locked.id, internal=True,
     )  # fmt: skip
     if granted is not None:
-        apply(tx, who, locked, [Excepted(locked.now, granted)])
-        update_ticket(tx, locked, {"exceptions": applied})
+        after = apply(tx, who, locked, [Excepted(locked.now, granted)])
+        update_ticket(tx, locked, after, {"exceptions": applied})

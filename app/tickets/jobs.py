@@ -99,8 +99,8 @@ async def _rematch(tx: Transaction, kind: jobs.Kind, subject_id: UUID, ticket_id
     if not _count(locked, cover, counts) or cover is None:
         return
     if await recover(tx, locked, cover, kind.replace("_", " ")):
-        apply(tx, log.SYSTEM, locked, [cover])
-        update_ticket(tx, locked, cover_columns(cover))
+        after = apply(tx, log.SYSTEM, locked, [cover])
+        update_ticket(tx, locked, after, cover_columns(cover))
 
 
 async def _cover(tx: Transaction, kind: jobs.Kind, subject_id: UUID, locked: Locked) -> Covered | None:

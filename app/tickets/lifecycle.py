@@ -30,6 +30,21 @@ class Visibility(StrEnum):
     internal = "internal"
 
 
+class SlaState(StrEnum):
+    """Of a ticket's clocks: one runs past its warning and can still be kept; one broke, and runs or has ended."""
+
+    at_risk = "at_risk"
+    breached = "breached"
+
+
+class LinkKind(StrEnum):
+    relates_to = "relates_to"
+    duplicates = "duplicates"
+    caused_by = "caused_by"
+    parent_of = "parent_of"
+    follow_up_of = "follow_up_of"
+
+
 class TransitionNotAllowed(Conflict):
     """A ticket's status cannot go there from where it is. Nothing becomes `new` again, and `closed` is final."""
 
@@ -38,7 +53,7 @@ class TransitionNotAllowed(Conflict):
 
 
 class TicketClosed(Conflict):
-    """A closed ticket takes no more messages: open a new one."""
+    """A closed ticket takes nothing more: open a new one. A customer's message to it opens a follow-up."""
 
     code = "ticket_closed"
     title = "The ticket is closed"

@@ -46,9 +46,9 @@ async def merge(tx: Transaction, actor: Actor, source_id: UUID, target_id: UUID)
         log.record(tx, who, "ticket.status_changed", source_id, source.now, changes, ticket_id=source_id)
         entries.append(StatusSet(source.now, Status.closed, AuthorKind(actor.kind)))
         values |= {"status": Status.closed, "closed_at": source.now}
-    apply(tx, who, source, entries)
-    update_ticket(tx, target, {})
-    return update_ticket(tx, source, values)
+    after = apply(tx, who, source, entries)
+    update_ticket(tx, target, target.state, {})
+    return update_ticket(tx, source, after, values)
 
 
 async def _lock(tx: Transaction, actor: Actor, id: UUID, source_id: UUID) -> Locked:

@@ -1,19 +1,25 @@
-"""Messages written differently afterwards, or taken back. Both keep what was there; no clock moves."""
+"""Messages: written, and edited or deleted afterwards, which keeps what was there and moves no clock."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
+from uuid_utils.compat import uuid7
 
 from app.auth.guard import Actor
 from app.auth.roles import Role
-from app.db import Query, Row, Transaction
+from app.db import Query, Row, Transaction, Values
 from app.errors import Conflict, Forbidden, NotFound
 from app.events import log
+from app.tickets import attachments
+from app.tickets.lifecycle import Visibility
 from app.tickets.queries import get_ticket, message_shown
 from app.tickets.tables import message_versions as versions
 from app.tickets.tables import messages
 from app.web.etag import require
+from app.web.paging import Listing, Order, is_any
 
 
 class MessageDeleted(Conflict):
@@ -23,6 +29,8 @@ class MessageDeleted(Conflict):
     title = "The message is deleted"
 
 
+_NO_MESSAGE = "there is no message with this id on the ticket"
+INSERT = Query(insert(messages), ["id", "ticket_id", "author_kind", "author_id", "visibility", "body", "created_at"])
 _LOCK = Query(
     select(messages, func.clock_timestamp().label("now"))
     .where(messages.c.id == bindparam("message_id"), messages.c.ticket_id == bindparam("ticket_id"))
@@ -32,6 +40,59 @@ _CHANGE = Query(
     update(messages).where(messages.c.id == bindparam("key_id")), ["body", "version", "edited_at", "deleted_at"]
 )
 _KEEP = Query(insert(versions), ["message_id", "version", "body", "replaced_at", "replaced_by_kind", "replaced_by_id"])
+
+
+VERSIONS = Listing(
+    "message_versions",
+    select(versions),
+    {"message_id": is_any(versions.c.message_id)},
+    {"version": Order((versions.c.version,))},
+)
+_GET = Query(
+    select(messages.c.id).where(
+        messages.c.id == bindparam("message_id"), messages.c.ticket_id == bindparam("ticket_id")
+    )
+)
+
+
+async def check_history(tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UUID) -> None:
+    """Raises Forbidden for customers: what was taken back is not theirs to read. Raises NotFound."""
+    if actor.is_customer:
+        raise Forbidden("what a message said before is the agents' to read")
+    if await tx.row(_GET, message_id=message_id, ticket_id=ticket_id) is None:
+        raise NotFound(_NO_MESSAGE)
+
+
+def version_shown(row: Values) -> dict[str, Any]:
+    return {**row, "replaced_by": {"kind": row["replaced_by_kind"], "id": row["replaced_by_id"]}}
+
+
+def write_message(
+    tx: Transaction,
+    ticket_id: UUID,
+    author: log.By,
+    visibility: Visibility,
+    body: str,
+    now: datetime,
+    *,
+    opening: bool = False,
+    attachment_ids: Sequence[UUID] = (),
+) -> dict[str, Any]:
+    """Queue a message and tell of it; what it does to clocks is the caller's. The message as it is shown. That the
+    attachments may be taken was checked before."""
+    message: dict[str, Any] = {
+        "id": uuid7(), "ticket_id": ticket_id, "author_kind": author.kind, "author_id": author.id,
+        "visibility": visibility, "body": body, "created_at": now,
+    }  # fmt: skip
+    tx.write(INSERT, **message)
+    # The text stays out of the log: a log entry outlives an erased customer.
+    data: dict[str, Any] = {"visibility": visibility, "opening": opening}
+    if attachment_ids:
+        attachments.take(tx, attachment_ids, message["id"], visibility)
+        data["attachment_ids"] = attachment_ids
+    internal = visibility is Visibility.internal
+    log.record(tx, author, "message.created", message["id"], now, data, ticket_id=ticket_id, internal=internal)
+    return message_shown({**message, "edited_at": None, "deleted_at": None, "version": 1})
 
 
 async def edit_message(
@@ -46,8 +107,9 @@ async def edit_message(
 async def delete_message(
     tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UUID, if_match: str | None
 ) -> None:
-    """Its place stays, without its text."""
+    """Its place stays, without its text and its attachments."""
     before = await _locked(tx, actor, ticket_id, message_id, if_match)
+    await attachments.delete_of_message(tx, log.by(actor), message_id, before["now"])
     _replace(tx, actor, before, "deleted", {"body": "", "deleted_at": before["now"]})
 
 
@@ -56,7 +118,7 @@ async def _locked(tx: Transaction, actor: Actor, ticket_id: UUID, message_id: UU
     await get_ticket(tx, actor, ticket_id)
     row = await tx.locked_row(_LOCK, message_id=message_id, ticket_id=ticket_id)
     if row is None or (actor.is_customer and row["visibility"] != "public"):
-        raise NotFound("there is no message with this id on the ticket")
+        raise NotFound(_NO_MESSAGE)
     own = (row["author_kind"], row["author_id"]) == (actor.kind, actor.person_id)
     if actor.is_customer or (actor.role is Role.agent and not own):
         raise Forbidden("an agent changes their own messages, a lead everybody's, a customer none")

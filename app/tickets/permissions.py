@@ -11,13 +11,22 @@ from app.errors import Forbidden, Invalid
 from app.events import log
 from app.sla.core.words import Status
 from app.tickets.lifecycle import Visibility
-from app.tickets.schemas import AuthorIn, CustomerRef, MessageIn, TicketIn
+from app.tickets.list_schemas import TicketOrder, TicketQuery
+from app.tickets.schemas import AuthorIn, CustomerRef, MessageIn, Opener, TicketIn
 
 
 def check_opening(actor: Actor, body: TicketIn) -> None:
     # Whether an external id is taken would tell of other customers' tickets; who works on it is the agents' to say.
-    if actor.is_customer and (body.external_id or body.team_id):
-        raise Forbidden("a customer sets neither external_id nor team_id")
+    if actor.is_customer and (body.external_id or body.team_id or body.organization_id):
+        raise Forbidden("a customer sets neither external_id nor team_id nor organization_id")
+    towards = body.opened_by is Opener.agent
+    if actor.is_customer and towards:
+        raise Forbidden("a customer opens tickets of their own")
+    if not towards and (body.asks_confirmation or body.remind_at):
+        name = "asks_confirmation" if body.asks_confirmation else "remind_at"
+        raise Invalid.at(f"/{name}", "not_towards_customer", "only a ticket opened by an agent asks for a confirmation")
+    if body.remind_at and not body.asks_confirmation:
+        raise Invalid.at("/remind_at", "nothing_to_remind_of", "only where a confirmation is asked for")
     _check_assignee(actor, body.assignee_id)
 
 
@@ -51,6 +60,18 @@ def check_patch(actor: Actor, values: Mapping[str, Any]) -> None:
         raise Forbidden("a customer may only resolve or close their ticket")
     _check_status(actor, values.get("status"))
     _check_assignee(actor, values.get("assignee_id"))
+
+
+def check_list(actor: Actor, query: TicketQuery) -> None:
+    if actor.is_customer and (query.sla or query.sort is TicketOrder.due):
+        raise Forbidden("deadlines are the staff's to know: leave `sla` out, and do not sort by due_at")
+    if actor.is_customer and query.follower_id:
+        raise Forbidden("who follows a ticket is the staff's to know: leave `follower_id` out")
+
+
+def check_sharing(actor: Actor, *shared: bool) -> None:
+    if any(shared) and actor.role is Role.agent:
+        raise Forbidden("a lead shares views, and changes shared ones; save one of your own")
 
 
 def _check_status(actor: Actor, status: Status | None) -> None:

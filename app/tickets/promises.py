@@ -14,7 +14,7 @@ from app.events import log
 from app.sla import clocks
 from app.sla.core.clock import Clock, State
 from app.sla.core.engine import TicketClocks
-from app.sla.core.timeline import Promised, PromiseOver
+from app.sla.core.timeline import Entry, Promised, PromiseOver
 from app.sla.core.words import Metric, Status
 from app.sla.schemas.words import TEN_YEARS
 from app.sla.tables import sla_clocks
@@ -32,7 +32,8 @@ class PromiseIsOver(Conflict):
     title = "The promise is over"
 
 
-_FARTHEST = timedelta(seconds=TEN_YEARS)
+FARTHEST = timedelta(seconds=TEN_YEARS)
+REMINDER = "To remind the customer, who has not confirmed."
 _NOW = func.clock_timestamp().label("now")
 _INSERT = Query(
     insert(promises), ["id", "ticket_id", "cycle", "text", "due_at", "made_by_kind", "made_by_id", "created_at"]
@@ -42,18 +43,24 @@ _its_clock = and_(
     sla_clocks.c.metric == Metric.promise.value,
     sla_clocks.c.cycle == promises.c.cycle,
 )
-_with_clock = select(promises, _NOW, *(sla_clocks.c[name].label(f"clock_{name}") for name in clocks.LOADED)).join(
+WITH_CLOCK = select(promises, _NOW, *(sla_clocks.c[name].label(f"clock_{name}") for name in clocks.LOADED)).join(
     sla_clocks, _its_clock
 )
-_ONE = Query(
-    _with_clock.where(promises.c.id == bindparam("promise_id"), promises.c.ticket_id == bindparam("ticket_id"))
-)
+_ONE = Query(WITH_CLOCK.where(promises.c.id == bindparam("promise_id"), promises.c.ticket_id == bindparam("ticket_id")))
 _END = Query(
     update(promises).where(promises.c.id == bindparam("key_id")), ["kept_at", "withdrawn_at", "withdrawn_reason"]
 )
+_REMINDER = Query(
+    select(promises.c.id, promises.c.cycle).where(
+        promises.c.ticket_id == bindparam("ticket_id"),
+        promises.c.text == bindparam("reminder", REMINDER),
+        promises.c.kept_at.is_(None),
+        promises.c.withdrawn_at.is_(None),
+    )
+)
 LISTING = Listing(
     "promises",
-    _with_clock,
+    WITH_CLOCK,
     {"ticket_id": is_any(promises.c.ticket_id)},
     {"cycle": Order((promises.c.cycle,))},
 )
@@ -66,24 +73,29 @@ async def promise(tx: Transaction, actor: Actor, ticket_id: UUID, body: PromiseI
     if locked.state.status is Status.closed:
         raise TicketClosed("open a new ticket")
     due_at = body.due_at or _usual(locked)
-    if not locked.now < due_at <= locked.now + _FARTHEST:
+    if not locked.now < due_at <= locked.now + FARTHEST:
         raise Invalid.at("/due_at", "out_of_range", "a promise is about the future, ten years of it at most")
     made = [clock.cycle for clock in locked.state.clocks if clock.metric is Metric.promise]
     who = log.by(actor)
+    row = write(tx, who, locked.id, max(made, default=0) + 1, body.text, due_at, locked.now)
+    after = apply(tx, who, locked, [Promised(locked.now, due_at)])
+    update_ticket(tx, locked, after, {})
+    row |= {"kept_at": None, "withdrawn_at": None, "withdrawn_reason": None}
+    return _shown(row, _clock_of(after, row["cycle"]), locked.now)
+
+
+def write(
+    tx: Transaction, who: log.By, ticket_id: UUID, cycle: int, text: str, due_at: datetime, now: datetime
+) -> dict[str, Any]:
+    """Queue a promise's row and tell of it; its clock is the caller's to start. The row."""
     row: dict[str, Any] = {
-        "id": uuid7(), "ticket_id": locked.id, "cycle": max(made, default=0) + 1, "text": body.text, "due_at": due_at,
-        "made_by_kind": who.kind, "made_by_id": who.id, "created_at": locked.now,
+        "id": uuid7(), "ticket_id": ticket_id, "cycle": cycle, "text": text, "due_at": due_at,
+        "made_by_kind": who.kind, "made_by_id": who.id, "created_at": now,
     }  # fmt: skip
     tx.write(_INSERT, **row)
     # The text stays out of the log, as a message's does.
-    log.record(
-        tx, who, "promise.made", row["id"], locked.now, {"cycle": row["cycle"], "due_at": due_at},
-        ticket_id=locked.id,
-    )  # fmt: skip
-    after = apply(tx, who, locked, [Promised(locked.now, due_at)])
-    update_ticket(tx, locked, {})
-    row |= {"kept_at": None, "withdrawn_at": None, "withdrawn_reason": None}
-    return _shown(row, _clock_of(after, row["cycle"]), locked.now)
+    log.record(tx, who, "promise.made", row["id"], now, {"cycle": cycle, "due_at": due_at}, ticket_id=ticket_id)
+    return row
 
 
 async def end(
@@ -109,8 +121,19 @@ async def end(
         ticket_id=locked.id,
     )  # fmt: skip
     after = apply(tx, who, locked, [PromiseOver(locked.now, row["cycle"], kept)])
-    update_ticket(tx, locked, {})
+    update_ticket(tx, locked, after, {})
     return _shown({**row, **values}, _clock_of(after, row["cycle"]), locked.now)
+
+
+async def end_reminder(tx: Transaction, who: log.By, locked: Locked) -> list[Entry]:
+    """The reminder that was promised when the ticket was opened is not needed any more; what its clock has to know."""
+    row = await tx.row(_REMINDER, ticket_id=locked.id)
+    if row is None:
+        return []
+    because = "The customer has confirmed."
+    tx.write(_END, key_id=row["id"], kept_at=None, withdrawn_at=locked.now, withdrawn_reason=because)
+    log.record(tx, who, "promise.withdrawn", row["id"], locked.now, {"cycle": row["cycle"]}, ticket_id=locked.id)
+    return [PromiseOver(locked.now, row["cycle"], False)]
 
 
 def shown(row: Values) -> dict[str, Any]:

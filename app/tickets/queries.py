@@ -18,7 +18,7 @@ from app.sla import clocks
 from app.sla.core.clock import State
 from app.sla.tables import LATEST_SQL, sla_clocks
 from app.tickets.tables import messages, tickets
-from app.web.paging import Clause, Listing, Order, compares, is_any, overlaps
+from app.web.paging import Clause, Listing, Order, compares, is_any
 
 _t, _m, _e, _c = tickets.c, messages.c, events.c, sla_clocks.c
 
@@ -35,21 +35,6 @@ _WHOLE = Query(
 _GET_BY_NUMBER = Query(select(*TICKET_COLUMNS).where(_t.number == bindparam("number"), _FOR_CUSTOMER))
 _CUSTOMER = Query(select(customers).where(customers.c.id == bindparam("customer_id")))
 
-
-def _both(column: ColumnElement[Any]) -> dict[str, Order]:
-    name = column.key or ""
-    return {name: Order((column, _t.id)), f"-{name}": Order((column, _t.id), descending=True)}
-
-
-_PLAIN = ("status", "priority", "type", "channel", "customer_id", "assignee_id", "team_id", "product")
-TICKET_FILTERS: dict[str, Clause] = {
-    **{name: is_any(_t[name]) for name in _PLAIN},
-    "tag": overlaps(_t.tags),
-    "created_after": compares(_t.created_at, operator.gt),
-    "created_before": compares(_t.created_at, operator.lt),
-    "updated_after": compares(_t.updated_at, operator.gt),
-}
-TICKETS = Listing("tickets", select(*TICKET_COLUMNS), TICKET_FILTERS, _both(_t.created_at) | _both(_t.updated_at))
 
 MESSAGES = Listing(
     "messages",
@@ -127,8 +112,8 @@ def _found(row: Row | None) -> Row:
 
 
 def ticket_shown(actor: Actor, row: Values) -> Values:
-    """What a ticket was merged into may be another customer's: that is the staff's to know."""
-    return {**row, "merged_into": None} if actor.is_customer else row
+    """What it was merged into may be another customer's, and deadlines are policy: that is the staff's to know."""
+    return {**row, "merged_into": None, "due_at": None} if actor.is_customer else row
 
 
 def message_shown(row: Values) -> dict[str, Any]:

@@ -1,122 +1,75 @@
 """What is done with tickets, one verb a function, in the words of those who do it."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, insert, select
-from uuid_utils.compat import uuid7
+from sqlalchemy import select
 
-from app.agents.tables import agents, teams
 from app.auth.guard import Actor
-from app.customers.tables import customers
-from app.db import Query, Row, Transaction
-from app.errors import Invalid
+from app.custom_fields import values as custom_fields
+from app.custom_fields.schemas import Subject
+from app.db import Query, Transaction
+from app.errors import Conflict
 from app.events import log
-from app.events.resource import merged
-from app.sla import clocks, policies
-from app.sla.core.engine import replay
-from app.sla.core.timeline import Entry, Opened, Said, StatusSet
+from app.sla.core.timeline import Entry, HandedOff, Said, StatusSet
 from app.sla.core.words import DONE, AuthorKind, Status
-from app.tickets.facts import MATCHED, cover_columns, cover_data
-from app.tickets.lifecycle import Visibility, after_message, check_transition
-from app.tickets.permissions import author_of, check_message, check_opening, check_patch, customer_of
-from app.tickets.schemas import CustomerRef, MessageIn, TicketIn, TicketPatch
-from app.tickets.store import (
-    INSERT,
-    INSERT_MESSAGE,
-    Locked,
-    apply,
-    covered,
-    lock_ticket,
-    rematched,
-    update_ticket,
-)
-from app.tickets.tables import NUMBERS
+from app.tickets import attachments
+from app.tickets.facts import MATCHED, cover_columns
+from app.tickets.lifecycle import TicketClosed, Visibility, after_message, check_transition
+from app.tickets.messages import write_message
+from app.tickets.opening import check_parts, follow_up, known_parts
+from app.tickets.permissions import author_of, check_message, check_patch
+from app.tickets.promises import end_reminder
+from app.tickets.schemas import MessageIn, TicketPatch
+from app.tickets.store import SYSTEM, Locked, apply, lock_ticket, look_at_ticket, rematched, update_ticket
 from app.web.etag import require
-from app.web.schemas import fold
 
 
-def _before_opening(customer: ColumnElement[bool]) -> Query:
-    """All that opening a ticket has to know, in one read."""
-    found = select(customers.c.id).where(customer).order_by(customers.c.created_at).limit(1)
-    return Query(
-        select(
-            func.clock_timestamp().label("now"),
-            NUMBERS.next_value().label("number"),
-            policies.REVISION.label("revision"),
-            found.scalar_subquery().label("customer_id"),
-            *_known_people(),
-        )
-    )
+class NothingToConfirm(Conflict):
+    """Only what was opened towards a customer, and asks them to, is confirmed, and once."""
+
+    code = "nothing_to_confirm"
+    title = "There is nothing to confirm"
 
 
-def _known_people() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    agent = exists().where(agents.c.id == bindparam("assignee_id"), agents.c.active)
-    return agent.label("agent_known"), exists().where(teams.c.id == bindparam("team_id")).label("team_known")
-
-
-_BY_ID = _before_opening(customers.c.id == bindparam("customer"))
-_BY_EXTERNAL_ID = _before_opening(customers.c.external_id == bindparam("customer"))
-_BY_EMAIL = _before_opening(customers.c.email_folded == bindparam("customer"))
-_PEOPLE = Query(select(*_known_people()))
-_INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name", "email", "email_folded"])
-
-
-async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> Mapping[str, Any]:
-    """One read, one write. The customer is made when not known yet."""
-    ref = customer_of(actor, body.customer)
-    check_opening(actor, body)
-    query, wanted = _lookup(ref)
-    seen = await tx.row(query, customer=wanted, assignee_id=body.assignee_id, team_id=body.team_id)
-    assert seen is not None
-    _check_people(seen, body.assignee_id, body.team_id)
-    now: datetime = seen["now"]
-    ticket: dict[str, Any] = {
-        **body.model_dump(exclude={"customer", "description"}),
-        "id": uuid7(),
-        "number": seen["number"],
-        "status": Status.new,
-        "customer_id": seen["customer_id"] or _make_customer(tx, actor, ref, now),
-        "custom_fields": merged("/custom_fields", {}, body.custom_fields),
-        "created_at": now,
-        "updated_at": now,
-        "resolved_at": None,
-        "closed_at": None,
-        "merged_into": None,
-    }
-    cover = await covered(tx, seen["revision"], ticket, now)
-    tx.write(INSERT, **ticket, **cover_columns(cover))
-    after = replay((cover, Opened(now, AuthorKind.customer)))
-    who = log.by(actor)
-    data = {"opened_by": AuthorKind.customer, "status": Status.new, **cover_data(cover)}
-    log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
-    clocks.write(tx, who, ticket["id"], {}, (), after.clocks, now)
-    if body.description is not None:
-        author = log.By("customer", ticket["customer_id"])
-        _write_message(tx, ticket["id"], author, Visibility.public, body.description, now, opening=True)
-    return {**ticket, "version": 1}
+_PARTS = Query(select(*known_parts()))
 
 
 async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn) -> dict[str, Any]:
     """A message, and what it brings about: it may stop a clock, move the status, and carry a status and an assignee.
-    The message is applied first."""
+    The message is applied first. On a ticket that was merged it lands where that went; a customer's on a closed one
+    opens a follow-up."""
     author = author_of(actor, body.author)
     check_message(actor, body)
-    locked = await lock_ticket(tx, actor, ticket_id)
+    look = lock_ticket if body.attachment_ids else look_at_ticket
+    asked = await look(tx, actor, ticket_id)
+    locked = await _where_it_goes_on(tx, asked)
     if author == log.By("customer"):
-        author = log.By("customer", locked.ticket["customer_id"])
+        author = log.By("customer", asked.ticket["customer_id"])
     if body.assignee_id:
-        await _check_known(tx, body.assignee_id, None)
+        await _check_parts(tx, {"assignee_id": body.assignee_id})
     before = Status(locked.ticket["status"])
     kind = AuthorKind(author.kind)
-    policy = locked.state.policy
+    if before is Status.closed and kind is AuthorKind.customer and body.visibility is Visibility.public:
+        if body.status or body.assignee_id or body.attachment_ids:
+            raise TicketClosed("the message opens a follow-up: it may only have a `body`")
+        return await follow_up(tx, actor, asked, body.body)
+    message = await _say(tx, actor, locked, author, body)
+    # Where it went may be another customer's ticket.
+    return {**message, "ticket_id": asked.id} if actor.is_customer else message
+
+
+async def _say(tx: Transaction, actor: Actor, locked: Locked, author: log.By, body: MessageIn) -> dict[str, Any]:
+    before, kind, policy = Status(locked.ticket["status"]), AuthorKind(author.kind), locked.state.policy
     moved = after_message(before, kind, body.visibility, reopens=policy is None or policy.reopen_on_customer_message)
     wanted = body.status or moved
     check_transition(moved, wanted)
     entries, values = await _reopened(tx, locked, before, wanted)
-    message = _write_message(tx, locked.id, author, body.visibility, body.body, locked.now)
+    await attachments.check_waiting(tx, actor, locked.id, body.attachment_ids)
+    message = write_message(
+        tx, locked.id, author, body.visibility, body.body, locked.now, attachment_ids=body.attachment_ids
+    )
     entries.append(Said(locked.now, kind, body.visibility is Visibility.public))
     if moved is not before:
         entries.append(StatusSet(locked.now, moved, kind))
@@ -124,15 +77,58 @@ async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn)
     if wanted is not moved:
         entries.append(StatusSet(locked.now, wanted, AuthorKind(actor.kind)))
         _record_status(tx, log.by(actor), locked, moved, wanted)
-    apply(tx, author, locked, entries)
+    after = apply(tx, author, locked, entries)
     values |= _status_values(locked, before, moved) | _status_values(locked, moved, wanted)
+    if locked.ticket["needs_human"] and kind is AuthorKind.agent and body.visibility is Visibility.public:
+        values["needs_human"] = False
     if body.assignee_id and body.assignee_id != locked.ticket["assignee_id"]:
         values["assignee_id"] = body.assignee_id
         _record_update(tx, actor, locked, {"assignee_id": body.assignee_id})
     if values or body.visibility is Visibility.public:
         # A note that changes nothing leaves the version alone: the ETag would tell the customer of it.
-        update_ticket(tx, locked, values)
+        update_ticket(tx, locked, after, values)
     return message
+
+
+async def _where_it_goes_on(tx: Transaction, locked: Locked) -> Locked:
+    """The ticket that it was merged into, if any; its customer need not be this one's."""
+    while locked.ticket["merged_into"]:
+        locked = await lock_ticket(tx, SYSTEM, locked.ticket["merged_into"])
+    return locked
+
+
+async def hand_off(tx: Transaction, actor: Actor, ticket_id: UUID) -> Mapping[str, Any]:
+    """Somebody asks for a person, and gets into the queue for one: always, unless the ticket is closed."""
+    asked = await lock_ticket(tx, actor, ticket_id)
+    after = await _hand_off(tx, actor, await _where_it_goes_on(tx, asked))
+    return asked.ticket if actor.is_customer and after["id"] != asked.id else after
+
+
+async def _hand_off(tx: Transaction, actor: Actor, locked: Locked) -> Mapping[str, Any]:
+    before = Status(locked.ticket["status"])
+    wanted = after_message(before, AuthorKind.customer, Visibility.public)
+    if locked.ticket["needs_human"] and wanted is before:
+        return locked.ticket
+    who = log.by(actor)
+    entries, values = await _reopened(tx, locked, before, wanted)
+    if wanted is not before:
+        entries.append(StatusSet(locked.now, wanted, AuthorKind.customer))
+        _record_status(tx, log.By("customer", locked.ticket["customer_id"]), locked, before, wanted)
+    entries.append(HandedOff(locked.now))
+    log.record(tx, who, "ticket.handed_off", locked.id, locked.now, {}, ticket_id=locked.id)
+    after = apply(tx, who, locked, entries)
+    return update_ticket(tx, locked, after, values | _status_values(locked, before, wanted) | {"needs_human": True})
+
+
+async def confirm(tx: Transaction, actor: Actor, ticket_id: UUID) -> Mapping[str, Any]:
+    """The customer has seen what the ticket tells them of; staff may say so for them."""
+    locked = await lock_ticket(tx, actor, ticket_id)
+    if not locked.ticket["asks_confirmation"] or locked.ticket["confirmed_at"]:
+        raise NothingToConfirm("it asks for no confirmation, or was confirmed before")
+    who = log.by(actor)
+    log.record(tx, who, "ticket.confirmed", locked.id, locked.now, {}, ticket_id=locked.id)
+    after = apply(tx, who, locked, await end_reminder(tx, who, locked))
+    return update_ticket(tx, locked, after, {"confirmed_at": locked.now})
 
 
 async def change_ticket(
@@ -143,10 +139,13 @@ async def change_ticket(
     check_patch(actor, values)
     locked = await lock_ticket(tx, actor, ticket_id)
     require(if_match, locked.ticket["version"])
-    await _check_known(tx, values.get("assignee_id"), values.get("team_id"))
-    if "custom_fields" in values:
-        values["custom_fields"] = merged("/custom_fields", locked.ticket["custom_fields"], values["custom_fields"])
-    values = {name: value for name, value in values.items() if locked.ticket[name] != value}
+    await _check_parts(tx, values)
+    if "custom_fields" in values or "type" in values:
+        values["custom_fields"] = await custom_fields.checked(
+            tx, Subject.ticket, locked.ticket["custom_fields"], values.get("custom_fields", {}),
+            ticket_type=values.get("type", locked.ticket["type"]),
+        )  # fmt: skip
+    values = {name: value for name, value in values.items() if log.differ(locked.ticket[name], value)}
     if not values:
         return locked.ticket
     _record_update(tx, actor, locked, {name: value for name, value in values.items() if name != "status"})
@@ -164,8 +163,8 @@ async def change_ticket(
     if wanted is not before:
         entries.append(StatusSet(locked.now, wanted, AuthorKind(actor.kind)))
         _record_status(tx, log.by(actor), locked, before, wanted)
-    apply(tx, log.by(actor), locked, entries)
-    return update_ticket(tx, locked, values | _status_values(locked, before, wanted))
+    after = apply(tx, log.by(actor), locked, entries)
+    return update_ticket(tx, locked, after, values | _status_values(locked, before, wanted))
 
 
 async def _reopened(
@@ -178,42 +177,12 @@ async def _reopened(
     return ([cover], cover_columns(cover)) if cover else ([], {})
 
 
-def _lookup(ref: CustomerRef) -> tuple[Query, object]:
-    if ref.id:
-        return _BY_ID, ref.id
-    if ref.external_id:
-        return _BY_EXTERNAL_ID, ref.external_id
-    return _BY_EMAIL, fold(ref.email) if ref.email else None
-
-
-def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, now: datetime) -> UUID:
-    if ref.id:
-        raise Invalid.at("/customer/id", "unknown", "there is no customer with this id")
-    id_ = uuid7()
-    folded = fold(ref.email) if ref.email else None
-    # Another caller may be making the same customer: then this unit is run again and finds theirs.
-    constraint = "uq_customers_external_id" if ref.external_id else "uq_customers_email_folded"
-    tx.write(
-        _INSERT_CUSTOMER, retry_on=constraint,
-        id=id_, external_id=ref.external_id, name=ref.name, email=ref.email, email_folded=folded,
-    )  # fmt: skip
-    data = {"after": {"external_id": ref.external_id, "name": ref.name, "email": ref.email}}
-    log.record(tx, log.by(actor), "customer.created", id_, now, data)
-    return id_
-
-
-async def _check_known(tx: Transaction, assignee_id: UUID | None, team_id: UUID | None) -> None:
-    if assignee_id or team_id:
-        row = await tx.row(_PEOPLE, assignee_id=assignee_id, team_id=team_id)
-        assert row is not None
-        _check_people(row, assignee_id, team_id)
-
-
-def _check_people(seen: Row, assignee_id: UUID | None, team_id: UUID | None) -> None:
-    if assignee_id and not seen["agent_known"]:
-        raise Invalid.at("/assignee_id", "unknown", "there is no active agent with this id")
-    if team_id and not seen["team_known"]:
-        raise Invalid.at("/team_id", "unknown", "there is no team with this id")
+async def _check_parts(tx: Transaction, values: Mapping[str, Any]) -> None:
+    parts = {name: values.get(name) for name in ("assignee_id", "team_id", "organization_id")}
+    if any(parts.values()):
+        seen = await tx.row(_PARTS, **parts)
+        assert seen is not None
+        check_parts(seen, **parts)
 
 
 def _status_values(locked: Locked, before: Status, after: Status) -> dict[str, Any]:
@@ -227,34 +196,6 @@ def _status_values(locked: Locked, before: Status, after: Status) -> dict[str, A
     elif before is Status.resolved:
         values["resolved_at"] = None
     return values
-
-
-def _write_message(
-    tx: Transaction,
-    ticket_id: UUID,
-    author: log.By,
-    visibility: Visibility,
-    body: str,
-    now: datetime,
-    *,
-    opening: bool = False,
-) -> dict[str, Any]:
-    message: dict[str, Any] = {
-        "id": uuid7(), "ticket_id": ticket_id, "author_kind": author.kind, "author_id": author.id,
-        "visibility": visibility, "body": body, "created_at": now,
-    }  # fmt: skip
-    tx.write(INSERT_MESSAGE, **message)
-    # The text stays out of the log: a log entry outlives an erased customer.
-    data = {"visibility": visibility, "opening": opening}
-    internal = visibility is Visibility.internal
-    log.record(tx, author, "message.created", message["id"], now, data, ticket_id=ticket_id, internal=internal)
-    return {
-        **message,
-        "author": {"kind": author.kind, "id": author.id},
-        "edited_at": None,
-        "deleted_at": None,
-        "version": 1,
-    }
 
 
 def _record_status(tx: Transaction, who: log.By, locked: Locked, before: Status, after: Status) -> None:

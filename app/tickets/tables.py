@@ -1,3 +1,5 @@
+"""Tickets and all that hangs on them."""
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -8,16 +10,28 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Sequence,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
     false,
+    func,
+    text,
+    true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from app.db import metadata
+from app.sla.tables import LATEST_SQL
+
+_NOW = func.clock_timestamp()
+
+# The agents' orders. What is resolved or closed stands behind everything that is not.
+DUE_SQL = f"coalesce(due_at, {LATEST_SQL})"
+URGENCY_SQL = "ticket_urgency(status, priority)"
+_UNDONE = "status <> 'resolved' AND status <> 'closed'"
 
 # A sequence of its own, so that opening a ticket can take its number with the first read.
 NUMBERS = Sequence("ticket_numbers", metadata=metadata)
@@ -34,6 +48,9 @@ tickets = Table(
     Column("type", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("customer_id", Uuid, ForeignKey("customers.id"), nullable=False),
+    Column("organization_id", Uuid, ForeignKey("organizations.id")),
+    # `customer`, or `agent` where an agent opened it towards the customer.
+    Column("opened_by", Text, nullable=False, server_default="customer"),
     Column("assignee_id", Uuid, ForeignKey("agents.id")),
     Column("team_id", Uuid, ForeignKey("teams.id")),
     Column("product", Text),
@@ -50,6 +67,14 @@ tickets = Table(
     Column("calendar_version", Integer),
     Column("exceptions", JSONB),
     Column("merged_into", Uuid, ForeignKey("tickets.id")),
+    # The earliest deadline of its running clocks, written with them.
+    Column("due_at", DateTime(timezone=True)),
+    # The customer, or a bot, asked for a person; until a person answers.
+    Column("needs_human", Boolean, nullable=False, server_default=false()),
+    Column("greeted_at", DateTime(timezone=True)),
+    # Of a ticket opened towards the customer: whether they are to confirm it, and when they did.
+    Column("asks_confirmation", Boolean, nullable=False, server_default=false()),
+    Column("confirmed_at", DateTime(timezone=True)),
     Column("imported", Boolean, nullable=False, server_default=false()),
     Column("version", Integer, nullable=False, server_default="1"),
     UniqueConstraint("number"),
@@ -61,6 +86,132 @@ tickets = Table(
     Index("ix_tickets_customer_id", "customer_id", "created_at", "id"),
     Index("ix_tickets_assignee_id", "assignee_id", "created_at", "id", postgresql_where="assignee_id IS NOT NULL"),
     Index("ix_tickets_team_id", "team_id", "created_at", "id", postgresql_where="team_id IS NOT NULL"),
+    Index(
+        "ix_tickets_organization_id", "organization_id", "created_at", "id",
+        postgresql_where="organization_id IS NOT NULL",
+    ),
+    Index("ix_tickets_product", "product", "created_at", "id", postgresql_where="product IS NOT NULL"),
+    Index("ix_tickets_needs_human", "created_at", "id", postgresql_where="needs_human"),
+    Index("ix_tickets_tags", "tags", postgresql_using="gin", postgresql_where="tags <> '{}'"),
+    Index("ix_tickets_due_at", text(DUE_SQL), "id"),
+    Index("ix_tickets_urgency", text(URGENCY_SQL), "created_at", "id"),
+    # An agent's own queue.
+    Index(
+        "ix_tickets_assignee_id_due_at", "assignee_id", text(DUE_SQL), "id",
+        postgresql_where=f"assignee_id IS NOT NULL AND {_UNDONE}",
+    ),
+)  # fmt: skip
+
+# What a ticket says, as words: all of it for the staff, what is public for its customer. Made by the worker from the
+# log, so that no write waits for it.
+ticket_search = Table(
+    "ticket_search",
+    metadata,
+    Column("ticket_id", Uuid, ForeignKey("tickets.id"), primary_key=True),
+    Column("all_words", TSVECTOR, nullable=False),
+    Column("public_words", TSVECTOR, nullable=False),
+    # Without a pending list, which every search would have to read; the worker can wait.
+    Index("ix_ticket_search_all_words", "all_words", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+)
+
+# The text search configurations that some ticket was read with.
+search_languages = Table("search_languages", metadata, Column("name", Text, primary_key=True))
+
+ticket_links = Table(
+    "ticket_links",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("source_id", Uuid, ForeignKey("tickets.id"), nullable=False),
+    Column("target_id", Uuid, ForeignKey("tickets.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("made_by_kind", Text, nullable=False),
+    Column("made_by_id", Uuid),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("source_id", "target_id", "kind"),
+    CheckConstraint("source_id <> target_id", name="links_two_tickets"),
+    Index("ix_ticket_links_target_id", "target_id"),
+    Index("uq_ticket_links_one_parent", "target_id", unique=True, postgresql_where="kind = 'parent_of'"),
+)
+
+ticket_followers = Table(
+    "ticket_followers",
+    metadata,
+    Column("ticket_id", Uuid, ForeignKey("tickets.id"), primary_key=True),
+    Column("agent_id", Uuid, ForeignKey("agents.id"), primary_key=True, index=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+)
+
+views = Table(
+    "views",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    # Whose it is; nobody's views belong to the installation.
+    Column("agent_id", Uuid, ForeignKey("agents.id"), index=True),
+    Column("shared", Boolean, nullable=False),
+    Column("filter", JSONB, nullable=False),
+    Column("sort", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("ticket_id", Uuid, ForeignKey("tickets.id"), nullable=False),
+    Column("message_id", Uuid, ForeignKey("messages.id")),
+    Column("visibility", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("author_kind", Text, nullable=False),
+    Column("author_id", Uuid),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    # A deleted attachment keeps its place, without name and content.
+    Column("deleted_at", DateTime(timezone=True)),
+    Index("ix_attachments_ticket_id", "ticket_id", "created_at", "id"),
+    Index("ix_attachments_message_id", "message_id", postgresql_where="message_id IS NOT NULL"),
+)
+
+attachment_contents = Table(
+    "attachment_contents",
+    metadata,
+    Column("attachment_id", Uuid, ForeignKey("attachments.id"), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# What an installation says by itself when a ticket is opened, by channel and language.
+greetings = Table(
+    "greetings",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("channel", Text, nullable=False),
+    # Of customers with this language, in lower case; null is for all others.
+    Column("language", Text),
+    Column("body", Text, nullable=False),
+    Column("active", Boolean, nullable=False, server_default=true()),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    UniqueConstraint("channel", "language", postgresql_nulls_not_distinct=True),
+)
+
+# Two customers who turned out to be one: what went from the source to the target, so that it can go back.
+customer_merges = Table(
+    "customer_merges",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("source_id", Uuid, ForeignKey("customers.id"), nullable=False),
+    Column("target_id", Uuid, ForeignKey("customers.id"), nullable=False),
+    Column("ticket_ids", ARRAY(Uuid), nullable=False),
+    Column("key_ids", ARRAY(Uuid), nullable=False),
+    Column("merged_at", DateTime(timezone=True), nullable=False),
+    Column("undone_at", DateTime(timezone=True)),
+    Index("uq_customer_merges_source_id", "source_id", unique=True, postgresql_where="undone_at IS NULL"),
+    Index("ix_customer_merges_target_id", "target_id"),
 )
 
 messages = Table(
@@ -80,6 +231,7 @@ messages = Table(
     Column("version", Integer, nullable=False, server_default="1"),
     # The log's id, not the instant, keeps messages of one instant in order; UUIDv7 does so within a process.
     Index("ix_messages_ticket_id", "ticket_id", "created_at", "id"),
+    Index("ix_messages_author_id", "author_id", postgresql_where="author_kind = 'customer'"),
 )
 
 # What a message said before it was edited or deleted.

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import array
 
 from app.db import Database, Query, Row, Transaction, Values
@@ -21,6 +21,7 @@ from app.sla.core.timeline import (
     Covered,
     Entry,
     Excepted,
+    HandedOff,
     Merged,
     Opened,
     Promised,
@@ -40,7 +41,7 @@ BATCH = 1000
 _TOLD = [
     "ticket.created", "ticket.status_changed", "ticket.merged", "message.created", "sla.policy_applied",
     "sla_exception.granted", "sla_exception.started", "sla_exception.revoked", "promise.made", "promise.kept",
-    "promise.withdrawn",
+    "promise.withdrawn", "ticket.handed_off",
 ]  # fmt: skip
 _batch = any_(bindparam("ticket_ids", type_=ARRAY(Uuid)))
 _IDS = Query(select(tickets.c.id).where(tickets.c.id > bindparam("after")).order_by(tickets.c.id).limit(BATCH))
@@ -49,6 +50,8 @@ _EVENTS = Query(
     .where(events.c.ticket_id == _batch, events.c.type == any_(array(_TOLD)))
     .order_by(events.c.ticket_id, events.c.id)
 )
+_DEADLINES = Query(select(tickets.c.id, tickets.c.due_at).where(tickets.c.id == _batch))
+_SET_DEADLINE = Query(update(tickets).where(tickets.c.id == bindparam("key_id")), ["due_at"])
 _CLOCKS = Query(select(sla_clocks, func.clock_timestamp().label("now")).where(sla_clocks.c.ticket_id == _batch))
 
 
@@ -90,6 +93,7 @@ async def repair(db: Database, ticket_id: UUID) -> list[Difference]:
                 clocks.insert_history(tx, ticket_id, [clock], locked.now)
             elif any(difference.clock == _name(key) for difference in found):
                 clocks.rewrite(tx, stored[key]["id"], clock)
+        tx.write(_SET_DEADLINE, key_id=ticket_id, due_at=clocks.next_due(computed.values()))
         return found
 
     return await db.run(unit)
@@ -120,6 +124,7 @@ class _Told:
 
     stored: Mapping[UUID, Mapping[clocks.Key, Row]]
     computed: Mapping[UUID, Mapping[clocks.Key, Clock]]
+    deadlines: Mapping[UUID, datetime | None]
     known: clocks.Calendars
 
     def differences(self) -> Iterable[Difference]:
@@ -130,6 +135,9 @@ class _Told:
                     yield from _compare(_name(key), stored[key], computed[key], self.known)
                 else:
                     yield Difference(ticket_id, _name(key), "exists", key in stored, key in computed)
+            due_at = clocks.next_due(computed.values())
+            if self.deadlines[ticket_id] != due_at:
+                yield Difference(ticket_id, "ticket", "due_at", self.deadlines[ticket_id], due_at)
 
 
 async def _read(tx: Transaction, ids: list[UUID]) -> _Told:
@@ -143,7 +151,8 @@ async def _read(tx: Transaction, ids: list[UUID]) -> _Told:
     stored: dict[UUID, dict[clocks.Key, Row]] = {id_: {} for id_ in ids}
     for row in rows:
         stored[row["ticket_id"]][Metric(row["metric"]), row["cycle"]] = row
-    return _Told(stored, computed, await calendars.versions_of(tx, rows))
+    deadlines = {row["id"]: row["due_at"] for row in await tx.rows(_DEADLINES, ticket_ids=ids)}
+    return _Told(stored, computed, deadlines, await calendars.versions_of(tx, rows))
 
 
 def _name(key: clocks.Key) -> str:
@@ -184,8 +193,8 @@ def entries_of(row: Values, covers: Mapping[Cover, Policy]) -> list[Entry]:
             return [] if data["opening"] else [Said(at, who, data["visibility"] == "public")]
         case "ticket.status_changed":
             return [StatusSet(at, Status(data["changes"]["status"]["after"]), who)]
-        case "ticket.merged":
-            return [Merged(at)]
+        case "ticket.merged" | "ticket.handed_off" as type_:
+            return [(Merged if type_ == "ticket.merged" else HandedOff)(at)]
         case "promise.made":
             return [Promised(at, datetime.fromisoformat(data["due_at"]))]
         case "promise.kept" | "promise.withdrawn":

@@ -1,6 +1,7 @@
 """The one reader of request bodies. What passes here is plain JSON that PostgreSQL, JavaScript and a log line can all
 hold; what does not is refused before any schema sees it."""
 
+import io
 import json
 import math
 import re
@@ -73,21 +74,26 @@ async def read(request: Request, limit: int, *, ndjson_field: str | None = None)
     return JsonRequest(request.scope, raw, parse(raw) if raw else None)
 
 
+async def read_raw(request: Request, limit: int) -> JsonRequest:
+    """The request with its body as it came, whatever it is. Raises TooLarge, UnsupportedMediaType, Malformed."""
+    return JsonRequest(request.scope, await _bytes(request, limit), None)
+
+
 async def _bytes(request: Request, limit: int) -> bytes:
     _refuse_encoding(request.headers)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
         raise TooLarge(f"at most {limit} bytes")
-    chunks, size = [], 0
+    # It gives away its own buffer in the end: a large body lies in memory once.
+    whole = io.BytesIO()
     try:
         async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
+            if whole.tell() + len(chunk) > limit:
                 raise TooLarge(f"at most {limit} bytes")
-            chunks.append(chunk)
+            whole.write(chunk)
     except ClientDisconnect:
         raise Malformed("the body broke off") from None
-    return b"".join(chunks)
+    return whole.getvalue()
 
 
 def _refuse_encoding(headers: Headers) -> None:

@@ -49,7 +49,7 @@ class Frame:
                 raise
             await respond(Request(scope), from_fault(bug))(scope, receive, answer.send)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(scope.get("route"), "path_format", "none")
             seconds = time.perf_counter() - began
             metrics.answered(method, route, answer.status, seconds)
             trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))

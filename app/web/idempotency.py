@@ -8,11 +8,30 @@ import asyncio
 import hashlib
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import BigInteger, Interval, and_, bindparam, cast, delete, func, insert, literal_column, select
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Interval,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +42,7 @@ from app.web.problems import from_fault, respond
 from app.web.tables import idempotency_records as records
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WAIT_SECONDS = 1.0
 _KEPT_HEADERS = ("content-type", "location", "etag")
 _PK = "pk_idempotency_records"
@@ -45,7 +65,21 @@ _CLAIM = Query(
 _FORGET = Query(
     delete(records).where(records.c.caller_id == bindparam("caller_id"), records.c.key == bindparam("key"), _EXPIRED)
 )
-_KEEP = Query(insert(records), ["caller_id", "key", "fingerprint", "status", "headers", "body"])
+_KEEP = Query(insert(records), ["caller_id", "key", "fingerprint", "status", "headers", "body", "subject_ids"])
+_GONE = 410
+_ERASE = Query(
+    update(records)
+    .where(
+        or_(
+            records.c.subject_ids.bool_op("&&")(bindparam("subject_ids", type_=ARRAY(Uuid))),
+            records.c.caller_id == any_(bindparam("caller_ids", type_=ARRAY(Uuid))),
+        ),
+        records.c.status != _GONE,
+    )
+    .values(status=_GONE, headers=cast({}, JSONB), body=literal(b""))
+)
+# What an answer's ids are called. What it names by another word is shown in an answer of its own.
+_NAMES = {"id", "ticket_id", "customer_id"}
 _some_expired = select(records.c.caller_id, records.c.key).where(_EXPIRED).limit(1000)
 _CLEAN = Query(
     delete(records)
@@ -81,6 +115,15 @@ class ShownOnce(AppError):
     title = "The answer was shown once"
 
 
+class AnswerErased(AppError):
+    """This request was carried out before, and its answer was about somebody who was erased since. Nothing was done
+    again."""
+
+    status = _GONE
+    code = "answer_erased"
+    title = "The answer was erased"
+
+
 class _Busy(Exception):
     """Somebody holds the key just now."""
 
@@ -108,6 +151,11 @@ async def clean(tx: Transaction) -> int:
     return len(await tx.locked_rows(_CLEAN))
 
 
+async def erase_answers(tx: Transaction, subject_ids: Sequence[UUID], caller_ids: Sequence[UUID]) -> None:
+    """Answers that name one of these things, or were given to one of these callers. A repeat still does nothing."""
+    await tx.locked_rows(_ERASE, subject_ids=subject_ids, caller_ids=caller_ids)
+
+
 async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, shown_once: bool) -> Response:
     async def claimed(tx: Transaction) -> Response:
         answer = await claim.earlier_answer(tx)
@@ -121,7 +169,7 @@ async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, 
     except (AppError, asyncpg.PostgresError) as failed:
         # A constraint refuses as well as we do: a name that is taken stays taken for this key.
         refusal = failed if isinstance(failed, AppError) else from_fault(failed)
-        if refusal.status >= 500 or isinstance(refusal, KeyReused):
+        if refusal.status >= 500 or isinstance(refusal, (KeyReused, AnswerErased)):
             raise
         answer = respond(request, refusal)
 
@@ -150,6 +198,8 @@ class _Claim:
         if row["status"] is not None and not row["expired"]:
             if row["fingerprint"] != self._fingerprint:
                 raise KeyReused("use a new key for a new request")
+            if row["status"] == _GONE:
+                raise AnswerErased("it was carried out before", headers={"Idempotency-Replayed": "true"})
             headers = {**row["headers"], "Idempotency-Replayed": "true"}
             return Response(row["body"], row["status"], headers=headers)
         if not row["free"]:
@@ -168,13 +218,28 @@ class _Claim:
             status=answer.status_code,
             headers=headers,
             body=bytes(answer.body),
+            subject_ids=list(_ids_in(orjson.loads(answer.body))) if answer.body else [],
         )
+
+
+def _ids_in(answer: object) -> Iterator[UUID]:
+    """What it names, at any depth. What callers keep in fields of their own may be called the same."""
+    if isinstance(answer, list):
+        for each in answer:
+            yield from _ids_in(each)
+    if isinstance(answer, dict):
+        for name, value in answer.items():
+            if name in _NAMES and isinstance(value, str) and _ID.fullmatch(value):
+                yield UUID(value)
+            else:
+                yield from _ids_in(value)
 
 
 def _fingerprint(request: JsonRequest) -> bytes:
     scope = request.scope
     digest = hashlib.sha256(f"{scope['method']} {scope['path']}?".encode(errors="replace"))
-    digest.update(scope["query_string"] + b"\n" + request.raw)
+    digest.update(scope["query_string"] + b"\n")
+    digest.update(request.raw)
     return digest.digest()
 
 

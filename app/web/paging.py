@@ -15,7 +15,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ARRAY, ColumnElement, Select, any_, bindparam, tuple_
+from sqlalchemy import ARRAY, ColumnElement, Executable, Select, any_, bindparam, tuple_
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -42,8 +42,20 @@ class Order:
     columns: tuple[ColumnElement[Any], ...]
     descending: bool = False
 
+    @property
+    def by(self) -> list[ColumnElement[Any]]:
+        return [c.desc() if self.descending else c.asc() for c in self.columns]
+
+    def over(self, columns: Any) -> "Order":
+        """The same order of a subquery's columns."""
+        return Order(tuple(columns[column.key or ""] for column in self.columns), self.descending)
+
 
 Clause = Callable[[str, object], ColumnElement[bool]]
+Where = Mapping[str, object]
+Key = Sequence[object]
+# Whoever asks in every way there is must not fill the memory.
+_MOST_COMPILED = 1_000
 
 
 def is_any(column: ColumnElement[Any]) -> Clause:
@@ -84,29 +96,61 @@ class Listing:
         self._orders = orders
         self._compiled: dict[tuple[object, ...], Query] = {}
 
-    async def rows(
-        self, tx: Transaction, where: Mapping[str, object], order: str, limit: int, after: Sequence[object] | None
-    ) -> list[Row]:
-        given = {name: _single(value) for name, value in where.items() if value is not None}
-        keys = {f"after_{n}": value for n, value in enumerate(after or ())}
-        shape = (tuple((name, isinstance(value, tuple)) for name, value in given.items()), order, after is not None)
-        query = self._compiled.get(shape)
-        if query is None:
-            query = self._compiled[shape] = self._compile(given, self._orders[order], continued=after is not None)
-        params = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-        return await tx.rows(query, row_limit=limit, **params, **keys)
+    async def rows(self, tx: Transaction, where: Where, order: str, limit: int, after: Key | None) -> list[Row]:
+        given = self._given(where)
+
+        def make() -> Select[Any]:
+            select = self._select.where(*self._clauses(given))
+            return self._ordered(select, self._orders[order], after).limit(bindparam("row_limit"))
+
+        return await self._ask(tx, order, given, make, after, row_limit=limit)
+
+    async def fetch(
+        self, tx: Transaction, where: Where, order: str, limit: int, after: Key | None
+    ) -> tuple[list[Row], Key | None]:
+        """The rows of a page, and the key after which the next one goes on; None where the list ends."""
+        return self._cut(await self.rows(tx, where, order, limit + 1, after), order, limit)
 
     def key_of(self, row: Row, order: str) -> list[object]:
         return [row[column.key or ""] for column in self._orders[order].columns]
 
-    def _compile(self, given: Mapping[str, object], order: Order, *, continued: bool) -> Query:
-        select = self._select.where(*(self._filters[name](name, value) for name, value in given.items()))
-        if continued:
+    def _cut(self, rows: list[Row], order: str, limit: int) -> tuple[list[Row], Key | None]:
+        return (rows[:limit], self.key_of(rows[limit - 1], order)) if len(rows) > limit else (rows, None)
+
+    @staticmethod
+    def _given(where: Where) -> dict[str, object]:
+        return {name: _single(value) for name, value in where.items() if value is not None}
+
+    def _clauses(self, given: Where) -> list[ColumnElement[bool]]:
+        return [self._filters[name](name, value) for name, value in given.items()]
+
+    @staticmethod
+    def _ordered(select: Select[Any], order: Order, after: Key | None) -> Select[Any]:
+        if after is not None:
             key = tuple_(*order.columns)
             last = tuple_(*(bindparam(f"after_{n}", type_=c.type) for n, c in enumerate(order.columns)))
             select = select.where(key < last if order.descending else key > last)
-        columns = [c.desc() if order.descending else c.asc() for c in order.columns]
-        return Query(select.order_by(*columns).limit(bindparam("row_limit")))
+        return select.order_by(*order.by)
+
+    async def _ask(
+        self,
+        tx: Transaction,
+        kind: object,
+        given: Where,
+        make: Callable[[], Executable],
+        after: Key | None = None,
+        **params: object,
+    ) -> list[Row]:
+        """The rows of the select that `make` makes for this kind of question and these filters."""
+        shape = (kind, tuple((name, isinstance(value, tuple)) for name, value in given.items()), after is not None)
+        query = self._compiled.get(shape)
+        if query is None:
+            if len(self._compiled) >= _MOST_COMPILED:
+                self._compiled.clear()
+            query = self._compiled[shape] = Query(make())
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+        keys = {f"after_{n}": value for n, value in enumerate(after or ())}
+        return await tx.rows(query, **params, **values, **keys)
 
 
 def _single(value: object) -> object:
@@ -128,11 +172,10 @@ async def page(
     given = sorted((name, str(value)) for name, value in where.items() if value is not None)
     about = f"{listing.name} {order} {given}"
     after = signer.read(about, query.cursor) if query.cursor else None
-    rows = await listing.rows(tx, where, order, query.limit + 1, after)
+    rows, last = await listing.fetch(tx, where, order, query.limit, after)
     cursor = None
-    if len(rows) > query.limit:
-        rows.pop()
-        cursor = signer.sign(about, listing.key_of(rows[-1], order))
+    if last is not None:
+        cursor = signer.sign(about, last)
         asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
         response.headers["Link"] = f'<{request.scope["path"]}?{urlencode([*asked, ("cursor", cursor)])}>; rel="next"'
     return {"items": [dict(row) for row in rows], "next_cursor": cursor}
@@ -164,12 +207,12 @@ class Signer:
         return hmac.digest(self._key, about.encode() + b"\0" + body, hashlib.sha256)[:16]
 
 
-_UNPACK: dict[str, Callable[[str], object]] = {"t": datetime.fromisoformat, "u": UUID, "i": int, "s": str}
+_UNPACK: dict[str, Callable[[str], object]] = {"t": datetime.fromisoformat, "u": UUID, "i": int, "f": float, "s": str}
 
 
 def _packed(value: object) -> tuple[str, str]:
     if isinstance(value, datetime):
         return "t", value.isoformat()
     # asyncpg's UUID is a subclass of uuid.UUID.
-    kind = "u" if isinstance(value, UUID) else "i" if isinstance(value, int) else "s"
-    return kind, str(value)
+    kinds = {"u": UUID, "i": int, "f": float}
+    return next((kind for kind, type_ in kinds.items() if isinstance(value, type_)), "s"), str(value)

@@ -11,10 +11,16 @@ T = TypeVar("T")
 def _split(value: object) -> object:
     if isinstance(value, str):
         value = [value]
-    if isinstance(value, list):
-        return tuple(part.strip() for text in value if isinstance(text, str) for part in text.split(","))
-    return value
+    if not isinstance(value, list):
+        return value
+    if not value:
+        raise ValueError("at least one value")
+    return tuple(part for each in value for part in (_parts(each) if isinstance(each, str) else [each]))
 
 
-AnyOf = Annotated[tuple[T, ...] | None, BeforeValidator(_split), Field(min_length=1, max_length=50)]
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+AnyOf = Annotated[Annotated[tuple[T, ...], Field(max_length=50)] | None, BeforeValidator(_split)]
 Ids = AnyOf[UUID]

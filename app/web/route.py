@@ -2,8 +2,10 @@
 answer rendered inside it, the commit, the answer sent. A unit that lost a deadlock is run again as a whole, which is
 why this is a route class and not a dependency: a dependency cannot call its route twice."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
@@ -11,17 +13,22 @@ from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.db import Database, Transaction
-from app.errors import Invalid
+from app.errors import Invalid, Overloaded
 from app.web import body, etag, idempotency
 from app.web.openapi import PROBLEM_RESPONSES
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 NDJSON_FIELD = "x-ndjson-field"
 SHOWN_ONCE = "x-shown-once"
+# Takes a body of any type as it comes, up to so many bytes; the route asks the request for it.
+RAW_LIMIT = "x-raw-limit"
+RAW_AT_ONCE = 4
+_RAW_WAIT_SECONDS = 10.0
 _TX = "ninety.tx"
 CALLER = "ninety.caller"
 
@@ -64,16 +71,22 @@ class Route(APIRoute):
         writes = bool(_WRITES & (self.methods or set()))
         keyed = "POST" in (self.methods or set())
         extra = self.openapi_extra or {}
-        ndjson_field, shown_once = extra.get(NDJSON_FIELD), SHOWN_ONCE in extra
+        ndjson_field, raw_limit, shown_once = extra.get(NDJSON_FIELD), extra.get(RAW_LIMIT), SHOWN_ONCE in extra
 
         async def handle(request: Request) -> Response:
             _refuse_nul(request)
+            async with _room(request.app.state) if raw_limit else nullcontext():
+                return await answer(request)
+
+        async def answer(request: Request) -> Response:
             state = request.app.state
             db: Database = state.db
             caller = request.scope[CALLER] = await guard.admit(request, scopes)
             if reads_body:
                 limit = state.settings.import_limit_bytes if ndjson_field else state.settings.body_limit_bytes
                 request = await body.read(request, limit, ndjson_field=ndjson_field)
+            elif raw_limit:
+                request = await body.read_raw(request, raw_limit)
             unit = _unit(request, inner)
             if not writes:
                 return _conditional(request, await db.run(unit))
@@ -84,6 +97,22 @@ class Route(APIRoute):
             return await idempotency.once(db, whole, caller.id, key, unit, shown_once=shown_once)
 
         return handle
+
+
+@asynccontextmanager
+async def _room(state: State) -> AsyncIterator[None]:
+    """Large bodies lie in memory, and in copies on their way to the database, so only a few do at a time. Raises
+    Overloaded."""
+    try:
+        # Who waits has sent next to nothing yet, and costs nothing.
+        async with asyncio.timeout(_RAW_WAIT_SECONDS):
+            await state.large_bodies.acquire()
+    except TimeoutError:
+        raise Overloaded("too many large bodies at once") from None
+    try:
+        yield
+    finally:
+        state.large_bodies.release()
 
 
 def _unit(

@@ -1,6 +1,6 @@
 """Answers kept for Idempotency-Key."""
 
-from sqlalchemy import Column, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid, func
+from sqlalchemy import ARRAY, Column, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db import metadata
@@ -14,6 +14,9 @@ idempotency_records = Table(
     Column("status", Integer, nullable=False),
     Column("headers", JSONB, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    # The ids that the answer names: what is erased must be found here, too.
+    Column("subject_ids", ARRAY(Uuid), nullable=False, server_default="{}"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Index("ix_idempotency_records_subject_ids", "subject_ids", postgresql_using="gin"),
     Index("ix_idempotency_records_created_at", "created_at"),
 )

@@ -7,7 +7,20 @@ from typing import Any
 import httpx
 
 from tests.auth.matrix import MatrixRow, Whose
-from tests.auth.world import POLICY_TARGETS, PROMISE, Body, World, calendar, exception, goal, policy, unique
+from tests.auth.world import (
+    POLICY_TARGETS,
+    PROMISE,
+    Body,
+    World,
+    calendar,
+    custom_field,
+    exception,
+    goal,
+    greeting,
+    policy,
+    unique,
+    view,
+)
 
 _METHODS = {"get", "put", "post", "patch", "delete"}
 
@@ -67,9 +80,20 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_message/author_named": lambda w, _: {"body": "Hello.", "author": {"kind": "agent", "id": w.agent}},
     "create_message/to_the_agent": lambda w, _: {"body": "Hello.", "assignee_id": w.agent},
     "create_message/to_another_agent": lambda w, _: {"body": "Hello.", "assignee_id": w.colleague},
+    "create_view": lambda w, _: {"name": "Mine"},
+    "create_view/shared": lambda w, _: view(),
+    "update_view": lambda w, _: {"sort": "due_at"},
     "create_customer": lambda w, _: {"external_id": unique()},
     "upsert_customer": lambda w, _: {"name": "Maija"},
     "update_customer": lambda w, _: {"region": "FI"},
+    "merge_customer": lambda w, _: {"into": w.stranger},
+    "create_organization": lambda w, _: {"name": "Acme"},
+    "upsert_organization": lambda w, _: {"name": "Acme"},
+    "update_organization": lambda w, _: {"region": "FI"},
+    "create_custom_field": lambda w, _: custom_field(),
+    "update_custom_field": lambda w, _: {"required": False},
+    "create_greeting": lambda w, _: greeting(),
+    "update_greeting": lambda w, _: {"body": "Hello!"},
     "create_service_goal": lambda w, _: goal(),
     "update_service_goal": lambda w, _: {"target_seconds": 60},
     "create_sla_policy": lambda w, _: policy(),
@@ -83,6 +107,8 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "compute_business_time": lambda w, _: {"calendar": calendar(), "op": "is_open", "start": "2026-11-23T08:00:00Z"},
     "create_sla_exception": lambda w, _: exception(w.ticket),
     "merge_ticket": lambda w, _: {"into": w.ticket},
+    "create_link": lambda w, _: {"kind": "relates_to", "ticket_id": w.ticket},
+    "update_tickets": lambda w, _: {"tickets": [{"id": w.ticket}]},
     "create_promise": lambda w, _: PROMISE,
     "update_message": lambda w, _: {"body": "Hello again."},
     "withdraw_promise": lambda w, _: {"reason": "Not needed."},
@@ -93,7 +119,12 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "update_team": lambda w, _: {"name": "Crew"},
     "create_api_key": lambda w, _: {"name": "k", "role": "admin"},
 }
-_QUERIES = {"include": {"include": "clocks,messages,customer"}}
+_QUERIES = {
+    "include": {"include": "clocks,messages,customer"},
+    "by_deadline": {"sort": "due_at"},
+    "at_risk": {"sla": "at_risk"},
+    "followed": {"follower_id": "00000000-0000-7000-8000-000000000000"},
+}
 
 
 def _body(world: World, row: MatrixRow) -> Body | None:
@@ -106,6 +137,11 @@ def _body(world: World, row: MatrixRow) -> Body | None:
 
 async def ask(world: World, caller: str, row: MatrixRow, operation: Operation) -> httpx.Response:
     """What this caller gets for the row's operation, on something made for the question."""
+    return await send(world, caller, row, operation, await place(world, row, operation))
+
+
+async def place(world: World, row: MatrixRow, operation: Operation) -> str:
+    """The operation's path, to something made for the question."""
     path = operation.path
     parts: dict[str, str] = {}
     for name in operation.path_parameters:
@@ -113,7 +149,9 @@ async def ask(world: World, caller: str, row: MatrixRow, operation: Operation) -
         hangs = world.on_ticket.get(name)
         parts[name] = await (hangs(parts["ticket_id"]) if hangs else world.path_part(name, row.whose))
         path = path.replace(f"{{{name}}}", parts[name])
-    return await send(world, caller, row, operation, path)
+    if operation.id == "unmerge_customer":
+        await world.merge_away(parts["customer_id"])
+    return path
 
 
 async def send(world: World, caller: str, row: MatrixRow, operation: Operation, path: str) -> httpx.Response:

@@ -33,25 +33,35 @@ class Stage:
         self.lead = await person("lead")
         self.service = await person("service", scopes=SCOPES)
         self.customer = await person("customer")
+        await self._made("/v1/custom-fields", {"subject": "ticket", "key": "f", "name": STAFF, "type": "text"})
+        theirs = {"name": THEIRS, "external_id": THEIRS, "email": f"{THEIRS}@example.org", "attributes": {"a": THEIRS}}
+        organization = await self._made("/v1/organizations", theirs)
         self.own = await self._made("/v1/tickets", {"subject": "Mine", "customer": {"id": str(self.customer.id)}})
-        self.theirs = await self._made("/v1/tickets", _full_of_words())
+        self.theirs = await self._made("/v1/tickets", _full_of_words(organization["id"]))
         await self.say(self.agent.http, self.own, "Said aloud.")
         await self.say(self.customer.http, self.own, "Said back.")
         await self.say(self.agent.http, self.theirs, THEIRS)
         await self.write_notes(self.own)
         await self.write_notes(self.theirs)
         await self._agree_on_times(team_id["id"])
+        link = {"kind": "duplicates", "ticket_id": self.theirs["id"]}
+        link_id = (await self._made(f"/v1/tickets/{self.own['id']}/links", link))["id"]
+        await self._made(f"/v1/tickets/{self.theirs['id']}/attachments?name={THEIRS}", {"words": THEIRS})
+        await self.agent.http.put(f"/v1/tickets/{self.own['id']}/followers/{agent_id['id']}")
         self.own_ids = [self.own["id"], str(self.own["number"]), str(self.customer.id)]
         self.values = [
             *self.own_ids, self.theirs["id"], str(self.theirs["number"]), self.theirs["customer_id"], THEIRS,
-            agent_id["id"], team_id["id"], "not_found",
+            agent_id["id"], team_id["id"], organization["id"], "not_found",
             *await self.ids("SELECT id FROM messages WHERE visibility = 'internal' LIMIT 1"),
             *await self.ids("SELECT id FROM sla_policies UNION SELECT id FROM service_goals"),
             *await self.ids("SELECT id FROM business_calendars UNION SELECT id FROM sla_exceptions"),
             *await self.ids("SELECT id FROM promises UNION SELECT id FROM sla_jobs"),
+            *await self.ids("SELECT id FROM attachments UNION SELECT id FROM ticket_links"),
+            *await self.ids("SELECT id FROM custom_fields UNION SELECT id FROM views"),
         ]  # fmt: skip
         self.private |= {
-            self.theirs["id"], self.theirs["customer_id"],
+            self.theirs["id"], self.theirs["customer_id"], organization["id"],
+            link_id, *await self.ids("SELECT id FROM attachments"),
             *await self.ids("SELECT id FROM messages WHERE body LIKE 'canary%'"),
             *await self.ids(f"SELECT id FROM sla_clocks WHERE ticket_id = '{self.theirs['id']}'"),
         }  # fmt: skip
@@ -65,6 +75,7 @@ class Stage:
         for ticket in (self.own, self.theirs):
             exception = {"ticket_id": ticket["id"], "effect": "extend", "seconds": 60, "reason": NOTE}
             await self._made("/v1/sla-exceptions", exception)
+        await self._made("/v1/views", {"name": STAFF, "filter": {"tag": THEIRS}, "shared": True})
         hours = {"mon": [["09:00", "17:00"]]}
         calendar = await self._made("/v1/business-calendars", {"name": STAFF, "timezone": "UTC", "hours": hours})
         target = {"metric": "first_response", "seconds": 60, "hours": "business"}
@@ -81,6 +92,8 @@ class Stage:
             for may_name in (self.service.http, self.admin):
                 author = {"kind": kind, "id": str(self.customer.id)}
                 await self.say(may_name, ticket, NOTE, visibility="internal", author=author)
+        file = await self._made(f"/v1/tickets/{ticket['id']}/attachments?name={NOTE}&visibility=internal", {"a": NOTE})
+        await self.say(self.agent.http, ticket, NOTE, visibility="internal", attachment_ids=[file["id"]])
 
     async def say(self, who: httpx.AsyncClient, ticket: Body, body: str, **more: Any) -> Body:
         headers = {"Idempotency-Key": f"{USED_KEY}{next(self._keys)}"}
@@ -99,8 +112,9 @@ class Stage:
         return made
 
 
-def _full_of_words() -> Body:
+def _full_of_words(organization_id: str) -> Body:
     return {
         "subject": THEIRS, "description": THEIRS, "tags": [THEIRS], "product": THEIRS, "custom_fields": {"f": THEIRS},
-        "external_id": THEIRS, "customer": {"external_id": THEIRS, "name": THEIRS, "email": f"{THEIRS}@example.org"},
+        "organization_id": organization_id, "external_id": THEIRS,
+        "customer": {"external_id": THEIRS, "name": THEIRS, "email": f"{THEIRS}@example.org"},
     }  # fmt: skip

@@ -8,16 +8,19 @@ import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
+from app.db import Database
 from tests.auth.asking import Operation, operations
 from tests.auth.crawl import Answers, Body, read, read_everything, told, write_everything
 from tests.auth.staging import NOTE, STAFF, THEIRS, USED_KEY, Stage
 from tests.conftest import Person
+from tests.tickets.indexing import index
 
 
 @pytest.fixture
-async def stage(client: httpx.AsyncClient, person: Callable[..., Awaitable[Person]], sql: Any) -> Stage:
+async def stage(client: httpx.AsyncClient, person: Callable[..., Awaitable[Person]], sql: Any, db: Database) -> Stage:
     made = Stage(client, sql)
     await made.build(person)
+    await index(db)
     return made
 
 
@@ -40,6 +43,8 @@ def _queries(stage: Stage) -> list[Body]:
         {"email": f"{THEIRS}@example.org"},
         {"visibility": "internal"},
         {"internal": "true"},
+        {"q": NOTE, "count": "estimate"},
+        {"q": "canary", "sort": "relevance"},
     ]
 
 
@@ -120,17 +125,21 @@ def _wrong() -> list[Body]:
     ]
 
 
-async def test_a_note_leaves_everything_that_a_customer_sees_as_it_was(stage: Stage, contract: list[Operation]) -> None:
+async def test_a_note_leaves_everything_that_a_customer_sees_as_it_was(
+    stage: Stage, contract: list[Operation], db: Database
+) -> None:
     """No count, no ETag, no instant tells that staff talk among themselves."""
 
     async def seen() -> list[str]:
         still = [operation for operation in contract if operation.id not in {"list_ticket_clocks", "get_metrics"}]
         queries: list[Body] = [{}, {"limit": "1"}, {"include": "messages,customer"}]
+        queries += [{"q": "canary", "count": "estimate"}, {"q": "said or canary", "sort": "relevance"}]
         answers = await read_everything(stage.customer.http, still, stage.own_ids, queries)
         return [told(answer) for asked in answers.values() for answer in asked]
 
     before = await seen()
     await stage.write_notes(stage.own)
+    await index(db)
     assert await seen() == before
 
 

@@ -35,7 +35,7 @@ class World:
     def __init__(self, app: FastAPI, admin: httpx.AsyncClient, sql: Sql, stack: AsyncExitStack) -> None:
         self.app = app
         self.admin = admin
-        self._sql = sql
+        self.sql = sql
         self._stack = stack
         self._callers: dict[tuple[str, str], httpx.AsyncClient] = {}
         self.customer = self.stranger = self.agent = self.colleague = self.ticket = ""
@@ -43,7 +43,7 @@ class World:
     async def logged(self, thing: Body) -> list[tuple[str, Body]]:
         """What the log says of a thing, in order: type and data."""
         query = "SELECT type, data FROM events WHERE subject_id = $1 ORDER BY id"
-        return [(row["type"], json.loads(row["data"])) for row in await self._sql.fetch(query, thing["id"])]
+        return [(row["type"], json.loads(row["data"])) for row in await self.sql.fetch(query, thing["id"])]
 
     async def settle(self) -> None:
         self.customer = await self.add_customer()
@@ -51,6 +51,7 @@ class World:
         self.agent = await self.add_agent()
         self.colleague = await self.add_agent()
         self.ticket = (await self.add_ticket(Whose.own))["id"]
+        await self.made("/v1/custom-fields", custom_field(key="order"))
 
     async def caller(self, kind: str, scope: str) -> httpx.AsyncClient:
         """The client of a caller. `scope` is the one that a service has or lacks; of several, with spaces, it has all
@@ -91,12 +92,17 @@ class World:
     async def add_customer(self) -> str:
         return str((await self.made("/v1/customers", {"external_id": unique()}))["id"])
 
+    async def merge_away(self, customer_id: str) -> None:
+        answer = await self.admin.post(f"/v1/customers/{customer_id}/merge", json={"into": self.stranger})
+        assert answer.is_success, answer.text
+
     async def add_agent(self) -> str:
         return str((await self.made("/v1/agents", {"name": "Ann"}))["id"])
 
     async def add_ticket(self, whose: Whose) -> Body:
         customer = self.stranger if whose is Whose.others else self.customer
-        return await self.made("/v1/tickets", {"subject": "Help", "customer": {"id": customer}})
+        towards = {"opened_by": "agent", "asks_confirmation": True}  # so that it may be confirmed
+        return await self.made("/v1/tickets", {"subject": "Help", "customer": {"id": customer}, **towards})
 
     async def path_part(self, name: str, whose: Whose) -> str:
         """What stands for `{name}` in a path: something new of the kind."""
@@ -104,14 +110,18 @@ class World:
             "ticket_id": lambda: self._ticket_part(whose, "id"),
             "number": lambda: self._ticket_part(whose, "number"),
             "customer_id": lambda: self._customer_part(whose),
+            "organization_id": lambda: self._id_of("/v1/organizations", {"name": "Acme"}),
+            "field_id": lambda: self._id_of("/v1/custom-fields", custom_field()),
             "agent_id": self.add_agent,
             "team_id": lambda: self._id_of("/v1/teams", {"key": unique(), "name": "Team"}),
             "key_id": lambda: self._id_of("/v1/api-keys", {"name": "k", "role": "admin"}),
+            "greeting_id": lambda: self._id_of("/v1/greetings", greeting()),
             "goal_id": lambda: self._id_of("/v1/service-goals", goal()),
             "policy_id": lambda: self._id_of("/v1/sla-policies", policy()),
             "calendar_id": lambda: self._id_of("/v1/business-calendars", calendar()),
             "exception_id": lambda: self._id_of("/v1/sla-exceptions", exception(self.ticket)),
             "job_id": self._job_id,
+            "view_id": lambda: self._id_of("/v1/views", view()),
             "external_id": self._external_id,
         }
         return str(await makers[name]())
@@ -120,6 +130,8 @@ class World:
         return (await self.add_ticket(whose))[name]
 
     async def _customer_part(self, whose: Whose) -> object:
+        if whose is Whose.any:
+            return await self.add_customer()
         return self.stranger if whose is Whose.others else self.customer
 
     async def _id_of(self, path: str, body: Body) -> object:
@@ -128,11 +140,23 @@ class World:
     @property
     def on_ticket(self) -> dict[str, Callable[[str], Awaitable[str]]]:
         """Makes what stands for `{name}` on a ticket. The message is somebody's who is none of the callers."""
-        return {"promise_id": self.add_promise, "message_id": self._add_message}
+        return {
+            "promise_id": self.add_promise,
+            "message_id": self._add_message,
+            "attachment_id": self._add_attachment,
+            "link_id": self._add_link,
+        }
 
     async def _add_message(self, ticket_id: str) -> str:
         author = {"kind": "agent", "id": await self.add_agent()}
         return str(await self._id_of(f"/v1/tickets/{ticket_id}/messages", {"body": "Hello.", "author": author}))
+
+    async def _add_attachment(self, ticket_id: str) -> str:
+        return str(await self._id_of(f"/v1/tickets/{ticket_id}/attachments", {}))
+
+    async def _add_link(self, ticket_id: str) -> str:
+        link = {"kind": "relates_to", "ticket_id": self.ticket}
+        return str(await self._id_of(f"/v1/tickets/{ticket_id}/links", link))
 
     async def add_promise(self, ticket_id: str) -> str:
         return str(await self._id_of(f"/v1/tickets/{ticket_id}/promises", PROMISE))
@@ -149,10 +173,28 @@ def goal() -> Body:
     return {"key": unique(), "name": "Goal", "target_seconds": 90, "window": {"rolling_seconds": 60}}
 
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def greeting() -> Body:
+    """In a language that none has yet."""
+    language = "".join(secrets.choice(_LETTERS) for _ in range(3))
+    return {"channel": "phone", "language": f"{language}-{unique()[:8]}", "body": "Hello, {{customer_name}}."}
+
+
+def custom_field(**more: Any) -> Body:
+    """Of tickets, and a number, unless told otherwise."""
+    return {"subject": "ticket", "key": unique(), "name": "Field", "type": "number", **more}
+
+
 def policy() -> Body:
     """One that covers nothing, so that it gets into nobody's way."""
     never = {"all": [{"field": "ticket.subject", "op": "eq", "value": unique()}], "any": []}
     return {"key": unique(), "name": "Policy", "conditions": never, "targets": POLICY_TARGETS}
+
+
+def view() -> Body:
+    return {"name": "View", "filter": {"status": ["new", "open"]}, "sort": "due_at", "shared": True}
 
 
 def calendar() -> Body:

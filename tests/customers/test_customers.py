@@ -13,7 +13,7 @@ _FULL = {
     "language": "fi-FI",
     "attributes": {"plan": "pro"},
 }
-_NULLABLE = ("external_id", "name", "email", "region", "language")
+_NULLABLE = ("external_id", "name", "email", "region", "language", "organization_id", "merged_into", "erased_at")
 
 
 async def _change(world: World, customer: Body, **patch: Any) -> httpx.Response:

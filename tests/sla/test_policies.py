@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from app.db import Database
+from tests.custom_fields.defining import define
 from tests.sla.scenes import Sql, let_pass, patch, reply, sweep_dry, the_clock, told, write_policy
 
 Open = Callable[..., Awaitable[dict[str, Any]]]
@@ -142,6 +143,7 @@ async def test_a_change_of_what_conditions_read_re_matches_with_the_newest_versi
     client: httpx.AsyncClient, open_ticket: Open, change: dict[str, Any]
 ) -> None:
     policy = await write_policy(client, 60)
+    await define(client, "text", "plan")
     team = (await client.post("/v1/teams", json={"key": "t", "name": "T"})).json()
     ticket = await open_ticket(team_id=team["id"])
     before = await the_clock(client, ticket)

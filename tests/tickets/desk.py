@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from tests.auth.world import Body, World, unique
+from tests.custom_fields.defining import define
 
 __all__ = ["Body", "Desk", "a_desk", "pointer", "unique"]
 
@@ -32,6 +33,9 @@ class Desk:
     @property
     def them(self) -> Body:
         return {"id": self.customer_id}
+
+    async def define(self, type_: str, *keys: str) -> None:
+        await define(self.admin, type_, *keys)
 
     async def in_status(self, status: str) -> Body:
         ticket = await self.open()

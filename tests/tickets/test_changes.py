@@ -21,6 +21,7 @@ def _plain(ticket: Body) -> Body:
 
 @pytest.mark.parametrize("field", _CHANGES)
 async def test_a_patch_changes_what_it_names_and_nothing_else(desk: Desk, field: str) -> None:
+    await desk.define("number", "order")
     ticket = await desk.open()
     value = unique() if field == "external_id" else _CHANGES[field]
     after = as_body(await desk.change(desk.agent, ticket, **{field: value}))
@@ -52,6 +53,7 @@ async def test_what_cannot_be_set_is_refused(desk: Desk, field: str) -> None:
 
 
 async def test_custom_fields_are_merged_and_null_takes_one_away(desk: Desk) -> None:
+    await desk.define("number", "a", "b", "c")
     ticket = await desk.open(custom_fields={"a": 1, "b": 2})
     after = as_body(await desk.change(desk.agent, ticket, custom_fields={"b": None, "c": 3, "never": None}))
     assert after["custom_fields"] == {"a": 1, "c": 3}
@@ -60,6 +62,7 @@ async def test_custom_fields_are_merged_and_null_takes_one_away(desk: Desk) -> N
 
 
 async def test_patches_add_up_to_no_more_fields_than_one_body_may_hold(desk: Desk) -> None:
+    await desk.define("number", "g", *(f"f{n}" for n in range(100)))
     ticket = await desk.open(custom_fields={f"f{n}": n for n in range(100)})
     assert pointer(await desk.change(desk.agent, ticket, custom_fields={"g": 1})) == "/custom_fields"
     swapped = as_body(await desk.change(desk.agent, ticket, custom_fields={"g": 1, "f0": None}))
@@ -90,6 +93,7 @@ async def test_the_audit_says_who_when_what_before_and_after(desk: Desk) -> None
 
 @pytest.mark.parametrize("again", [True, False])
 async def test_a_patch_that_changes_nothing_makes_no_version_and_no_event(desk: Desk, again: bool) -> None:
+    await desk.define("number", "a")
     said = {"priority": "high", "tags": ["a"], "custom_fields": {"a": 1}, "status": "new", "product": None}
     ticket = await desk.open(priority="high", tags=["a"], custom_fields={"a": 1})
     events = await desk.events(ticket)
@@ -135,6 +139,7 @@ async def test_of_many_changes_on_one_etag_one_is_made(desk: Desk) -> None:
 async def test_changes_of_different_fields_at_once_all_last(desk: Desk) -> None:
     ticket = await desk.open()
     names = [f"f{n}" for n in range(10)]
+    await desk.define("number", *names)
     await asyncio.gather(*(desk.change(desk.agent, ticket, custom_fields={name: 1}) for name in names))
     after = await desk.read(ticket)
     assert (set(after["custom_fields"]), after["version"]) == (set(names), 11)

@@ -173,13 +173,6 @@ async def test_what_is_not_there_is_named(client: httpx.AsyncClient, open_ticket
     assert pointers(await client.post(f"/v1/tickets/{ticket['id']}/merge", json={})) == ["/into"]
 
 
-async def test_a_merged_ticket_takes_no_more_messages(client: httpx.AsyncClient, open_ticket: Open) -> None:
-    source, target = await open_ticket(), await open_ticket()
-    await _merged(client, source, target)
-    answer = await client.post(f"/v1/tickets/{source['id']}/messages", json={"body": "More."})
-    assert (answer.status_code, answer.json()["code"]) == (409, "ticket_closed")
-
-
 async def test_two_merged_into_each_other_at_once_do_not_both_go(
     client: httpx.AsyncClient, open_ticket: Open, db: Database
 ) -> None:

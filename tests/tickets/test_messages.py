@@ -80,3 +80,22 @@ async def test_a_customer_changes_none_and_sees_no_internal_one(
     for unknown in (note["id"], ticket["id"]):
         answer = await customer.http.delete(f"{url}/{unknown}")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_the_staff_read_what_a_message_said_before(
+    client: httpx.AsyncClient, person: Callable[..., Awaitable[Any]]
+) -> None:
+    agent, customer = await person("agent"), await person("customer")
+    body = {"subject": "Help", "customer": {"id": str(customer.id)}}
+    ticket = (await client.post("/v1/tickets", json=body)).json()
+    said = (await agent.http.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": "One."})).json()
+    url = f"/v1/tickets/{ticket['id']}/messages/{said['id']}"
+    edited = (await agent.http.patch(url, json={"body": "Two."})).json()
+    await agent.http.delete(url)
+    versions = (await agent.http.get(f"{url}/versions")).json()["items"]
+    assert [(each["version"], each["body"]) for each in versions] == [(1, "One."), (2, "Two.")]
+    by = {"kind": "agent", "id": str(agent.id)}
+    assert (versions[0]["replaced_at"], versions[0]["replaced_by"]) == (edited["edited_at"], by)
+    assert (await customer.http.get(f"{url}/versions")).status_code == 403
+    elsewhere = (await client.post("/v1/tickets", json=body)).json()["id"]
+    assert (await client.get(f"/v1/tickets/{elsewhere}/messages/{said['id']}/versions")).status_code == 404

@@ -36,6 +36,9 @@ async def test_a_ticket_opens_new_with_what_was_said_of_it_and_plain_words_for_t
 
 async def test_everything_that_is_said_of_a_ticket_is_kept(desk: Desk, world: World) -> None:
     team = await world.made("/v1/teams", {"key": unique(), "name": "Cards"})
+    await desk.define("number", "order", "sum")
+    await desk.define("boolean", "paid")
+    await desk.define("text", "note")
     said = {
         "subject": "Charged twice", "priority": "urgent", "type": "complaint", "channel": "phone", "product": "card",
         "tags": ["vip", "refund"], "custom_fields": {"order": 7, "paid": True, "note": "x", "sum": 1.5},
@@ -176,6 +179,9 @@ async def test_tags_are_kept_once_each_in_their_order(desk: Desk) -> None:
 
 
 async def test_a_custom_field_that_is_null_is_none(desk: Desk) -> None:
+    await desk.define("number", "b")
+    await desk.define("boolean", "c")
+    await desk.define("text", "d")
     assert (await desk.open(custom_fields={"a": None, "b": 0, "c": False, "d": ""}))["custom_fields"] == {
         "b": 0, "c": False, "d": "",
     }  # fmt: skip

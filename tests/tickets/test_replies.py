@@ -64,7 +64,7 @@ async def test_what_is_reopened_and_resolved_in_one_request_is_resolved_anew(des
     assert (await desk.read(ticket))["resolved_at"] == said["created_at"] > ticket["resolved_at"]
 
 
-@pytest.mark.parametrize("who", ["agent", "lead", "admin", "service", "customer"])
+@pytest.mark.parametrize("who", ["agent", "lead", "admin", "service"])
 async def test_a_closed_ticket_takes_no_message(desk: Desk, who: str) -> None:
     ticket = await desk.in_status("closed")
     answer = await desk.say(getattr(desk, who), ticket)

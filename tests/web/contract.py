@@ -10,6 +10,8 @@ from urllib.parse import quote
 import httpx
 from fastapi import FastAPI
 
+from tests.custom_fields.defining import define
+
 NOBODY = "00000000-0000-7000-8000-000000000000"
 METHODS = ("get", "put", "post", "patch", "delete")
 Open = Callable[..., Awaitable[dict[str, Any]]]
@@ -21,11 +23,28 @@ _HOURS: dict[str, Any] = {
     "holiday_region": "FI",
     "date_hours": {"2026-12-23": [["09:00", "12:00"]]},
 }
+_FILTER: dict[str, Any] = {
+    "status": ["new", "open"],
+    "assignee_id": [NOBODY],
+    "tag": ["x"],
+    "created_after": "2026-02-03T04:05:06Z",
+    "needs_human": True,
+    "sla": "at_risk",
+    "q": "words",
+}
 # Where a value that fits the schema is not yet one that makes sense.
 _SENSIBLE: dict[str, dict[str, Any]] = {
     "create_ticket": {"customer": {"external_id": "c-1"}},
+    "create_greeting": {"channel": "web", "body": "Hello, {{customer_name}}."},
     "create_api_key": {"role": "service", "scopes": ["tickets:read"]},
+    # A required one would be asked for by every opening that follows.
+    "create_custom_field": {"subject": "ticket", "required": False},
+    "update_custom_field": {"required": False},
     "create_message": {"visibility": "public"},
+    "create_link": {"kind": "relates_to"},
+    "update_tickets": {"tickets": [{"id": NOBODY, "if_match": None, "status": "open", "tags": ["x"]}]},
+    "create_view": {"filter": _FILTER},
+    "update_view": {"filter": _FILTER},
     "create_business_calendar": _HOURS,
     "update_business_calendar": _HOURS,
     "compute_business_time": {"calendar": _HOURS, "op": "after", "seconds": 3600},
@@ -63,14 +82,21 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
     },
 }
 _LEFT_OUT = {
-    "create_ticket": {"assignee_id", "team_id"},
+    "create_ticket": {"assignee_id", "team_id", "asks_confirmation", "remind_at"},
+    "create_customer": {"organization_id"},
+    "update_customer": {"organization_id"},
+    "upsert_customer": {"organization_id"},
     "create_api_key": {"agent_id", "customer_id"},
     "create_sla_exception": {"starts_at"},
+    "create_custom_field": {"choices", "ticket_types"},
+    "update_custom_field": {"choices", "ticket_types"},
     "compute_business_time": {"calendar_id"},
     "explain_sla_policies": {"ticket_id"},
 }
 _BY_FIELD: dict[str, Any] = {
     "team_ids": [],
+    "attachment_ids": [],
+    # `things` defines it.
     "custom_fields": {"a": "b"},
     "attributes": {"a": "b"},
     "region": "FI",
@@ -102,12 +128,22 @@ class Operation:
         if self.body is None:
             return None
         word = secrets.token_hex(6)
-        unique = {"key": word, "external_id": word, "email": f"{word}@example.test"}
+        unique = {
+            "key": word, "external_id": word, "email": f"{word}@example.test", "language": f"en-{word[:8]}",
+        }  # fmt: skip
         named = {name: (ids or {}).get(name, NOBODY) for name in ("ticket_id", "into")}
+        if self.id == "create_link":
+            named["ticket_id"] = named["into"]
+        if self.id == "update_tickets":
+            named["tickets"] = [{**patch, "id": named["ticket_id"]} for patch in self.body["tickets"]]
+        if self.id == "merge_customer":
+            named["into"] = (ids or {}).get("into_customer", NOBODY)
         return self.body | {n: v for n, v in (unique | named).items() if n in self.body}
 
     def url(self, ids: dict[str, Any], **replaced: str) -> str:
         path = self.path
+        if self.id == "unmerge_customer":
+            ids = {**ids, "customer_id": ids.get("merged_customer", ids["customer_id"])}
         for name in self.path_names:
             value = replaced.get(name, str(ids.get(name, "")))
             path = path.replace("{" + name + "}", quote(value, safe=""))
@@ -127,9 +163,9 @@ def _operation(document: dict[str, Any], path: str, method: str, operation: dict
     names = {place: tuple(p["name"] for p in parameters if p["in"] == place) for place in ("path", "query", "header")}
     scopes = [scope for entry in operation.get("security", ()) for some in entry.values() for scope in some]
     body = None
-    if content := operation.get("requestBody", {}).get("content"):
+    if content := operation.get("requestBody", {}).get("content", {}).get("application/json"):
         id_ = operation["operationId"]
-        schema = _resolved(document, content["application/json"]["schema"])
+        schema = _resolved(document, content["schema"])
         left_out = _LEFT_OUT.get(id_, set())
         schema = {**schema, "properties": {n: s for n, s in schema["properties"].items() if n not in left_out}}
         body = {**example(document, schema), **_SENSIBLE.get(id_, {})}
@@ -190,22 +226,34 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
 
     word = secrets.token_hex(6)
     customer_id = customer_id or await made("/v1/customers", external_id=word, name="C")
-    ticket = await open_ticket(customer={"id": customer_id})
+    # Towards the customer, so that it may be confirmed.
+    ticket = await open_ticket(customer={"id": customer_id}, opened_by="agent", asks_confirmation=True)
     other = await open_ticket(customer={"id": customer_id})
     target = {"metric": "first_response", "seconds": 90}
     path, far = f"/v1/tickets/{ticket['id']}", "2036-01-01T00:00:00Z"
     policy_id = await made("/v1/sla-policies", key=word, name="P", position=1000, targets=[target])
     reapplied = await client.post(f"/v1/sla-policies/{policy_id}/reapply", json={})
+    await define(client, "text", "a")
+    into_id, merged_id = [await made("/v1/customers") for _ in range(2)]
+    merged = await client.post(f"/v1/customers/{merged_id}/merge", json={"into": into_id})
+    assert merged.is_success, merged.text
     return {
         "ticket_id": ticket["id"],
         "into": other["id"],
         "number": ticket["number"],
         "message_id": await made(f"{path}/messages", body="A note.", visibility="internal"),
+        "attachment_id": await made(f"{path}/attachments", any="file"),
+        "link_id": await made(f"{path}/links", kind="duplicates", ticket_id=other["id"]),
         "promise_id": await made(f"{path}/promises", text="A call.", due_at=far),
         "exception_id": await made("/v1/sla-exceptions", ticket_id=ticket["id"], effect="exclude", reason="R"),
         "calendar_id": await made("/v1/business-calendars", name="C", timezone="UTC", hours=_HOURS["hours"]),
         "job_id": reapplied.json()["id"],
         "customer_id": customer_id,
+        "into_customer": into_id,
+        "merged_customer": merged_id,
+        "organization_id": await made("/v1/organizations", name="O", external_id=word),
+        "field_id": await made("/v1/custom-fields", subject="ticket", key=f"f_{word}", name="F", type="text"),
+        "greeting_id": await made("/v1/greetings", channel="phone", language=f"en-{word[:8]}", body="Hello."),
         "external_id": word,
         "agent_id": await made("/v1/agents", name="A"),
         "team_id": await made("/v1/teams", key=word, name="T"),
@@ -213,6 +261,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
             "/v1/service-goals", key=word, name="G", target_seconds=90, window={"rolling_seconds": 60}, filter={}
         ),
         "policy_id": policy_id,
+        "view_id": await made("/v1/views", name="V", filter={"q": "words"}, shared=True),
         "key_id": await made("/v1/api-keys", name="K", role="service", scopes=["tickets:read"]),
         "code": "not_found",
     }

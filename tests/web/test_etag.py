@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from app.web.etag import PreconditionFailed, require, unchanged
+from tests.custom_fields.defining import define
 from tests.web.contract import Open, things
 from tests.web.expect import problem
 
@@ -45,6 +46,8 @@ async def test_of_fifty_changes_to_one_version_one_is_made(client: httpx.AsyncCl
     for path, field in (
         (f"/v1/tickets/{ids['ticket_id']}", "subject"),
         (f"/v1/customers/{ids['customer_id']}", "name"),
+        (f"/v1/organizations/{ids['organization_id']}", "name"),
+        (f"/v1/custom-fields/{ids['field_id']}", "name"),
         (f"/v1/agents/{ids['agent_id']}", "name"),
         (f"/v1/teams/{ids['team_id']}", "name"),
         (f"/v1/service-goals/{ids['goal_id']}", "name"),
@@ -64,6 +67,7 @@ async def test_of_fifty_changes_to_one_version_one_is_made(client: httpx.AsyncCl
 
 
 async def test_changes_without_a_precondition_all_happen(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    await define(client, "number", *(f"f{n}" for n in range(20)))
     path = f"/v1/tickets/{(await open_ticket())['id']}"
     answers = await asyncio.gather(*(client.patch(path, json={"custom_fields": {f"f{n}": n}}) for n in range(20)))
     assert {answer.status_code for answer in answers} == {200}
@@ -78,6 +82,8 @@ async def test_every_single_thing_has_a_strong_tag_and_is_not_sent_twice(
         f"/v1/tickets/{ids['ticket_id']}",
         f"/v1/tickets/by-number/{ids['number']}",
         f"/v1/customers/{ids['customer_id']}",
+        f"/v1/organizations/{ids['organization_id']}",
+        f"/v1/custom-fields/{ids['field_id']}",
         f"/v1/agents/{ids['agent_id']}",
         f"/v1/teams/{ids['team_id']}",
         f"/v1/service-goals/{ids['goal_id']}",
@@ -97,8 +103,10 @@ async def test_every_single_thing_has_a_strong_tag_and_is_not_sent_twice(
 
 async def test_whatever_changes_the_answer_changes_its_tag(client: httpx.AsyncClient, open_ticket: Open) -> None:
     ids = await things(client, open_ticket)
+    await define(client, "number", "n")
     ticket, agent = f"/v1/tickets/{ids['ticket_id']}", f"/v1/agents/{ids['agent_id']}"
     customer, goal = f"/v1/customers/{ids['customer_id']}", f"/v1/service-goals/{ids['goal_id']}"
+    organization, field = f"/v1/organizations/{ids['organization_id']}", f"/v1/custom-fields/{ids['field_id']}"
 
     async def changed_by(path: str, change: httpx.Response) -> None:
         assert change.is_success, change.text
@@ -108,12 +116,15 @@ async def test_whatever_changes_the_answer_changes_its_tag(client: httpx.AsyncCl
 
     for path, patch in (
         (ticket, {"tags": ["a"]}),
-        (ticket, {"custom_fields": {"a": 1}}),
+        (ticket, {"custom_fields": {"n": 1}}),
         (ticket, {"status": "pending"}),
         (agent, {"team_ids": [ids["team_id"]]}),
         (agent, {"active": False}),
         (customer, {"attributes": {"plan": "pro"}}),
         (customer, {"email": "a@b.test"}),
+        (customer, {"organization_id": ids["organization_id"]}),
+        (organization, {"attributes": {"plan": "pro"}}),
+        (field, {"required": True}),
         (goal, {"filter": {"priority": "high"}}),
         (goal, {"window": {"rolling_seconds": 61}}),
     ):
@@ -131,13 +142,16 @@ async def test_whatever_changes_the_answer_changes_its_tag(client: httpx.AsyncCl
     await changed_by(agent, await client.delete(agent))
 
 
-async def test_archiving_a_policy_changes_its_tag(client: httpx.AsyncClient, open_ticket: Open) -> None:
-    path = f"/v1/sla-policies/{(await things(client, open_ticket))['policy_id']}"
-    before = await client.get(path)
-    assert (await client.delete(path)).status_code == 204
-    now = await client.get(path)
-    assert now.json() != before.json()
-    assert now.headers["etag"] != before.headers["etag"]
+async def test_archiving_changes_the_tag(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    ids = await things(client, open_ticket)
+    for path in (f"/v1/sla-policies/{ids['policy_id']}", f"/v1/custom-fields/{ids['field_id']}"):
+        before = await client.get(path)
+        assert (await client.delete(path)).status_code == 204
+        now = await client.get(path)
+        assert now.json() != before.json()
+        assert now.headers["etag"] != before.headers["etag"]
+        again = {"If-Match": now.headers["etag"]}
+        assert (await client.delete(path, headers=again)).status_code == 204
 
 
 async def test_what_changes_nothing_keeps_its_tag(client: httpx.AsyncClient, open_ticket: Open) -> None:
@@ -145,6 +159,8 @@ async def test_what_changes_nothing_keeps_its_tag(client: httpx.AsyncClient, ope
     for path in (
         f"/v1/tickets/{ids['ticket_id']}",
         f"/v1/customers/{ids['customer_id']}",
+        f"/v1/organizations/{ids['organization_id']}",
+        f"/v1/custom-fields/{ids['field_id']}",
         f"/v1/teams/{ids['team_id']}",
     ):
         before = await client.get(path)
@@ -165,6 +181,8 @@ async def test_what_is_removed_or_replaced_has_to_match_too(client: httpx.AsyncC
     ids = await things(client, open_ticket)
     stale = {"If-Match": '"77"'}
     for path in (
+        f"/v1/organizations/{ids['organization_id']}",
+        f"/v1/custom-fields/{ids['field_id']}",
         f"/v1/teams/{ids['team_id']}",
         f"/v1/agents/{ids['agent_id']}",
         f"/v1/service-goals/{ids['goal_id']}",
@@ -173,10 +191,10 @@ async def test_what_is_removed_or_replaced_has_to_match_too(client: httpx.AsyncC
         before = await client.get(path)
         problem(await client.delete(path, headers=stale), 412, "precondition_failed")
         assert (await client.get(path)).content == before.content
-    url = "/v1/customers/by-external-id/match-me"
-    problem(await client.put(url, json={"name": "N"}, headers=stale), 412, "precondition_failed")
-    made = await client.put(url, json={"name": "N"})
-    assert made.status_code == 201
-    problem(await client.put(url, json={"name": "M"}, headers=stale), 412, "precondition_failed")
-    match = {"If-Match": made.headers["etag"]}
-    assert (await client.put(url, json={"name": "M"}, headers=match)).status_code == 200
+    for url in ("/v1/customers/by-external-id/match-me", "/v1/organizations/by-external-id/match-me"):
+        problem(await client.put(url, json={"name": "N"}, headers=stale), 412, "precondition_failed")
+        made = await client.put(url, json={"name": "N"})
+        assert made.status_code == 201
+        problem(await client.put(url, json={"name": "M"}, headers=stale), 412, "precondition_failed")
+        match = {"If-Match": made.headers["etag"]}
+        assert (await client.put(url, json={"name": "M"}, headers=match)).status_code == 200

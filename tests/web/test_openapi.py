@@ -16,12 +16,17 @@ _OPEN_OBJECTS = {
     ("EventOut", "data"),
     ("TicketIn", "custom_fields"),
     ("TicketPatch", "custom_fields"),
+    ("BulkTicketPatch", "custom_fields"),
     ("TicketOut", "custom_fields"),
     ("TicketWithOut", "custom_fields"),
     ("CustomerIn", "attributes"),
     ("CustomerPatch", "attributes"),
     ("CustomerOut", "attributes"),
     ("CustomerUpsert", "attributes"),
+    ("OrganizationIn", "attributes"),
+    ("OrganizationPatch", "attributes"),
+    ("OrganizationOut", "attributes"),
+    ("OrganizationUpsert", "attributes"),
     ("ImportedTicket", "custom_fields"),
     ("ExplainIn", "facts"),
     # By weekday and by date.
@@ -78,7 +83,7 @@ def test_operation_ids_are_unique_and_plain_verb_noun(document: dict[str, Any]) 
         assert re.fullmatch(r"[a-z]+(_[a-z]+)+", id_), id_
     verbs = {
         "create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report", "compute", "explain",
-        "reapply", "merge", "keep", "withdraw",
+        "reapply", "merge", "unmerge", "erase", "export", "keep", "withdraw", "follow", "unfollow", "hand", "confirm",
     }  # fmt: skip
     assert {id_.partition("_")[0] for id_ in ids} <= verbs
 
@@ -143,9 +148,11 @@ def test_every_list_is_a_named_page_with_a_limit_and_a_cursor(document: dict[str
         schema = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
         name = schema.get("$ref", "").rpartition("/")[2]
         parameters = {parameter.get("name"): parameter for parameter in operation.get("parameters", [])}
+        if operation["operationId"] == "export_customer":
+            continue  # one customer, with their tickets by pages
         assert name.endswith("Page") == ("cursor" in parameters), path
         if "cursor" in parameters:
-            assert set(schemas[name]["required"]) == {"items", "next_cursor"}
+            assert set(schemas[name]["required"]) - {"estimated_count"} == {"items", "next_cursor"}
             limit = parameters["limit"]["schema"]
             assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 200, 50)
 

@@ -20,7 +20,7 @@ from tests.web.expect import problem
 Make = Callable[..., Awaitable[Person]]
 JSON = [(b"content-type", b"application/json")]
 NOBODY = "01900000-0000-7000-8000-000000000000"
-BESIDE_AN_ID = ("/v1/sla-policies/explain", "/v1/business-calendars/compute")
+BESIDE_AN_ID = ("/v1/sla-policies/explain", "/v1/business-calendars/compute", "/v1/tickets/bulk")
 
 
 ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
@@ -155,7 +155,7 @@ async def test_each_wrong_part_is_pointed_at(client: httpx.AsyncClient) -> None:
 async def test_wrong_queries_paths_and_headers_are_pointed_at_as_such(client: httpx.AsyncClient) -> None:
     for path, where in (
         ("/v1/tickets?limit=0&status=nope&misspelt=1", {"/query/limit", "/query/status/0", "/query/misspelt"}),
-        ("/v1/tickets/nonsense", {"/path/ticket_id"}),
+        ("/v1/tickets/not-an-id", {"/path/ticket_id"}),
         ("/v1/tickets/by-number/9223372036854775808", {"/path/number"}),
         ("/v1/reports/response-times?from=2026-01-01T00:00:00", {"/query/from"}),
     ):

@@ -72,10 +72,8 @@ async def test_a_reply_that_stops_a_clock_is_one_read_and_one_write(
     answer = await client.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": "On it.", "status": "pending"})
     assert answer.status_code == 201
     sent = statements()
-    assert len(_work(sent)) == 2, sent
-    assert sent[0] == "BEGIN"
-    assert sent[-1] == "COMMIT"
-    assert len(sent) == 4
+    # Guarded by what was read, it needs no transaction around them.
+    assert len(sent) == len(_work(sent)) == 2, sent
     clocks = (await client.get(f"/v1/tickets/{ticket['id']}/clocks")).json()["items"]
     assert {clock["metric"]: clock["state"] for clock in clocks}["first_response"] == "met"
 
@@ -89,8 +87,7 @@ async def test_a_reply_under_a_known_policy_is_one_read_and_one_write(
     for body in ({"body": "On it.", "status": "pending"}, {"body": "Done.", "status": "resolved"}):
         assert (await client.post(f"/v1/tickets/{ticket['id']}/messages", json=body)).status_code == 201
         sent = statements()
-        assert len(_work(sent)) == 2, sent
-        assert len(sent) == 4
+        assert len(sent) == len(_work(sent)) == 2, sent
 
 
 async def test_an_idempotency_key_costs_one_statement_and_the_transaction(
@@ -98,6 +95,9 @@ async def test_an_idempotency_key_costs_one_statement_and_the_transaction(
 ) -> None:
     await _warm(client, open_ticket, statements)
     body, headers = {"subject": "x", "customer": {"external_id": "c"}}, {"Idempotency-Key": "k"}
+    # The first list of ids makes asyncpg look up what that is, once per connection.
+    await client.post("/v1/tickets", json=body, headers={"Idempotency-Key": "warm"})
+    statements()
     for _ in range(2):
         assert (await client.post("/v1/tickets", json=body, headers=headers)).status_code == 201
         sent = statements()
@@ -117,6 +117,8 @@ async def test_reads_are_one_statement_without_a_transaction(
         "/v1/sla-clocks?state=running",
         "/v1/customers",
         f"/v1/customers/{ticket['customer_id']}",
+        "/v1/organizations",
+        "/v1/custom-fields",
         "/v1/agents",
         "/v1/teams",
         "/v1/api-keys",

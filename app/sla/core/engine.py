@@ -12,7 +12,18 @@ from typing import Any, NamedTuple
 
 from app.sla.core.clock import Clock, EndedReason
 from app.sla.core.policy import NO_RELIEF, OnReopen, Policy, SlaException, relief, terms
-from app.sla.core.timeline import Covered, Entry, Excepted, Merged, Opened, Promised, PromiseOver, Said, StatusSet
+from app.sla.core.timeline import (
+    Covered,
+    Entry,
+    Excepted,
+    HandedOff,
+    Merged,
+    Opened,
+    Promised,
+    PromiseOver,
+    Said,
+    StatusSet,
+)
 from app.sla.core.words import DONE, AuthorKind, Metric, Priority, Status
 
 
@@ -85,7 +96,7 @@ def _said(ticket: TicketClocks, entry: Said) -> TicketClocks:
     ticket = _each_running(
         ticket, _ANSWERED, lambda clock: clock.stop(entry.at) if agent or clock.terms.bot_counts else clock
     )
-    return ticket if ticket.status in DONE else _updates_due(ticket, entry.at)
+    return _updates_due(ticket, entry.at)
 
 
 def _status_set(ticket: TicketClocks, entry: StatusSet) -> TicketClocks:
@@ -117,6 +128,12 @@ def _promise_over(ticket: TicketClocks, entry: PromiseOver) -> TicketClocks:
     return _each_running(ticket, {Metric.promise}, over)
 
 
+def _handed_off(ticket: TicketClocks, entry: HandedOff) -> TicketClocks:
+    """Whoever asks for a person waits for one, also where a bot's answer counted. On a resolved ticket it is the
+    reopening that starts the clock."""
+    return ticket if ticket.status in DONE else _customer_waits(ticket, entry.at)
+
+
 def _merged(ticket: TicketClocks, entry: Merged) -> TicketClocks:
     return _each_running(ticket, None, lambda clock: clock.end(entry.at, EndedReason.merged))
 
@@ -129,6 +146,7 @@ _STEPS: dict[type, Callable[[TicketClocks, Any], TicketClocks]] = {
     StatusSet: _status_set,
     Promised: _promised,
     PromiseOver: _promise_over,
+    HandedOff: _handed_off,
     Merged: _merged,
 }
 

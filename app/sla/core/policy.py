@@ -68,7 +68,7 @@ class Policy:
     on_reopen: OnReopen = OnReopen.resume
     reopen_on_customer_message: bool = True
     calendar: BusinessCalendar | None = None
-    _terms: dict[tuple[Metric, Priority], Terms] = field(default_factory=dict, compare=False, repr=False)
+    _terms: dict[tuple[Metric, Priority], Terms] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def target(self, metric: Metric, priority: Priority) -> Target | None:
         """A target for the very priority outweighs one for any priority."""
@@ -95,10 +95,6 @@ class Policy:
             target.warn_at_percent,
             self.bot_counts,
         )
-
-    def under(self, calendar: BusinessCalendar | None) -> "Policy":
-        """The same promise by another version of the calendar."""
-        return replace(self, calendar=calendar, _terms={})
 
 
 def terms(policy: Policy | None, metric: Metric, priority: Priority) -> Terms:

@@ -66,10 +66,17 @@ class PromiseOver:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOff:
+    """The customer, or a bot on their behalf, asked for a person."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     """The ticket went into another one."""
 
     at: datetime
 
 
-Entry = Covered | Excepted | Opened | Said | StatusSet | Promised | PromiseOver | Merged
+Entry = Covered | Excepted | Opened | Said | StatusSet | Promised | PromiseOver | HandedOff | Merged

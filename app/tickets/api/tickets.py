@@ -7,63 +7,37 @@ from fastapi import Path, Query, Request, Response
 from app.auth.guard import Actor, may
 from app.sla import clocks
 from app.sla.schemas.clocks import SlaClockList, TicketExplanation
-from app.tickets import explain, merging, messages, promises, queries, service
+from app.tickets import explain, merging, messages, opening, promises, queries, service
+from app.tickets.api.lists import listed
+from app.tickets.list_schemas import TicketPage, TicketQuery
 from app.tickets.schemas import (
-    ChannelWord,
     EventPage,
     MergeIn,
     MessageIn,
     MessageOut,
     MessagePage,
     MessagePatch,
-    PriorityWord,
-    Product,
+    MessageVersionPage,
     PromiseIn,
     PromiseOut,
     PromisePage,
-    StatusWord,
     TicketIn,
     TicketOut,
-    TicketPage,
     TicketPatch,
     TicketWithOut,
-    TypeWord,
     WithdrawIn,
 )
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
-from app.web.query import AnyOf, Ids
+from app.web.query import AnyOf
 from app.web.route import Tx, router
-from app.web.schemas import FROM_TEXT, Instant, Key
+from app.web.schemas import FROM_TEXT
 
 routes = router("/v1/tickets", "tickets")
 Reader = Annotated[Actor, may("tickets:read")]
 Writer = Annotated[Actor, may("tickets:write")]
 # Policies and calendars are nobody's business but the staff's.
 Explainer = Annotated[Actor, may("tickets:read", "sla:read")]
-
-
-class TicketOrder(StrEnum):
-    oldest = "created_at"
-    newest = "-created_at"
-    least_recent = "updated_at"
-    most_recent = "-updated_at"
-
-
-class TicketQuery(PageQuery):
-    status: AnyOf[StatusWord] = None
-    priority: AnyOf[PriorityWord] = None
-    type: AnyOf[TypeWord] = None
-    channel: AnyOf[ChannelWord] = None
-    customer_id: Ids = None
-    assignee_id: Ids = None
-    team_id: Ids = None
-    tag: AnyOf[Key] = None
-    product: AnyOf[Product] = None
-    created_after: Instant | None = None
-    created_before: Instant | None = None
-    updated_after: Instant | None = None
-    sort: Annotated[TicketOrder, FROM_TEXT] = TicketOrder.newest
 
 
 class Include(StrEnum):
@@ -78,9 +52,9 @@ Including = Annotated[AnyOf[Annotated[Include, FROM_TEXT]], Query(description="W
 @routes.post("", status_code=201, response_model=TicketOut, summary="Open a ticket")
 async def create_ticket(body: TicketIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """The customer is found, or made, by what is given of them. The clock of the first response starts now."""
-    ticket = await service.open_ticket(tx, actor, body)
+    ticket = await opening.open_ticket(tx, actor, body)
     response.headers["Location"] = f"/v1/tickets/{ticket['id']}"
-    return tag(response, ticket)
+    return tag(response, queries.ticket_shown(actor, ticket))
 
 
 @routes.get("", response_model=TicketPage, summary="List tickets")
@@ -88,12 +62,12 @@ async def list_tickets(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[TicketQuery, Query()]
 ) -> Any:
     """Newest first unless `sort` says otherwise. A filter takes several values, with commas: any of them. A customer's
-    list holds their own tickets."""
-    where = {name: getattr(query, name) for name in queries.TICKET_FILTERS}
-    if actor.is_customer:
-        where["customer_id"] = _own(actor, query.customer_id)
-    answer = await page(request, response, tx, queries.TICKETS, query, where, query.sort)
-    return {**answer, "items": [queries.ticket_shown(actor, row) for row in answer["items"]]}
+    list holds their own tickets.
+
+    A page may hold fewer tickets than `limit`, even none, and still have a `next_cursor`: where very few of very many
+    match, a page looks at 5,000 of them and leaves the next ones to the next page. `sort=relevance` ranks the newest
+    1,000 matches; a customer's own list is put in another order than that of creation for the newest 10,000."""
+    return await listed(request, response, tx, actor, query)
 
 
 @routes.get("/by-number/{number}", response_model=TicketWithOut, summary="Read a ticket by its number")
@@ -108,13 +82,13 @@ async def get_ticket_by_number(
     return await _with(tx, actor, response, await queries.get_ticket_by_number(tx, actor, number), include)
 
 
-@routes.get("/{ticket_id}", response_model=TicketWithOut, summary="Read a ticket")
+@routes.get("/{ticket_id:id}", response_model=TicketWithOut, summary="Read a ticket")
 async def get_ticket(ticket_id: UUID, response: Response, tx: Tx, actor: Reader, include: Including = None) -> Any:
     """With `include`, what was asked for comes along, and there is no ETag: clocks change by themselves."""
     return await _with(tx, actor, response, await queries.get_ticket(tx, actor, ticket_id), include)
 
 
-@routes.patch("/{ticket_id}", response_model=TicketOut, summary="Change a ticket")
+@routes.patch("/{ticket_id:id}", response_model=TicketOut, summary="Change a ticket")
 async def update_ticket(
     ticket_id: UUID, patch: TicketPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
 ) -> Any:
@@ -160,6 +134,26 @@ async def delete_message(ticket_id: UUID, message_id: UUID, tx: Tx, actor: Write
     await messages.delete_message(tx, actor, ticket_id, message_id, if_match)
 
 
+@routes.get(
+    "/{ticket_id}/messages/{message_id}/versions",
+    response_model=MessageVersionPage,
+    summary="List a message's versions",
+)
+async def list_message_versions(
+    ticket_id: UUID,
+    message_id: UUID,
+    request: Request,
+    response: Response,
+    tx: Tx,
+    actor: Reader,
+    query: Annotated[PageQuery, Query()],
+) -> Any:
+    """What it said before it was edited or deleted, oldest first; it itself is the newest. For the staff."""
+    await messages.check_history(tx, actor, ticket_id, message_id)
+    answer = await page(request, response, tx, messages.VERSIONS, query, {"message_id": message_id}, "version")
+    return {**answer, "items": [messages.version_shown(row) for row in answer["items"]]}
+
+
 @routes.get("/{ticket_id}/events", response_model=EventPage, summary="Read a ticket's audit")
 async def list_ticket_events(
     ticket_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
@@ -190,6 +184,19 @@ async def merge_ticket(ticket_id: UUID, body: MergeIn, tx: Tx, actor: Writer) ->
     return await merging.merge(tx, actor, ticket_id, body.into)
 
 
+@routes.post("/{ticket_id}/handoff", response_model=TicketOut, summary="Ask for a person")
+async def hand_off_ticket(ticket_id: UUID, tx: Tx, actor: Writer) -> Any:
+    """By the customer, or a bot for them. It succeeds on every ticket that is not closed, reopens a resolved one,
+    starts the clock of the next answer where none runs, and marks the ticket `needs_human` until a person answers."""
+    return queries.ticket_shown(actor, await service.hand_off(tx, actor, ticket_id))
+
+
+@routes.post("/{ticket_id}/confirm", response_model=TicketOut, summary="Confirm a ticket opened towards the customer")
+async def confirm_ticket(ticket_id: UUID, tx: Tx, actor: Writer) -> Any:
+    """By the customer, or by staff who heard it from them. The reminder that was promised is then not needed."""
+    return queries.ticket_shown(actor, await service.confirm(tx, actor, ticket_id))
+
+
 @routes.get("/{ticket_id}/promises", response_model=PromisePage, summary="List a ticket's promises")
 async def list_promises(
     ticket_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
@@ -216,12 +223,6 @@ async def keep_promise(ticket_id: UUID, promise_id: UUID, tx: Tx, actor: Writer)
 async def withdraw_promise(ticket_id: UUID, promise_id: UUID, body: WithdrawIn, tx: Tx, actor: Writer) -> Any:
     """With a reason. Withdrawn after its instant, it stays broken."""
     return await promises.end(tx, actor, ticket_id, promise_id, withdrawn_reason=body.reason)
-
-
-def _own(actor: Actor, asked: tuple[UUID, ...] | None) -> tuple[UUID, ...]:
-    """Only the caller's own; asking for somebody else's finds nothing."""
-    own = actor.customer_id
-    return (own,) if own and (asked is None or own in asked) else ()
 
 
 def _messages_of(actor: Actor, ticket_id: UUID) -> dict[str, object]:

@@ -70,6 +70,8 @@ def walk(
         "type": item.type,
         "channel": item.channel,
         "customer_id": customer_id,
+        "organization_id": None,
+        "opened_by": item.opened_by,
         "assignee_id": None,
         "team_id": None,
         "product": item.product,

@@ -19,18 +19,24 @@ from app.sla import clocks, policies
 from app.sla.core.engine import replay
 from app.sla.core.policy import Policy
 from app.sla.core.words import AuthorKind
-from app.tickets.imports.history import Happened, History, check, walk
+from app.tickets.imports.history import Happened, check, walk
 from app.tickets.imports.schemas import READER, ImportedAssignee, ImportedTicket, ImportOutcome
-from app.tickets.store import INSERT_MESSAGE, MUTABLE
+from app.tickets.messages import INSERT as INSERT_MESSAGE
+from app.tickets.store import MUTABLE
 from app.tickets.tables import tickets
 from app.web.problems import as_problem, pointer
 
 _asked = bindparam("external_ids", type_=ARRAY(Text))
 _NOW = Query(select(func.clock_timestamp().label("now"), policies.REVISION.label("revision")))
 _TICKETS = Query(select(tickets.c.external_id, tickets.c.id).where(tickets.c.external_id == any_(_asked)))
-_CUSTOMERS = Query(select(customers.c.external_id, customers.c.id).where(customers.c.external_id == any_(_asked)))
+# Who was merged is the one they were merged into.
+_CUSTOMERS = Query(
+    select(customers.c.external_id, func.coalesce(customers.c.merged_into, customers.c.id).label("id")).where(
+        customers.c.external_id == any_(_asked)
+    )
+)
 _AGENTS = Query(select(agents.c.external_id, agents.c.id).where(agents.c.external_id == any_(_asked)))
-_INSERT = Query(insert(tickets), ["id", "customer_id", "created_at", *MUTABLE, "updated_at", "imported"])
+_INSERT = Query(insert(tickets), ["id", "customer_id", "opened_by", "created_at", *MUTABLE, "updated_at", "imported"])
 _INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name"])
 _INSERT_AGENT = Query(insert(agents), ["id", "external_id", "name", "active"])
 
@@ -146,10 +152,12 @@ def _write(
     customer_id = customer_ids[item.customer.external_id]
     history = walk(item, id_, customer_id, agent_ids, in_force)
     # A concurrent import of the same ticket: this batch is run again and finds it a duplicate.
-    tx.write(_INSERT, retry_on="uq_tickets_external_id", imported=True, **history.ticket)
+    after = replay(history.entries).clocks
+    due_at = clocks.next_due(after)
+    tx.write(_INSERT, retry_on="uq_tickets_external_id", imported=True, **history.ticket, due_at=due_at)
     for happened in history.events:
         _record(tx, id_, customer_id, happened)
-    _write_clocks(tx, id_, history, now)
+    clocks.insert_history(tx, id_, after, now)
     return id_
 
 
@@ -166,10 +174,6 @@ def _record(tx: Transaction, ticket_id: UUID, customer_id: UUID, happened: Happe
         tx, author, happened.type, subject_id, happened.at, happened.data,
         ticket_id=ticket_id, internal=happened.internal, imported=True,
     )  # fmt: skip
-
-
-def _write_clocks(tx: Transaction, ticket_id: UUID, history: History, now: datetime) -> None:
-    clocks.insert_history(tx, ticket_id, replay(history.entries).clocks, now)
 
 
 def _rejected(raw: object, why: Invalid) -> Item:

@@ -67,7 +67,7 @@ def policy(
     version: int = 1,
 ) -> Policy:
     made = replace(promise(version=version, bot_counts=bot_counts), targets=targets, on_reopen=on_reopen)
-    return made.under(calendar)
+    return replace(made, calendar=calendar)
 
 
 def target(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given
@@ -131,7 +132,7 @@ def test_a_breach_is_always_found_at_a_next_instant(clock: Clock, waited: timede
 def test_a_new_cover_moves_only_the_promise(clock: Clock, covers: list[tuple[Policy | None, Priority]]) -> None:
     after, first_due = clock, clock.original_due_at
     for policy, priority in covers:
-        everyhour = policy and policy.under(None)
+        everyhour = policy and replace(policy, calendar=None)
         # No target of these pauses a resolved ticket.
         after = after.covered(terms(everyhour, FIRST, priority), Status.resolved, START)
         first_due = first_due or after.due_at

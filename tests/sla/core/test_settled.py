@@ -7,7 +7,7 @@ import pytest
 from app.sla.core.clock import Clock, State
 from app.sla.core.engine import replay
 from app.sla.core.goal import Cohort, judge_mean
-from app.sla.core.policy import Effect, SlaException, Terms
+from app.sla.core.policy import Effect, SlaException, Target, Terms
 from app.sla.core.timeline import Covered, Entry, Excepted, Opened, Promised
 from app.sla.core.words import Priority, Status
 from tests.sla.core.builders import (
@@ -104,3 +104,29 @@ def test_an_uneven_mean_that_is_exact_crosses_now_as_an_even_one_does() -> None:
     now = at(100)
     assert cohort.total(now + MICROSECOND, now) > 90_000_000
     assert judge_mean(cohort, 90, now).crosses_at == now
+
+
+def test_a_resolution_runs_on_under_the_terms_of_the_day_and_of_its_priority() -> None:
+    first = policy(target(RESOLUTION, 100))
+    urgent = Target(RESOLUTION, Priority.urgent, 50)
+    later = policy(target(RESOLUTION, 1000), urgent)
+    entries: list[Entry] = [covered(first), opened(), status(10, Status.resolved)]
+    cover = covered(later, 20, Priority.urgent)
+    resumed = only_clock(replay([*entries, cover, status(30, Status.open)]), RESOLUTION)
+    assert (resumed.target_seconds, resumed.due_at) == (50, at(70))
+
+
+def test_a_resolution_that_runs_on_takes_no_exception_of_another_metric() -> None:
+    cover = covered(policy(target(RESOLUTION, 100)))
+    other = Excepted(at(0), (granted(Effect.extend, 60, FIRST),))
+    entries: list[Entry] = [cover, other, opened(), status(10, Status.resolved), status(30, Status.open)]
+    assert only_clock(replay(entries), RESOLUTION).due_at == at(120)
+
+
+def test_two_freezes_both_stop_the_time() -> None:
+    both = (
+        granted(Effect.freeze, None, starts=10, expires=20),
+        granted(Effect.freeze, None, starts=50, expires=80, number=2),
+    )
+    clock = only_clock(replay([covered(policy(target(FIRST, 90))), Excepted(at(0), both), opened()]))
+    assert clock.due_at == at(130)

@@ -4,8 +4,8 @@ from uuid import UUID
 from fastapi import Path, Query, Request, Response
 
 from app.auth.guard import Actor, may
-from app.customers import service
 from app.customers.schemas import CustomerIn, CustomerOut, CustomerPage, CustomerPatch, CustomerUpsert
+from app.customers.service import customers as service
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.route import Tx, router
@@ -19,6 +19,7 @@ Writer = Annotated[Actor, may("customers:write")]
 class CustomerQuery(PageQuery):
     external_id: ExternalId | None = None
     email: Email | None = None
+    organization_id: UUID | None = None
 
 
 @routes.get("", response_model=CustomerPage, summary="List customers")
@@ -26,7 +27,11 @@ async def list_customers(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[CustomerQuery, Query()]
 ) -> Any:
     """In the order they were added."""
-    where = {"external_id": query.external_id, "email": fold(query.email) if query.email else None}
+    where = {
+        "external_id": query.external_id,
+        "email": fold(query.email) if query.email else None,
+        "organization_id": query.organization_id,
+    }
     return await page(request, response, tx, service.LISTING, query, where, "created_at")
 
 

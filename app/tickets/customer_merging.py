@@ -1,0 +1,196 @@
+"""Two customers who turned out to be one, and the way back. The source stays as a row that points at the target, who
+has its tickets and keys.
+
+Locks: tickets by id, then customers by id, as the opening of a follow-up asks for them. A ticket that is being opened
+for the source meanwhile holds a share of the customer's lock and is seen by the second look at the tickets; one that
+comes after the commit is refused by the trigger `of_live_customer`, and opening is run again and finds the target."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Table, Uuid, any_, bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from uuid_utils.compat import uuid7
+
+from app.auth.guard import Actor
+from app.auth.tables import api_keys
+from app.customers.service.customers import CUSTOMERS
+from app.customers.tables import customers
+from app.db import Query, Row, Transaction
+from app.errors import Conflict, Invalid, NotFound
+from app.events import log
+from app.tickets.tables import customer_merges as merges
+from app.tickets.tables import tickets
+
+
+class SameCustomer(Conflict):
+    """A customer is merged into another one."""
+
+    code = "same_customer"
+    title = "These are one customer already"
+
+
+class CustomerMerged(Conflict):
+    """The customer was merged into another one, who stands for both: ask for that one, or undo the merge first."""
+
+    code = "customer_merged"
+    title = "The customer was merged"
+
+
+class CustomerErased(Conflict):
+    """An erased customer is nobody any more: nobody can say whether they are somebody else."""
+
+    code = "customer_erased"
+    title = "The customer was erased"
+
+
+class CustomerNotMerged(Conflict):
+    """Only a customer who was merged into another one comes back."""
+
+    code = "customer_not_merged"
+    title = "The customer was not merged"
+
+
+_t, _c, _k, _m = tickets.c, customers.c, api_keys.c, merges.c
+_NOW = func.clock_timestamp()
+_ids = bindparam("ids", type_=ARRAY(Uuid))
+_from, _to = bindparam("from_id", type_=Uuid), bindparam("to_id", type_=Uuid)
+_about = bindparam("data", type_=JSONB)
+
+_TICKETS = Query(select(_t.id).where(_t.customer_id == _from).order_by(_t.id).with_for_update())
+_THESE_TICKETS = Query(
+    select(_t.id).where(_t.id == any_(_ids), _t.customer_id == _from).order_by(_t.id).with_for_update()
+)
+_CUSTOMERS = Query(select(customers, _NOW.label("now")).where(_c.id == any_(_ids)).order_by(_c.id).with_for_update())
+_KEYS = Query(select(_k.id).where(_k.customer_id == _from))
+_next_version = {"version": _c.version + 1, "updated_at": _NOW}
+_POINT = Query(
+    update(customers)
+    .where(_c.id == bindparam("key_id"))
+    .values(merged_into=bindparam("into", type_=Uuid), **_next_version)
+)
+_MERGE = Query(insert(merges), ["id", "source_id", "target_id", "ticket_ids", "key_ids", "merged_at"])
+_LAST = Query(select(merges).where(_m.source_id == bindparam("source_id"), _m.undone_at.is_(None)))
+_UNDO = Query(update(merges).where(_m.id == bindparam("key_id")), ["undone_at"])
+
+
+def _moved(table: Table, type_: str, **values: Any) -> Query:
+    """Give those of `ids` that are one customer's to another one, an event for each."""
+    changed = (
+        update(table)
+        .where(table.c.id == any_(_ids), table.c.customer_id == _from)
+        .values(customer_id=_to, **values)
+        .returning(table.c.id, _NOW.label("at"))
+        .cte("changed")
+    )
+    return Query(log.of_each(changed, type_, _about, of_tickets=table is tickets, internal=True))
+
+
+def _repointed() -> Query:
+    """Those who were merged into one customer go on with another, an event for each."""
+    changed = (
+        update(customers)
+        .where(_c.merged_into == _from, _c.id == any_(_ids))
+        .values(merged_into=_to, **_next_version)
+        .returning(_c.id, _NOW.label("at"))
+        .cte("changed")
+    )
+    return Query(log.of_each(changed, "customer.updated", _about))
+
+
+_MOVE_TICKETS = _moved(tickets, "ticket.updated", version=_t.version + 1, updated_at=func.greatest(_NOW, _t.updated_at))
+_MOVE_KEYS = _moved(api_keys, "api_key.updated")
+_REPOINT = _repointed()
+_MERGED_INTO = Query(select(_c.id).where(_c.merged_into == _from))
+_root = select(_m.source_id).where(_m.target_id == bindparam("source_id"), _m.undone_at.is_(None)).cte(recursive=True)
+_next = select(_m.source_id).join(_root, _m.target_id == _root.c.source_id).where(_m.undone_at.is_(None))
+# Who had been merged into the source, however far down, before it was merged itself.
+_BELOW = Query(select(_root.union(_next).c.source_id))
+
+
+async def merge(tx: Transaction, actor: Actor, source_id: UUID, target_id: UUID) -> Row:
+    """The source's tickets, keys and those who were merged into it go to the target; the target's row."""
+    if source_id == target_id:
+        raise SameCustomer("name another customer in `into`")
+    await tx.locked_rows(_TICKETS, from_id=source_id)
+    source, target = await _locked(tx, source_id, target_id)
+    for customer in (source, target):
+        check_not_merged(customer)
+        _check_not_erased(customer)
+    ticket_ids = [row["id"] for row in await tx.locked_rows(_TICKETS, from_id=source_id)]
+    key_ids = [row["id"] for row in await tx.rows(_KEYS, from_id=source_id)]
+    below = [row["id"] for row in await tx.rows(_MERGED_INTO, from_id=source_id)]
+    await _move(tx, actor, source_id, target_id, ticket_ids, key_ids, below)
+    now = source["now"]
+    tx.write(_POINT, key_id=source_id, into=target_id)
+    tx.write(
+        _MERGE, id=uuid7(), source_id=source_id, target_id=target_id, ticket_ids=ticket_ids, key_ids=key_ids,
+        merged_at=now,
+    )  # fmt: skip
+    data = {"source_id": source_id, "target_id": target_id, "tickets": len(ticket_ids), "keys": len(key_ids)}
+    for id_ in (source_id, target_id):
+        log.record(tx, log.by(actor), "customer.merged", id_, now, data)
+    return target
+
+
+async def unmerge(tx: Transaction, actor: Actor, source_id: UUID) -> Row:
+    """What moved then and is still with the one who stands for the source goes back; the source's row."""
+    holder_id = (await CUSTOMERS.get(tx, source_id))["merged_into"]
+    done = await tx.row(_LAST, source_id=source_id)
+    if holder_id is None or done is None:
+        raise CustomerNotMerged("it was merged into nobody")
+    await tx.locked_rows(_THESE_TICKETS, ids=done["ticket_ids"], from_id=holder_id)
+    source, _ = await _locked(tx, source_id, holder_id)
+    done = await tx.row(_LAST, source_id=source_id)
+    if source["merged_into"] != holder_id or done is None:
+        raise CustomerNotMerged("somebody merges or undoes this just now: read it again")
+    _check_not_erased(source)
+    below = [row["source_id"] for row in await tx.rows(_BELOW, source_id=source_id)]
+    await _move(tx, actor, holder_id, source_id, done["ticket_ids"], done["key_ids"], below)
+    tx.write(_POINT, key_id=source_id, into=None)
+    tx.write(_UNDO, key_id=done["id"], undone_at=source["now"])
+    for id_ in (source_id, holder_id):
+        data = {"source_id": source_id, "target_id": holder_id}
+        log.record(tx, log.by(actor), "customer.unmerged", id_, source["now"], data)
+    await tx.flush()
+    return await CUSTOMERS.get(tx, source_id)
+
+
+async def _locked(tx: Transaction, source_id: UUID, target_id: UUID) -> tuple[Row, Row]:
+    found = {row["id"]: row for row in await tx.locked_rows(_CUSTOMERS, ids=[source_id, target_id])}
+    if source_id not in found:
+        raise NotFound("there is no customer with this id")
+    if target_id not in found:
+        raise Invalid.at("/into", "unknown", "there is no customer with this id")
+    return found[source_id], found[target_id]
+
+
+async def _move(
+    tx: Transaction,
+    actor: Actor,
+    from_id: UUID,
+    to_id: UUID,
+    ticket_ids: Sequence[UUID],
+    key_ids: Sequence[UUID],
+    below: Sequence[UUID],
+) -> None:
+    who = log.by(actor)
+    named = {"actor_kind": who.kind, "actor_id": who.id, "from_id": from_id, "to_id": to_id}
+    for query, ids, field in (
+        (_MOVE_TICKETS, ticket_ids, "customer_id"), (_MOVE_KEYS, key_ids, "customer_id"),
+        (_REPOINT, below, "merged_into"),
+    ):  # fmt: skip
+        if ids:
+            data = {"changes": {field: {"before": from_id, "after": to_id}}}
+            await tx.locked_rows(query, ids=ids, data=data, **named)
+
+
+def check_not_merged(customer: Row) -> None:
+    if customer["merged_into"]:
+        raise CustomerMerged(f"{customer['id']} was merged into {customer['merged_into']}")
+
+
+def _check_not_erased(customer: Row) -> None:
+    if customer["erased_at"]:
+        raise CustomerErased(f"{customer['id']} was erased")

@@ -1,0 +1,51 @@
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from app.customers.schemas import CustomerOut, OrganizationOut
+from app.keys.schemas import ApiKeyOut
+from app.sla.schemas.clocks import SlaClockOut
+from app.sla.schemas.exceptions import SlaExceptionOut
+from app.tickets.lifecycle import LinkKind
+from app.tickets.schemas import AttachmentOut, EventOut, MessageOut, MessageVersionOut, PromiseOut, TicketOut
+from app.web.schemas import Out
+
+
+class ExportedMessage(MessageOut):
+    versions: list[MessageVersionOut]
+
+
+class ExportedLink(Out):
+    id: UUID
+    kind: LinkKind
+    source_id: UUID
+    target_id: UUID
+    created_at: datetime
+
+
+class ExportedTicket(Out):
+    """A ticket with all that hangs on it. Contents of attachments are downloaded one by one."""
+
+    ticket: TicketOut
+    messages: list[ExportedMessage]
+    clocks: list[SlaClockOut]
+    promises: list[PromiseOut]
+    exceptions: list[SlaExceptionOut]
+    attachments: list[AttachmentOut]
+    links: list[ExportedLink]
+    events: list[EventOut]
+
+
+class CustomerExport(Out):
+    """All that is held of one customer; `next_cursor` leads to their other tickets."""
+
+    customer: CustomerOut
+    organization: OrganizationOut | None
+    merged_customers: list[CustomerOut]
+    api_keys: list[ApiKeyOut]
+    tickets: list[ExportedTicket]
+    messages_elsewhere: list[MessageOut] = Field(
+        description="What they wrote on tickets of others. All of it with the first page."
+    )
+    next_cursor: str | None

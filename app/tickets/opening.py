@@ -1,0 +1,203 @@
+"""Opening tickets: by customers, for them, towards them, and as the follow-up of one that is closed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, bindparam, exists, func, insert, literal_column, select, true
+from uuid_utils.compat import uuid7
+
+from app.agents.tables import agents, teams
+from app.auth.guard import Actor
+from app.custom_fields import values as custom_fields
+from app.custom_fields.schemas import Subject
+from app.customers.tables import customers, organizations
+from app.db import Query, Row, Transaction
+from app.errors import Invalid
+from app.events import log
+from app.sla import clocks, policies
+from app.sla.core.engine import replay
+from app.sla.core.timeline import Entry, Opened, Promised
+from app.sla.core.words import AuthorKind, Status
+from app.tickets import greetings, promises
+from app.tickets.facts import cover_columns, cover_data
+from app.tickets.lifecycle import LinkKind, Visibility
+from app.tickets.links import add_link
+from app.tickets.messages import write_message
+from app.tickets.permissions import check_opening, customer_of
+from app.tickets.schemas import CustomerRef, TicketIn
+from app.tickets.store import INSERT, Locked, covered
+from app.tickets.tables import NUMBERS
+from app.web.schemas import fold
+
+_found, _known = customers.alias("found"), customers.alias("known")
+
+
+def known_parts() -> list[ColumnElement[bool]]:
+    """Whether what a ticket refers to is there."""
+    agent = exists().where(agents.c.id == bindparam("assignee_id"), agents.c.active)
+    team = exists().where(teams.c.id == bindparam("team_id"))
+    organization = exists().where(organizations.c.id == bindparam("organization_id"))
+    return [agent.label("agent_known"), team.label("team_known"), organization.label("organization_known")]
+
+
+def _before_opening(customer: ColumnElement[bool]) -> Query:
+    """All that opening a ticket has to know, in one read. Who was merged is the one they were merged into."""
+    found = select(_found.c.id, _found.c.merged_into).where(customer).order_by(_found.c.created_at).limit(1).subquery()
+    one = select(literal_column("1")).subquery("one")
+    is_known = _known.c.id == func.coalesce(found.c.merged_into, found.c.id)
+    return Query(
+        select(
+            func.clock_timestamp().label("now"),
+            NUMBERS.next_value().label("number"),
+            policies.REVISION.label("revision"),
+            custom_fields.REVISION.label("field_revision"),
+            greetings.for_language(_known.c.language).label("greeting"),
+            _known.c.id.label("customer_id"),
+            _known.c.name.label("customer_name"),
+            _known.c.organization_id.label("customer_organization_id"),
+            *known_parts(),
+        ).select_from(one.outerjoin(found, true()).outerjoin(_known, is_known))
+    )
+
+
+_BY_ID = _before_opening(_found.c.id == bindparam("customer"))
+_BY_EXTERNAL_ID = _before_opening(_found.c.external_id == bindparam("customer"))
+_BY_EMAIL = _before_opening(_found.c.email_folded == bindparam("customer"))
+_INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name", "email", "email_folded"])
+# What a follow-up has in common with the ticket that it follows.
+_KEPT = ("subject", "channel", "priority", "type", "organization_id", "team_id", "tags", "custom_fields", "product")
+_NO_PARTS = {"assignee_id": None, "team_id": None, "organization_id": None}
+
+
+async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> dict[str, Any]:
+    """One read, one write. The customer is made when not known yet."""
+    ref = customer_of(actor, body.customer)
+    check_opening(actor, body)
+    query, wanted = _lookup(ref)
+    parts = {name: getattr(body, name) for name in _NO_PARTS}
+    seen = await tx.row(query, customer=wanted, channel=body.channel, **parts)
+    assert seen is not None
+    check_parts(seen, **parts)
+    now: datetime = seen["now"]
+    remind_at = body.remind_at
+    if remind_at and not now < remind_at <= now + promises.FARTHEST:
+        raise Invalid.at("/remind_at", "out_of_range", "a reminder is about the future, ten years of it at most")
+    values = body.model_dump(exclude={"customer", "description", "remind_at"})
+    values["custom_fields"] = await custom_fields.checked(
+        tx, Subject.ticket, {}, body.custom_fields, ticket_type=body.type, revision=seen["field_revision"]
+    )
+    values["customer_id"] = seen["customer_id"] or _make_customer(tx, actor, ref, now)
+    values["organization_id"] = body.organization_id or seen["customer_organization_id"]
+    name = seen["customer_name"] if seen["customer_id"] else ref.name
+    return await _open(tx, actor, seen, name, values, body.description, remind_at)
+
+
+async def follow_up(tx: Transaction, actor: Actor, locked: Locked, body: str) -> dict[str, Any]:
+    """Open a ticket of its own for what is said on a closed one; the message that opens it."""
+    closed = locked.ticket
+    parts = {**_NO_PARTS, "team_id": closed["team_id"]}
+    seen = await tx.row(_BY_ID, customer=closed["customer_id"], channel=closed["channel"], **parts)
+    assert seen is not None
+    values = {name: closed[name] for name in _KEPT}
+    values |= {
+        "customer_id": closed["customer_id"], "assignee_id": None, "external_id": None,
+        "opened_by": AuthorKind.customer, "asks_confirmation": False,
+    }  # fmt: skip
+    ticket = await _open(tx, actor, seen, seen["customer_name"], values, None, None)
+    author = log.By(AuthorKind.customer, closed["customer_id"])
+    message = write_message(tx, ticket["id"], author, Visibility.public, body, ticket["created_at"], opening=True)
+    add_link(tx, log.by(actor), ticket["id"], closed["id"], LinkKind.follow_up_of, ticket["created_at"])
+    return message
+
+
+async def _open(
+    tx: Transaction,
+    actor: Actor,
+    seen: Row,
+    customer_name: str | None,
+    values: Mapping[str, Any],
+    description: str | None,
+    remind_at: datetime | None,
+) -> dict[str, Any]:
+    now: datetime = seen["now"]
+    opened_by = AuthorKind(values["opened_by"])
+    greeting = seen["greeting"] if opened_by is AuthorKind.customer else None
+    ticket: dict[str, Any] = {
+        **values,
+        "id": uuid7(),
+        "number": seen["number"],
+        "status": Status.new,
+        "created_at": now,
+        "updated_at": now,
+        "greeted_at": now if greeting else None,
+        **_NOT_YET,
+    }
+    cover = await covered(tx, seen["revision"], ticket, now)
+    entries: list[Entry] = [cover, Opened(now, opened_by), *([Promised(now, remind_at)] if remind_at else [])]
+    after = replay(entries)
+    ticket["due_at"] = clocks.next_due(after.clocks)
+    tx.write(INSERT, **ticket, **cover_columns(cover))
+    who = log.by(actor)
+    data = {"opened_by": opened_by, "status": Status.new, **cover_data(cover)}
+    log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
+    if remind_at:
+        promises.write(tx, who, ticket["id"], 1, promises.REMINDER, remind_at, now)
+    clocks.write(tx, who, ticket["id"], {}, (), after.clocks, now)
+    if description is not None:
+        author = log.By("customer", ticket["customer_id"]) if opened_by is AuthorKind.customer else _own(actor)
+        write_message(tx, ticket["id"], author, Visibility.public, description, now, opening=True)
+    if greeting:
+        text = greetings.filled(greeting, ticket, customer_name)
+        write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now)
+    return {**ticket, "version": 1}
+
+
+_NOT_YET = {
+    "resolved_at": None,
+    "closed_at": None,
+    "merged_into": None,
+    "needs_human": False,
+    "confirmed_at": None,
+}
+
+
+def _own(actor: Actor) -> log.By:
+    return log.By(actor.kind, actor.person_id)
+
+
+def _lookup(ref: CustomerRef) -> tuple[Query, object]:
+    if ref.id:
+        return _BY_ID, ref.id
+    if ref.external_id:
+        return _BY_EXTERNAL_ID, ref.external_id
+    return _BY_EMAIL, fold(ref.email) if ref.email else None
+
+
+def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, now: datetime) -> UUID:
+    if ref.id:
+        raise Invalid.at("/customer/id", "unknown", "there is no customer with this id")
+    id_ = uuid7()
+    folded = fold(ref.email) if ref.email else None
+    # Another caller may be making the same customer: then this unit is run again and finds theirs.
+    constraint = "uq_customers_external_id" if ref.external_id else "uq_customers_email_folded"
+    tx.write(
+        _INSERT_CUSTOMER, retry_on=constraint,
+        id=id_, external_id=ref.external_id, name=ref.name, email=ref.email, email_folded=folded,
+    )  # fmt: skip
+    data = {"after": {"external_id": ref.external_id, "name": ref.name, "email": ref.email}}
+    log.record(tx, log.by(actor), "customer.created", id_, now, data)
+    return id_
+
+
+def check_parts(
+    seen: Row, assignee_id: UUID | None = None, team_id: UUID | None = None, organization_id: UUID | None = None
+) -> None:
+    """Raises Invalid for what `known_parts` did not find."""
+    if assignee_id and not seen["agent_known"]:
+        raise Invalid.at("/assignee_id", "unknown", "there is no active agent with this id")
+    if team_id and not seen["team_known"]:
+        raise Invalid.at("/team_id", "unknown", "there is no team with this id")
+    if organization_id and not seen["organization_known"]:
+        raise Invalid.at("/organization_id", "unknown", "there is no organization with this id")

@@ -1,0 +1,112 @@
+"""What is said on a ticket that does not go on itself: on a merged one it lands on the target, on a closed one it opens
+a follow-up."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from app.db import Database
+from tests.conftest import Person
+from tests.tickets.verified import Body, assert_verified, clocks, events, good
+
+Open = Callable[..., Awaitable[Body]]
+Make = Callable[..., Awaitable[Person]]
+
+
+async def _say(who: httpx.AsyncClient, ticket: Body, body: str = "And another thing.", **more: Any) -> httpx.Response:
+    return await who.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": body, **more})
+
+
+async def _merge(client: httpx.AsyncClient, source: Body, target: Body) -> None:
+    good(await client.post(f"/v1/tickets/{source['id']}/merge", json={"into": target["id"]}))
+
+
+async def _bodies(client: httpx.AsyncClient, ticket: Body) -> list[str]:
+    items = good(await client.get(f"/v1/tickets/{ticket['id']}/messages"))["items"]
+    return [item["body"] for item in items]
+
+
+async def _read(client: httpx.AsyncClient, ticket: Body) -> Body:
+    return good(await client.get(f"/v1/tickets/{ticket['id']}"))
+
+
+async def test_a_reply_to_a_merged_ticket_lands_where_it_went_through_a_chain(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database
+) -> None:
+    one, two, three = await open_ticket(), await open_ticket(), await open_ticket()
+    await _merge(client, one, two)
+    await _merge(client, two, three)
+    said = good(await _say(client, one, "An answer.", status="pending"))
+    assert said["ticket_id"] == three["id"]
+    assert (await _bodies(client, three))[-1] == "An answer."
+    assert (await _bodies(client, one), await _bodies(client, two)) == (["Please help."], ["Please help."])
+    assert (await _read(client, three))["status"] == "pending"
+    assert (await clocks(client, three, "first_response"))[0]["state"] == "met"
+    await assert_verified(db)
+
+
+async def test_a_customer_who_writes_on_their_merged_ticket_learns_nothing_of_anothers(
+    client: httpx.AsyncClient, open_ticket: Open, person: Make, db: Database
+) -> None:
+    customer = await person("customer")
+    own, theirs = await open_ticket(customer={"id": str(customer.id)}), await open_ticket(subject="A secret")
+    await _merge(client, own, theirs)
+    said = await _say(customer.http, own, "Still waiting.")
+    handed = await customer.http.post(f"/v1/tickets/{own['id']}/handoff")
+    assert (said.status_code, said.json()["ticket_id"], handed.json()["id"]) == (201, own["id"], own["id"])
+    assert theirs["id"] not in said.text + handed.text
+    assert "A secret" not in said.text + handed.text
+    message = good(await client.get(f"/v1/tickets/{theirs['id']}/messages"))["items"][-1]
+    assert (message["body"], message["author"]) == ("Still waiting.", {"kind": "customer", "id": str(customer.id)})
+    assert (await _read(client, theirs))["needs_human"] is True
+    await assert_verified(db)
+
+
+async def test_a_customers_message_on_a_closed_ticket_opens_a_follow_up_that_is_linked(
+    client: httpx.AsyncClient, person: Make, open_ticket: Open, db: Database
+) -> None:
+    customer = await person("customer")
+    more = {"priority": "high", "type": "incident", "channel": "email", "tags": ["card"], "product": "debit"}
+    closed = await open_ticket(customer={"id": str(customer.id)}, external_id="x-1", **more)
+    good(await _say(client, closed, "Done.", status="closed"))
+    before = await _read(client, closed)
+    said = good(await _say(customer.http, closed, "It happened again."))
+    assert said["ticket_id"] != closed["id"]
+    follow_up = good(await customer.http.get(f"/v1/tickets/{said['ticket_id']}"))
+    kept = ("subject", "customer_id", *more)
+    assert {name: follow_up[name] for name in kept} == {name: before[name] for name in kept}
+    assert (follow_up["status"], follow_up["external_id"], follow_up["assignee_id"]) == ("new", None, None)
+    assert await _bodies(customer.http, follow_up) == ["It happened again."]
+    assert (await clocks(client, follow_up, "first_response"))[0]["state"] == "running"
+    assert (await _read(client, closed), await _bodies(client, closed)) == (before, ["Please help.", "Done."])
+    for ticket in (closed, follow_up):
+        (linked,) = await events(client, ticket, "ticket.linked")
+        assert linked["data"] == {
+            "kind": "follow_up_of", "source_id": follow_up["id"], "target_id": closed["id"],
+        }  # fmt: skip
+    await assert_verified(db)
+
+
+async def test_a_follow_up_of_a_merged_and_closed_ticket_is_its_own_customers(
+    client: httpx.AsyncClient, person: Make, open_ticket: Open
+) -> None:
+    customer = await person("customer")
+    own = await open_ticket(customer={"id": str(customer.id)}, subject="Mine")
+    theirs = await open_ticket(subject="A secret")
+    await _merge(client, own, theirs)
+    good(await _say(client, theirs, "Done.", status="closed"))
+    said = good(await _say(customer.http, own))
+    follow_up = good(await customer.http.get(f"/v1/tickets/{said['ticket_id']}"))
+    assert (follow_up["subject"], follow_up["customer_id"]) == ("Mine", str(customer.id))
+
+
+async def test_a_follow_up_takes_a_text_and_nothing_else(
+    client: httpx.AsyncClient, person: Make, open_ticket: Open
+) -> None:
+    customer = await person("customer")
+    closed = await open_ticket(customer={"id": str(customer.id)})
+    good(await customer.http.patch(f"/v1/tickets/{closed['id']}", json={"status": "closed"}))
+    refused = await _say(customer.http, closed, status="resolved")
+    assert (refused.status_code, refused.json()["code"]) == (409, "ticket_closed")
+    assert len(good(await client.get("/v1/tickets"))["items"]) == 1
