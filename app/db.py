@@ -275,9 +275,7 @@ class _Unit:
 
 def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
     state = getattr(failed, "sqlstate", None)
-    if state in {"40001", "40P01"}:
-        return True
-    if state == _MISSED:
+    if state in {"40001", "40P01", _MISSED}:
         return True
     if state == "23505":
         return getattr(failed, "constraint_name", None) in tx.retry_on

@@ -34,6 +34,11 @@ def by(actor: Actor | None) -> By:
     return By(actor.kind, actor.person_id or actor.id) if actor else SYSTEM
 
 
+def named(who: By) -> dict[str, Any]:
+    """Who did it, as the statements of `of_each` want it."""
+    return {"actor_kind": who.kind, "actor_id": who.id}
+
+
 def record(
     tx: Transaction,
     who: By,
@@ -51,8 +56,7 @@ def record(
         INSERT,
         type=type_,
         occurred_at=now,
-        actor_kind=who.kind,
-        actor_id=who.id,
+        **named(who),
         subject_id=subject_id,
         ticket_id=ticket_id,
         internal=internal,
@@ -64,8 +68,8 @@ def record(
 def of_each(
     changed: CTE, type_: str, data: ColumnElement[Any], *, of_tickets: bool = False, internal: bool = False
 ) -> Insert:
-    """One event for each row of a statement that changes many things: `changed` has `id` and `at`. Who did it are the
-    parameters `actor_kind` and `actor_id`."""
+    """One event for each row of a statement that changes many things: `changed` has `id` and `at`. Its parameters are
+    those of `named`."""
     return insert(events).from_select(
         ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "data"],
         select(

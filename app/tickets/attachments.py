@@ -17,7 +17,7 @@ from app.events import log
 from app.sla.core.words import Status
 from app.tickets import storage
 from app.tickets.files import content_type, safe_name
-from app.tickets.lifecycle import TicketClosed, Visibility
+from app.tickets.lifecycle import TicketClosed, Visibility, no_such_ticket
 from app.tickets.queries import get_ticket
 from app.tickets.tables import attachments, tickets
 from app.web.paging import Listing, Order, is_any
@@ -94,7 +94,7 @@ async def upload(
         raise Forbidden("a customer's attachments are public")
     ticket = await tx.locked_row(_OPEN, ticket_id=ticket_id, for_customer=actor.customer_id)
     if ticket is None:
-        raise NotFound("there is no ticket with this id, or it is not yours")
+        raise no_such_ticket()
     if ticket["status"] == Status.closed:
         raise TicketClosed("open a new ticket")
     row: dict[str, Any] = {

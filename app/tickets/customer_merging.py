@@ -175,8 +175,7 @@ async def _move(
     key_ids: Sequence[UUID],
     below: Sequence[UUID],
 ) -> None:
-    who = log.by(actor)
-    named = {"actor_kind": who.kind, "actor_id": who.id, "from_id": from_id, "to_id": to_id}
+    named = {**log.named(log.by(actor)), "from_id": from_id, "to_id": to_id}
     for query, ids, field in (
         (_MOVE_TICKETS, ticket_ids, "customer_id"), (_MOVE_KEYS, key_ids, "customer_id"),
         (_REPOINT, below, "merged_into"),

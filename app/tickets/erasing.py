@@ -3,7 +3,7 @@ tickets keep their place, their clocks, and what those are recomputed from; tags
 
 Everything finds by itself what is there to erase, so that erasing again erases what came since, or does nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -169,7 +169,7 @@ async def erase(tx: Transaction, actor: Actor, id: UUID) -> Row:
     check_not_merged(row)
     customer_ids = [id, *(row["id"] for row in await tx.rows(_MERGED, customer_id=id))]
     ticket_ids = [row["id"] for row in await tx.locked_rows(_LOCK_TICKETS, customer_ids=customer_ids)]
-    named = _by(actor)
+    named = log.named(log.by(actor))
     touched, subject_ids = await _texts(tx, customer_ids, ticket_ids)
     key_ids = [row["id"] for row in await tx.rows(_KEYS, customer_ids=customer_ids)]
     await tx.locked_rows(_REVOKE, ids=key_ids, **named)
@@ -196,8 +196,3 @@ async def _texts(
     for query in (_TICKETS, _VERSIONS, _PROMISES, _EXCEPTIONS):
         rows += await tx.locked_rows(query, **ids)
     return {row["ticket_id"] for row in rows}, {row["id"] for row in (*said, *files)}
-
-
-def _by(actor: Actor) -> Mapping[str, Any]:
-    who = log.by(actor)
-    return {"actor_kind": who.kind, "actor_id": who.id}

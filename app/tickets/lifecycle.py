@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.sla.core.words import DONE, AuthorKind, Status
 
 
@@ -50,6 +50,11 @@ class TransitionNotAllowed(Conflict):
 
     code = "transition_not_allowed"
     title = "The status cannot change like that"
+
+
+def no_such_ticket() -> NotFound:
+    """Not there and not yours are told in the same words."""
+    return NotFound("there is no ticket with this id, or it is not yours")
 
 
 class TicketClosed(Conflict):

@@ -25,7 +25,7 @@ from app.tickets.facts import cover_columns, cover_data
 from app.tickets.lifecycle import LinkKind, Visibility
 from app.tickets.links import add_link
 from app.tickets.messages import write_message
-from app.tickets.permissions import check_opening, customer_of
+from app.tickets.permissions import author_of, check_opening, customer_of
 from app.tickets.schemas import CustomerRef, TicketIn
 from app.tickets.store import INSERT, Locked, covered
 from app.tickets.tables import NUMBERS
@@ -146,7 +146,9 @@ async def _open(
         promises.write(tx, who, ticket["id"], 1, promises.REMINDER, remind_at, now)
     clocks.write(tx, who, ticket["id"], {}, (), after.clocks, now)
     if description is not None:
-        author = log.By("customer", ticket["customer_id"]) if opened_by is AuthorKind.customer else _own(actor)
+        author = (
+            log.By("customer", ticket["customer_id"]) if opened_by is AuthorKind.customer else author_of(actor, None)
+        )
         write_message(tx, ticket["id"], author, Visibility.public, description, now, opening=True)
     if greeting:
         text = greetings.filled(greeting, ticket, customer_name)
@@ -161,10 +163,6 @@ _NOT_YET = {
     "needs_human": False,
     "confirmed_at": None,
 }
-
-
-def _own(actor: Actor) -> log.By:
-    return log.By(actor.kind, actor.person_id)
 
 
 def _lookup(ref: CustomerRef) -> tuple[Query, object]:

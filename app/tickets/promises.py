@@ -109,18 +109,9 @@ async def end(
         raise NotFound("there is no promise with this id on the ticket")
     if clocks.as_clock(row, {}, "clock_").ended_at:
         raise PromiseIsOver("it was kept or withdrawn, or its ticket merged")
-    kept, who = withdrawn_reason is None, log.by(actor)
-    values: dict[str, Any] = {
-        "kept_at": locked.now if kept else None,
-        "withdrawn_at": None if kept else locked.now,
-        "withdrawn_reason": withdrawn_reason,
-    }
-    tx.write(_END, key_id=promise_id, **values)
-    log.record(
-        tx, who, "promise.kept" if kept else "promise.withdrawn", promise_id, locked.now, {"cycle": row["cycle"]},
-        ticket_id=locked.id,
-    )  # fmt: skip
-    after = apply(tx, who, locked, [PromiseOver(locked.now, row["cycle"], kept)])
+    who = log.by(actor)
+    values, entry = _end(tx, who, locked, row, withdrawn_reason)
+    after = apply(tx, who, locked, [entry])
     update_ticket(tx, locked, after, {})
     return _shown({**row, **values}, _clock_of(after, row["cycle"]), locked.now)
 
@@ -130,10 +121,24 @@ async def end_reminder(tx: Transaction, who: log.By, locked: Locked) -> list[Ent
     row = await tx.row(_REMINDER, ticket_id=locked.id)
     if row is None:
         return []
-    because = "The customer has confirmed."
-    tx.write(_END, key_id=row["id"], kept_at=None, withdrawn_at=locked.now, withdrawn_reason=because)
-    log.record(tx, who, "promise.withdrawn", row["id"], locked.now, {"cycle": row["cycle"]}, ticket_id=locked.id)
-    return [PromiseOver(locked.now, row["cycle"], False)]
+    _, entry = _end(tx, who, locked, row, "The customer has confirmed.")
+    return [entry]
+
+
+def _end(
+    tx: Transaction, who: log.By, locked: Locked, row: Values, withdrawn_reason: str | None
+) -> tuple[dict[str, Any], PromiseOver]:
+    """Queue that it is over and tell of it; its clock is the caller's to end."""
+    kept = withdrawn_reason is None
+    values: dict[str, Any] = {
+        "kept_at": locked.now if kept else None,
+        "withdrawn_at": None if kept else locked.now,
+        "withdrawn_reason": withdrawn_reason,
+    }
+    tx.write(_END, key_id=row["id"], **values)
+    type_ = "promise.kept" if kept else "promise.withdrawn"
+    log.record(tx, who, type_, row["id"], locked.now, {"cycle": row["cycle"]}, ticket_id=locked.id)
+    return values, PromiseOver(locked.now, row["cycle"], kept)
 
 
 def shown(row: Values) -> dict[str, Any]:

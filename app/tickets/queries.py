@@ -12,11 +12,11 @@ from sqlalchemy.sql import ColumnElement
 from app.auth.guard import Actor
 from app.customers.tables import customers
 from app.db import Query, Row, Transaction, Values
-from app.errors import NotFound
 from app.events.tables import events
 from app.sla import clocks
 from app.sla.core.clock import State
 from app.sla.tables import LATEST_SQL, sla_clocks
+from app.tickets.lifecycle import no_such_ticket
 from app.tickets.tables import messages, tickets
 from app.web.paging import Clause, Listing, Order, compares, is_any
 
@@ -107,7 +107,7 @@ async def get_customer(tx: Transaction, id: UUID) -> dict[str, Any]:
 
 def _found(row: Row | None) -> Row:
     if row is None:
-        raise NotFound("there is no ticket with this id, or it is not yours")
+        raise no_such_ticket()
     return row
 
 

@@ -23,7 +23,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    text,
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR, aggregate_order_by, insert
 
@@ -132,9 +131,6 @@ _WRITE = Query(
 )
 _names = func.unnest(bindparam("names", type_=ARRAY(Text))).column_valued("name")
 _LANGUAGES = Query(insert(search_languages).from_select(["name"], select(_names)).on_conflict_do_nothing())
-_SAVE, _BACK, _RELEASE = (
-    Query(text(f"{verb} documents")) for verb in ("SAVEPOINT", "ROLLBACK TO SAVEPOINT", "RELEASE SAVEPOINT")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,17 +200,15 @@ async def _index_alone(tx: Transaction, document: Document) -> None:
 
 
 async def _stored(tx: Transaction, documents: Sequence[Document]) -> bool:
-    await tx.rows(_SAVE)
+    languages = sorted({document.language for document in documents if document.language})
+    values = dict(zip(_COLUMNS, map(list, zip(*map(astuple, documents), strict=True)), strict=True))
     try:
-        languages = sorted({document.language for document in documents if document.language})
-        if languages:
-            await tx.rows(_LANGUAGES, names=languages)
-        values = zip(*map(astuple, documents), strict=True)
-        await tx.rows(_WRITE, **dict(zip(_COLUMNS, map(list, values), strict=True)))
+        async with tx.nested(savepoint=True):
+            if languages:
+                await tx.rows(_LANGUAGES, names=languages)
+            await tx.rows(_WRITE, **values)
     except asyncpg.PostgresError:
-        await tx.rows(_BACK)
         return False
-    await tx.rows(_RELEASE)
     return True
 
 

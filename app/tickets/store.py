@@ -27,7 +27,6 @@ from sqlalchemy import (
 from app.auth.guard import Actor
 from app.auth.roles import SCOPES, Role
 from app.db import Query, Row, TakeLocks, Transaction
-from app.errors import NotFound
 from app.events import log
 from app.sla import calendars, clocks, policies
 from app.sla.core.engine import TicketClocks, advance
@@ -38,6 +37,7 @@ from app.sla.sweep import sweep_ticket
 from app.sla.tables import sla_clocks
 from app.tickets import facts
 from app.tickets.facts import cover_columns, cover_data, covering
+from app.tickets.lifecycle import no_such_ticket
 from app.tickets.tables import tickets
 
 # Stands for nobody: it may touch every ticket, and the log names the system.
@@ -140,7 +140,7 @@ async def look_at_ticket(tx: Transaction, actor: Actor, id: UUID) -> Locked:
         return await lock_ticket(tx, actor, id)
     rows = await tx.rows(_LOOK, ticket_id=id, for_customer=actor.customer_id)
     if not rows:
-        raise NotFound("there is no ticket with this id, or it is not yours")
+        raise no_such_ticket()
     return replace(await _loaded(tx, rows), unlocked=True)
 
 
@@ -151,7 +151,7 @@ async def lock_ticket(tx: Transaction, actor: Actor, id: UUID) -> Locked:
         # Somebody changed it while we waited. The lock is ours now, so that this read is the last one.
         rows = await tx.locked_rows(_LOCK, ticket_id=id, for_customer=actor.customer_id)
     if not rows:
-        raise NotFound("there is no ticket with this id, or it is not yours")
+        raise no_such_ticket()
     return await _loaded(tx, rows)
 
 
