@@ -8,8 +8,10 @@ atomic by itself. Nothing here knows any table."""
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -47,7 +49,8 @@ class Transaction:
     """What a unit of work sees of the database. `db.transaction()` makes, commits and rolls back."""
 
     __slots__ = (
-        "_begin", "_begun", "_conn", "_pending", "_timeout", "_unlocked", "may_have_written", "memo", "retry_on",
+        "_begin", "_begun", "_conn", "_longest", "_pending", "_unlocked", "_until",
+        "may_have_written", "memo", "retry_on",
     )  # fmt: skip
 
     def __init__(
@@ -58,17 +61,28 @@ class Transaction:
         memo: dict[str, Any],
         *,
         unlocked: bool = False,
+        until: float = inf,
     ) -> None:
         self._conn = conn
         self._begin = begin
         # What this process remembers of the database. Whoever keeps something here checks that it is still current.
         self.memo = memo
-        self._timeout = timeout
+        self._longest = timeout
+        self._until = until
         self._pending: dict[Query, list[dict[str, Any]]] = {}
         self._begun = False
         self._unlocked = unlocked
         self.may_have_written = False
         self.retry_on: set[str] = set()
+
+    @property
+    def _timeout(self) -> float:
+        """For the next statement. A deadline acts between statements and on them, and so never on a COMMIT. Raises
+        TimeoutError."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(self._longest, left)
 
     @property
     def unlocked(self) -> bool:
@@ -133,7 +147,7 @@ class Transaction:
             assert savepoint or self._pending is pending, "flushed without a savepoint"
             self._pending = queued
             if savepoint and not self._conn.is_closed():
-                await self._conn.execute("ROLLBACK TO SAVEPOINT nested", timeout=self._timeout)
+                await self._conn.execute("ROLLBACK TO SAVEPOINT nested", timeout=self._longest)
             raise
 
     async def _send(self) -> None:
@@ -148,7 +162,9 @@ class Transaction:
         sql = composed(tuple((query, len(rows)) for query, rows in pending.items()))
         args = [arg for query, rows in pending.items() for row in rows for arg in query.args(row)]
         self.may_have_written = not self._begun
-        await self._conn.execute(sql, *args, timeout=self._timeout)
+        # Where it is all there is, it commits by itself, and a deadline acts on no COMMIT.
+        timeout = self._timeout if self._begun else self._longest
+        await self._conn.execute(sql, *args, timeout=timeout)
 
     async def _send_many(self, query: Query, records: list[list[Any]]) -> None:
         if query.table and query.insert and not query.insert["tail"]:
@@ -169,7 +185,7 @@ class Transaction:
     async def _rollback(self) -> None:
         self._pending.clear()
         if self._begun and not self._conn.is_closed():
-            await self._conn.execute("ROLLBACK", timeout=self._timeout)
+            await self._conn.execute("ROLLBACK", timeout=self._longest)
 
 
 class Database:
@@ -206,10 +222,9 @@ class Database:
         async with pool:
             yield cls(pool, settings)
 
-    def transaction(self, *, unlocked: bool = False) -> "_Unit":
-        """One unit of work: commits when the block ends, rolls back when it raises. `run` alone may leave it
-        `unlocked`."""
-        return _Unit(self, unlocked)
+    def transaction(self) -> "_Unit":
+        """One unit of work: commits when the block ends, rolls back when it raises."""
+        return _Unit(self, unlocked=False, until=inf)
 
     async def _acquire(self) -> "PoolConnectionProxy[Row]":
         # A timeout makes asyncpg start a task, so it is set only where there may be something to wait for.
@@ -229,15 +244,16 @@ class Database:
         finally:
             self._held -= 1
 
-    async def run(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(self, unit: Callable[[Transaction], Awaitable[T]], within: float = inf) -> T:
         """`unit` in a transaction, run again where the database says that nothing of it happened and that a repeat
-        may succeed: deadlocks, a connection that died while it lay idle, a `retry_on`."""
-        attempt = 0
+        may succeed: deadlocks, a connection that died while it lay idle, a `retry_on`. All its statements `within` so
+        many seconds."""
+        attempt, until = 0, time.monotonic() + within
         while True:
             attempt += 1
             tx: Transaction | None = None
             try:
-                async with self.transaction(unlocked=attempt == 1) as tx:
+                async with _Unit(self, attempt == 1, until) as tx:
                     return await unit(tx)
             except TakeLocks:
                 continue
@@ -250,15 +266,17 @@ class Database:
 class _Unit:
     """`Database.transaction`. A class, because every request enters one and a generator costs three times as much."""
 
-    __slots__ = ("_conn", "_db", "_tx", "_unlocked")
+    __slots__ = ("_conn", "_db", "_tx", "_unlocked", "_until")
 
-    def __init__(self, db: Database, unlocked: bool) -> None:
+    def __init__(self, db: Database, unlocked: bool, until: float) -> None:
         self._db = db
         self._unlocked = unlocked
+        self._until = until
 
     async def __aenter__(self) -> Transaction:
         self._conn = await self._db._acquire()
-        self._tx = Transaction(self._conn, self._db._begin, self._db._timeout, self._db._memo, unlocked=self._unlocked)
+        db = self._db
+        self._tx = Transaction(self._conn, db._begin, db._timeout, db._memo, unlocked=self._unlocked, until=self._until)
         if self._db._pooled:
             # A statement is parsed and run in two steps, which a pooler may send to two servers outside a transaction.
             try:

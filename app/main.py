@@ -11,7 +11,7 @@ from starlette.routing import Match
 
 from app import __version__, worker
 from app.agents import api as agents
-from app.auth.keys import Credentials
+from app.auth.credentials import Credentials
 from app.custom_fields import api as custom_fields
 from app.customers.api import customers, organizations
 from app.db import Database
@@ -28,7 +28,9 @@ from app.tickets.api import customers as whole_customers
 from app.tickets.imports import api as imports
 from app.tickets.lifecycle import TicketType
 from app.web import docs, logs, openapi, problems
+from app.web.cors import Cors
 from app.web.frame import Frame
+from app.web.limits import Limits
 from app.web.paging import Signer
 from app.web.route import RAW_AT_ONCE
 
@@ -77,10 +79,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Database.open(settings) as db:
+        async with Database.open(settings) as db, Credentials.open(db, settings) as credentials:
             app.state.db = db
             app.state.settings = settings
-            app.state.credentials = Credentials(db)
+            app.state.credentials = credentials
+            app.state.limits = Limits(settings)
             app.state.cursors = Signer(await cursor_key(db))
             app.state.schema_head = schema_head()
             app.state.large_bodies = asyncio.Semaphore(RAW_AT_ONCE)
@@ -109,7 +112,10 @@ def create_app(settings: Settings) -> FastAPI:
     docs.install(app)
     problems.install(app, lambda path: _allowed_methods(app, path))
     openapi.install(app)
-    app.add_middleware(Frame)
+    app.add_middleware(Frame, settings=settings)
+    if settings.cors_origins:
+        # Outermost, so that a page can read what it is refused for.
+        app.add_middleware(Cors, origins=settings.cors_origins)
     return app
 
 

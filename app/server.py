@@ -1,17 +1,23 @@
 """Serving: one process in this one, or several under uvicorn's supervisor."""
 
 import os
+import resource
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from app.auth.tokens import key_in
 from app.main import serving
 from app.settings import Settings, SettingsError
 from app.web.metrics import MULTIPROC_DIR
+from app.web.protocol import BoundedProtocol
+
+_OTHER_FILES = 1024
 
 
 class _Server(uvicorn.Server):
@@ -46,7 +52,9 @@ class _Supervisor(Multiprocess):
 
 def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], None]) -> bool:
     """Until SIGINT or SIGTERM; `ready` gets the URL, `tend` is called several times a second on this thread. Whether
-    it ever started."""
+    it ever started. Raises SettingsError."""
+    key_in(settings)
+    _allow_files(settings.connections)
     listening = _listen(settings)
     url = f"http://{settings.host}:{listening.getsockname()[1]}"
     if settings.workers > 1:
@@ -76,7 +84,8 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
         factory=isinstance(app, str),
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=partial(BoundedProtocol, most_connections=settings.connections),  # type: ignore[arg-type]
+        timeout_keep_alive=settings.keep_alive_seconds,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -85,6 +94,15 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
         # An open stream would hold up a shutdown for ever.
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
+
+
+def _allow_files(connections: int) -> None:
+    """Each connection is an open file, and the usual limit is a thousand. As many as the machine lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "NINETY_"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256"
+]  # fmt: skip
+RateLimit = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Words = Annotated[tuple[str, ...], NoDecode]
 
 
 class SettingsError(ValueError):
@@ -20,7 +26,9 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
 
-    database_url: Annotated[str | None, Field(validation_alias=AliasChoices("DATABASE_URL", "database_url"))] = None
+    database_url: Annotated[
+        str | None, Field(validation_alias=AliasChoices("DATABASE_URL", "database_url"), repr=False)
+    ] = None
     """postgresql://… of any PostgreSQL ≥ 15; without it the embedded one is started."""
     database_pooler: Annotated[
         Literal["none", "pgbouncer"], Field(validation_alias=AliasChoices("DATABASE_POOLER", "database_pooler"))
@@ -35,6 +43,27 @@ class Settings(BaseSettings):
     data_dir: Path = Path("var")
     admin_key: Annotated[str | None, Field(pattern=r"^nty_[0-9a-f]{32}_[A-Za-z0-9_-]{43}$", repr=False)] = None
     """A bootstrap admin key, in place of the one that a first start makes."""
+
+    jwt_jwks_url: str | None = None
+    jwt_public_key: str | None = None
+    jwt_secret: Annotated[str | None, Field(min_length=32, repr=False)] = None
+    """Where the keys of tokens are: at one of these. Without any of them there are no tokens."""
+    jwt_issuer: Annotated[str | None, Field(min_length=1)] = None
+    jwt_audience: Annotated[str | None, Field(min_length=1)] = None
+    jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode] = ()
+    """RS256, ES256 and EdDSA unless told otherwise; HS256, and nothing else, with a shared secret."""
+    jwt_role_claim: Annotated[str, Field(min_length=1)] = "role"
+    jwt_scope_claim: Annotated[str, Field(min_length=1)] = "scope"
+    jwt_customer_claim: Annotated[str, Field(min_length=1)] = "customer_id"
+    jwt_agent_claim: Annotated[str, Field(min_length=1)] = "agent_id"
+    jwt_leeway_seconds: Annotated[int, Field(ge=0, le=120)] = 30
+    jwt_allow_http: bool = False
+    """Keys over plain HTTP, from this machine only."""
+
+    cors_origins: Words = ()
+    """Of web pages that may call from a browser. None unless named."""
+    hsts_seconds: Annotated[int, Field(ge=0)] = 0
+
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """API processes."""
     worker: bool = True
@@ -46,6 +75,23 @@ class Settings(BaseSettings):
     statement_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     import_limit_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    body_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """In which a body must have arrived whole."""
+    request_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """In which the statements of a request must be done. A COMMIT is never broken off."""
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=600)] = 75
+    connections: Annotated[int, Field(ge=1, le=100_000)] = 4096
+    """Open connections per process."""
+    concurrency: Annotated[int, Field(ge=4, le=10_000)] = 128
+    """Requests that a process answers at once; lists, exports and reports may be half of them."""
+    caller_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 128
+    """Requests of one caller that a process answers at once."""
+    rate_limit_customer: RateLimit = 6_000
+    rate_limit_agent: RateLimit = 30_000
+    rate_limit_lead: RateLimit = 30_000
+    rate_limit_admin: RateLimit = 600_000
+    rate_limit_service: RateLimit = 600_000
+    """Requests a minute of one caller, in each process."""
     sweep_interval_seconds: Annotated[float, Field(ge=0.01, le=60)] = 0.1
     shutdown_seconds: Annotated[int, Field(ge=1, le=300)] = 10
     """How long running requests may take to finish after SIGTERM."""
@@ -60,6 +106,62 @@ class Settings(BaseSettings):
             raise ValueError("must be a postgresql:// URL")
         # asyncpg knows `postgresql` only; a plain prefix swap keeps odd but valid URLs (socket hosts) as they are.
         return "postgresql" + url[url.index("://") :]
+
+    @field_validator("jwt_algorithms", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            url = urlsplit(origin)
+            # As a browser writes it: in lower case, without a path. `*` is no list.
+            if (
+                url.scheme not in {"http", "https"}
+                or not url.hostname
+                or origin != f"{url.scheme}://{url.netloc}".lower()
+            ):
+                raise ValueError("an origin is https://host or https://host:port, and nothing more")
+        return origins
+
+    @field_validator("jwt_public_key")
+    @classmethod
+    def _is_public(cls, pem: str | None) -> str | None:
+        if pem is not None and "PRIVATE KEY" in pem:
+            raise ValueError("this is a private key: give the public one")
+        return pem
+
+    @model_validator(mode="after")
+    def _tokens_make_sense(self) -> "Settings":
+        sources = [each for each in (self.jwt_jwks_url, self.jwt_public_key, self.jwt_secret) if each]
+        if len(sources) > 1:
+            raise ValueError("tokens are verified by one of jwt_jwks_url, jwt_public_key and jwt_secret")
+        if not sources:
+            if self.jwt_issuer or self.jwt_audience or self.jwt_algorithms:
+                raise ValueError("tokens need jwt_jwks_url, jwt_public_key or jwt_secret")
+            return self
+        if not self.jwt_issuer or not self.jwt_audience:
+            raise ValueError("tokens need jwt_issuer and jwt_audience")
+        if self.jwt_jwks_url:
+            self._check_provider(self.jwt_jwks_url)
+        fitting = ("HS256",) if self.jwt_secret else ("RS256", "ES256", "EdDSA")
+        if (
+            self.jwt_algorithms
+            and ("HS256" in self.jwt_algorithms or self.jwt_secret)
+            and self.jwt_algorithms != fitting
+        ):
+            raise ValueError("HS256 goes with jwt_secret, and nothing else does")
+        # The model is frozen for everybody else.
+        object.__setattr__(self, "jwt_algorithms", self.jwt_algorithms or fitting)
+        return self
+
+    def _check_provider(self, jwks_url: str) -> None:
+        url = urlsplit(jwks_url)
+        local = self.jwt_allow_http and url.scheme == "http" and url.hostname in _LOOPBACK
+        if not url.hostname or url.username is not None or not (url.scheme == "https" or local):
+            raise ValueError("jwt_jwks_url is an https:// URL")
 
     @classmethod
     def settings_customise_sources(

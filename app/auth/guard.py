@@ -16,7 +16,7 @@ from app.web.route import CALLER, Guard
 
 
 class Unauthenticated(AppError):
-    """There is no valid credential: send `Authorization: Bearer <key>`."""
+    """There is no valid credential: send `Authorization: Bearer <key or token>`."""
 
     status = 401
     code = "unauthenticated"
@@ -28,7 +28,8 @@ class Unauthenticated(AppError):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something. `id` is the credential's; `agent_id` and `customer_id` say for whom it stands."""
+    """Who does something. `id` is the key's, or made of what a token says; `agent_id` and `customer_id` say
+    for whom it stands."""
 
     id: UUID
     role: Role
@@ -53,25 +54,27 @@ class Actor:
         return self.customer_id if self.is_customer else self.agent_id
 
 
-class KeyGuard(Guard):
+class BearerGuard(Guard):
     """Bearer authentication. Raises Unauthenticated and Forbidden."""
 
     def __init__(self) -> None:
-        self.model = HTTPBearer(description="An API key, `nty_…`.")
+        self.model = HTTPBearer(description="An API key, `nty_…`, or a JSON Web Token of the identity provider.")
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request) -> Any:
         return request.scope[CALLER]
 
     async def admit(self, request: Request, scopes: Sequence[str]) -> Actor:
-        actor: Actor = await request.app.state.credentials.actor(bearer_token(request))
+        state = request.app.state
+        actor: Actor = await state.credentials.actor(bearer_token(request))
+        state.limits.count(request.scope, actor)
         missing = [scope for scope in scopes if scope not in actor.scopes]
         if missing:
             raise Forbidden(f"this needs the scope {', '.join(missing)}")
         return actor
 
 
-_GUARD = KeyGuard()
+_GUARD = BearerGuard()
 
 
 def check_governs(actor: Actor) -> None:
@@ -88,8 +91,8 @@ def may(*scopes: str) -> Any:
 def bearer_token(request: Request) -> str:
     headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if len(headers) != 1:
-        raise Unauthenticated("send one Authorization header, with a bearer key")
+        raise Unauthenticated("send one Authorization header, with a bearer key or token")
     scheme, _, token = headers[0].partition(b" ")
     if scheme.lower() != b"bearer" or not token.isascii():
-        raise Unauthenticated("send Authorization: Bearer <key>")
+        raise Unauthenticated("send Authorization: Bearer <key or token>")
     return str(token.strip(), "ascii")

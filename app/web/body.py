@@ -1,6 +1,7 @@
 """The one reader of request bodies. What passes here is plain JSON that PostgreSQL, JavaScript and a log line can all
 hold; what does not is refused before any schema sees it."""
 
+import asyncio
 import io
 import json
 import math
@@ -18,6 +19,9 @@ from app.errors import AppError, Malformed
 MAX_DEPTH = 24
 MAX_INTEGER = 2**53 - 1
 NDJSON = "application/x-ndjson"
+# Who sends much has longer, by this rate.
+_LEAST_BYTES_A_SECOND = 64 * 1024
+_LARGE_CHUNK = 16 * 1024
 
 _JSON = re.compile(r"application/([^/\s]+\+)?json")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -31,6 +35,14 @@ class TooLarge(AppError):
     status = 413
     code = "body_too_large"
     title = "The body is too large"
+
+
+class TooSlow(AppError):
+    """The body did not arrive in time. Nothing was changed; send it again, in smaller parts where the line is slow."""
+
+    status = 408
+    code = "body_too_slow"
+    title = "The body came too slowly"
 
 
 class UnsupportedMediaType(AppError):
@@ -61,7 +73,7 @@ class JsonRequest(Request):
 
 async def read(request: Request, limit: int, *, ndjson_field: str | None = None) -> JsonRequest:
     """The request with its JSON body. `ndjson_field` also takes newline-delimited JSON, as if it were a list in that
-    field. Raises TooLarge, UnsupportedMediaType, Malformed."""
+    field. Raises TooLarge, UnsupportedMediaType, Malformed, TooSlow."""
     raw = await _bytes(request, limit)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if ndjson_field and kind == NDJSON:
@@ -85,12 +97,18 @@ async def _bytes(request: Request, limit: int) -> bytes:
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
         raise TooLarge(f"at most {limit} bytes")
     # It gives away its own buffer in the end: a large body lies in memory once.
-    whole = io.BytesIO()
+    whole, patience = io.BytesIO(), asyncio.get_running_loop().time()
+    patience += request.app.state.settings.body_seconds
     try:
-        async for chunk in request.stream():
-            if whole.tell() + len(chunk) > limit:
-                raise TooLarge(f"at most {limit} bytes")
-            whole.write(chunk)
+        async with asyncio.timeout_at(patience) as deadline:
+            async for chunk in request.stream():
+                if whole.tell() + len(chunk) > limit:
+                    raise TooLarge(f"at most {limit} bytes")
+                if whole.write(chunk) >= _LARGE_CHUNK:
+                    deadline.reschedule(patience + whole.tell() / _LEAST_BYTES_A_SECOND)
+    except TimeoutError:
+        # What may still come is nobody's.
+        raise TooSlow("send the body faster", headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise Malformed("the body broke off") from None
     return whole.getvalue()

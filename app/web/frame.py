@@ -1,36 +1,55 @@
-"""The outermost layer: HEAD, the request id, headers that every answer has, the access log, metrics, and the answer to
-a bug. Plain ASGI: what it costs, every request pays."""
+"""The outermost layer: who is let in under load, HEAD, the request id, headers that every answer has, the access log,
+metrics, and the answer to a bug. Plain ASGI: what it costs, every request pays."""
 
 import re
 import time
 
+import orjson
 import structlog
 import uuid_utils
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.errors import Overloaded
+from app.settings import Settings
 from app.web import metrics
+from app.web.limits import HEADERS, Admission, kind_of
 from app.web.logs import REQUEST_ID
-from app.web.problems import from_fault, respond
+from app.web.problems import MEDIA_TYPE, as_instance, from_fault, respond
 
 log = structlog.get_logger("ninety.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+Headers = tuple[tuple[bytes, bytes], ...]
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_ALWAYS = [
+_ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"private, no-store"),
     (b"vary", b"Authorization"),
-]
+)
+_POLICY = b"content-security-policy"
+_NOTHING = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+_BUSY = Overloaded("there is too much to do just now")
 
 
 class Frame:
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._admission = Admission(settings.concurrency)
+        hsts = f"max-age={settings.hsts_seconds}; includeSubDomains".encode()
+        self._always = (*_ALWAYS, *([(b"strict-transport-security", hsts)] if settings.hsts_seconds else []))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        kind = kind_of(scope["method"], scope["path"])
+        if self._admission.is_full(kind):
+            metrics.SHED.labels(kind).inc()
+            await _shed(scope, send)
             return
         began = time.perf_counter()
         headers = dict(scope["headers"])
@@ -41,7 +60,8 @@ class Frame:
         method = scope["method"]
         if method == "HEAD":
             scope["method"] = "GET"
-        answer = _Answer(send, request_id, bodiless=method == "HEAD")
+        always = (*self._always, (b"x-request-id", request_id))
+        answer = _Answer(scope, send, always, self._admission, bodiless=method == "HEAD")
         try:
             await self._app(scope, receive, answer.send)
         except Exception as bug:
@@ -49,6 +69,7 @@ class Frame:
                 raise
             await respond(Request(scope), from_fault(bug))(scope, receive, answer.send)
         finally:
+            answer.begun()
             route = getattr(scope.get("route"), "path_format", "none")
             seconds = time.perf_counter() - began
             metrics.answered(method, route, answer.status, seconds)
@@ -59,21 +80,52 @@ class Frame:
             REQUEST_ID.reset(token)
 
 
+async def _shed(scope: Scope, send: Send) -> None:
+    """Says no for as little as can be: most of the work that remains is that of the server below."""
+    body = {"type": f"/problems/{_BUSY.code}", "title": _BUSY.title, "status": _BUSY.status, "detail": _BUSY.detail}
+    raw = orjson.dumps(body | {"instance": as_instance(scope["path"]), "code": _BUSY.code})
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(raw)).encode()),
+        (b"retry-after", _BUSY.headers["Retry-After"].encode()),
+        (b"x-request-id", uuid_utils.uuid7().hex.encode()),
+        *_ALWAYS,
+        _NOTHING,
+    ]
+    await send({"type": "http.response.start", "status": _BUSY.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else raw})
+
+
 class _Answer:
-    """`send`, with the headers added, the status remembered and, for HEAD, the body left out."""
+    """`send`, with the headers added, the status remembered and, for HEAD, the body left out. The request counts as
+    being worked on until the answer begins."""
 
-    __slots__ = ("_bodiless", "_request_id", "_send", "status")
+    __slots__ = ("_admission", "_always", "_bodiless", "_counted", "_scope", "_send", "status")
 
-    def __init__(self, send: Send, request_id: bytes, *, bodiless: bool) -> None:
+    def __init__(self, scope: Scope, send: Send, always: Headers, admission: Admission, *, bodiless: bool) -> None:
+        self._scope = scope
         self._send = send
-        self._request_id = request_id
+        self._always = always
+        self._admission = admission
         self._bodiless = bodiless
+        self._counted = True
         self.status = 0
+        admission.running += 1
+
+    def begun(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._admission.running -= 1
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.begun()
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *_ALWAYS, (b"x-request-id", self._request_id)]
+            headers = [*message["headers"], *self._always, *self._scope.get(HEADERS, ())]
+            # A page says itself what it may load; everything else loads nothing.
+            if not any(name == _POLICY for name, _ in message["headers"]):
+                headers.append(_NOTHING)
+            message["headers"] = headers
         elif self._bodiless and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)

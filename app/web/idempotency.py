@@ -129,7 +129,7 @@ class _Busy(Exception):
 
 
 async def once(
-    db: Database, request: JsonRequest, caller: UUID, key: str, unit: Unit, *, shown_once: bool = False
+    db: Database, request: JsonRequest, caller: UUID, key: str, unit: Unit, *, within: float, shown_once: bool = False
 ) -> Response:
     """`unit`'s answer, or the one that an earlier request with the same key got. An answer `shown_once` is not kept:
     a repeat has no effect either, and is told so."""
@@ -139,7 +139,7 @@ async def once(
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     while True:
         try:
-            return await _try(db, request, claim, unit, shown_once)
+            return await _try(db, request, claim, unit, within, shown_once)
         except _Busy:
             if asyncio.get_running_loop().time() > deadline:
                 raise InFlight("repeat the request in a moment", headers={"Retry-After": "1"}) from None
@@ -156,7 +156,9 @@ async def erase_answers(tx: Transaction, subject_ids: Sequence[UUID], caller_ids
     await tx.locked_rows(_ERASE, subject_ids=subject_ids, caller_ids=caller_ids)
 
 
-async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, shown_once: bool) -> Response:
+async def _try(
+    db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, within: float, shown_once: bool
+) -> Response:
     async def claimed(tx: Transaction) -> Response:
         answer = await claim.earlier_answer(tx)
         if answer is None:
@@ -165,7 +167,7 @@ async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, 
         return answer
 
     try:
-        return await db.run(claimed)
+        return await db.run(claimed, within)
     except (AppError, asyncpg.PostgresError) as failed:
         # A constraint refuses as well as we do: a name that is taken stays taken for this key.
         refusal = failed if isinstance(failed, AppError) else from_fault(failed)
@@ -180,7 +182,7 @@ async def _try(db: Database, request: JsonRequest, claim: "_Claim", unit: Unit, 
         return earlier or answer
 
     # The refusal rolled its unit back, so it is kept by a transaction of its own.
-    return await db.run(refused)
+    return await db.run(refused, within)
 
 
 class _Claim:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 REQUESTS = Counter("ninety_http_requests", "Requests answered.", ["method", "route", "status"])
+SHED = Counter("ninety_http_shed", "Requests refused because there was too much to do.", ["kind"])
 SECONDS = Histogram(
     "ninety_http_request_seconds",
     "Time to the last byte of the answer.",

@@ -76,9 +76,12 @@ def as_problem(error: AppError, instance: str) -> Problem:
 
 def respond(request: Request, error: AppError) -> Response:
     # Not `request.url`: that is put together with the caller's Host header, and fails where that is nonsense.
-    instance = quote(request.scope["path"], safe="/:@!$&'()*+,;=", errors="replace")
-    body = as_problem(error, instance).model_dump_json(exclude_none=True)
+    body = as_problem(error, as_instance(request.scope["path"])).model_dump_json(exclude_none=True)
     return Response(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+def as_instance(path: str) -> str:
+    return quote(path, safe="/:@!$&'()*+,;=", errors="replace")
 
 
 def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> None:

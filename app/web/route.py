@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -19,9 +19,10 @@ from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.db import Database, Transaction
+from app.db import Transaction
 from app.errors import Invalid, Overloaded
 from app.web import body, etag, idempotency
+from app.web.limits import Caller
 from app.web.openapi import PROBLEM_RESPONSES
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
@@ -44,17 +45,12 @@ class _IdConvertor(StringConvertor):
 register_url_convertor("id", _IdConvertor())
 
 
-class Caller(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
 class Guard(SecurityBase, ABC):
     """Says who calls. Which callers there are is the business of `app.auth`."""
 
     @abstractmethod
     async def admit(self, request: Request, scopes: Sequence[str]) -> Caller:
-        """Raises a 401 or 403 refusal."""
+        """Raises a 401, 403 or 429 refusal."""
 
 
 async def _current_tx(request: Request) -> Transaction:
@@ -84,21 +80,17 @@ class Route(APIRoute):
 
         async def answer(request: Request) -> Response:
             state = request.app.state
-            db: Database = state.db
             caller = request.scope[CALLER] = await guard.admit(request, scopes)
-            if reads_body:
-                limit = state.settings.import_limit_bytes if ndjson_field else state.settings.body_limit_bytes
-                request = await body.read(request, limit, ndjson_field=ndjson_field)
-            elif raw_limit:
-                request = await body.read_raw(request, raw_limit)
-            unit = _unit(request, inner)
-            if not writes:
-                return _conditional(request, await db.run(unit))
-            key = idempotency.key_of(request) if keyed else None
-            if key is None:
-                return await db.run(unit)
-            whole = request if isinstance(request, body.JsonRequest) else body.JsonRequest(request.scope, b"", None)
-            return await idempotency.once(db, whole, caller.id, key, unit, shown_once=shown_once)
+            with state.limits.one_of(caller):
+                if reads_body:
+                    limit = state.settings.import_limit_bytes if ndjson_field else state.settings.body_limit_bytes
+                    request = await body.read(request, limit, ndjson_field=ndjson_field)
+                elif raw_limit:
+                    request = await body.read_raw(request, raw_limit)
+                unit = _unit(request, inner)
+                if writes:
+                    return await _written(request, caller.id, unit, keyed=keyed, shown_once=shown_once)
+                return _conditional(request, await state.db.run(unit, state.settings.request_seconds))
 
         return handle
 
@@ -146,6 +138,19 @@ def _unit(
         return await inner(request)
 
     return unit
+
+
+async def _written(
+    request: Request, caller_id: UUID, unit: idempotency.Unit, *, keyed: bool, shown_once: bool
+) -> Response:
+    state = request.app.state
+    db, within = state.db, state.settings.request_seconds
+    key = idempotency.key_of(request) if keyed else None
+    if key is None:
+        answer: Response = await db.run(unit, within)
+        return answer
+    whole = request if isinstance(request, body.JsonRequest) else body.JsonRequest(request.scope, b"", None)
+    return await idempotency.once(db, whole, caller_id, key, unit, within=within, shown_once=shown_once)
 
 
 def _conditional(request: Request, response: Response) -> Response:

@@ -1,0 +1,159 @@
+"""From what a caller shows to who it is: a key by the database, a token by its signature and then the database. Both
+are remembered for seconds, so that most requests ask nothing."""
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TypeVar
+
+from sqlalchemy import Uuid, bindparam, column, func, null, or_, select, table
+from sqlalchemy.types import Text
+
+from app.auth.guard import Actor, Unauthenticated
+from app.auth.jwks import Jwks, http_client
+from app.auth.keys import split_key
+from app.auth.roles import Role, granted
+from app.auth.tables import api_keys
+from app.auth.tokens import Bearer, Tokens, key_in
+from app.db import Database, Query
+from app.settings import Settings
+
+T = TypeVar("T")
+
+# A revoked key must be dead within 5 seconds everywhere.
+_CACHE_SECONDS = 3.0
+_CACHE_SIZE = 10_000
+
+_KEY_BY_ID = Query(
+    select(
+        api_keys.c.id,
+        api_keys.c.role,
+        api_keys.c.scopes,
+        api_keys.c.agent_id,
+        api_keys.c.customer_id,
+        api_keys.c.secret_hash,
+    ).where(
+        api_keys.c.id == bindparam("id"),
+        api_keys.c.revoked_at.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.clock_timestamp()),
+    )
+)
+# Of the features above no more than these columns.
+_customers = table("customers", column("id", Uuid), column("merged_into", Uuid), column("erased_at"))
+_agents = table("agents", column("id", Uuid), column("external_id", Text), column("active"))
+_agent_id = bindparam("agent_id", type_=Uuid)
+# Who was merged is the one they were merged into.
+_stands_for = (
+    select(func.coalesce(_customers.c.merged_into, _customers.c.id))
+    .where(_customers.c.id == bindparam("customer_id", type_=Uuid))
+    .scalar_subquery()
+)
+_STANDS_FOR = Query(
+    select(
+        select(_agents.c.id)
+        .where(
+            _agents.c.active,
+            or_(_agents.c.id == _agent_id, (_agent_id == null()) & (_agents.c.external_id == bindparam("subject"))),
+        )
+        .scalar_subquery()
+        .label("agent_id"),
+        select(_customers.c.id)
+        .where(_customers.c.id == _stands_for, _customers.c.erased_at.is_(None))
+        .scalar_subquery()
+        .label("customer_id"),
+    )
+)
+
+
+class Credentials:
+    """Turns keys and tokens into actors, and remembers them for seconds."""
+
+    def __init__(self, db: Database, tokens: Tokens | None, at_once: int) -> None:
+        self._db = db
+        self._tokens = tokens
+        self._known: dict[bytes, tuple[float, Actor]] = {}
+        self._refused: dict[bytes, tuple[float, str]] = {}
+        # Strangers never hold all the connections, however many of them ask at once.
+        self._strangers = asyncio.Semaphore(at_once)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, db: Database, settings: Settings) -> AsyncIterator["Credentials"]:
+        """Raises SettingsError."""
+        at_once = max(1, settings.pool_size // 2)
+        if settings.jwt_jwks_url:
+            async with http_client() as http:
+                jwks = Jwks(settings.jwt_jwks_url, http)
+                try:
+                    yield cls(db, Tokens(settings, jwks), at_once)
+                finally:
+                    await jwks.close()
+            return
+        key = key_in(settings)
+        yield cls(db, Tokens(settings, key) if key else None, at_once)
+
+    async def actor(self, token: str) -> Actor:
+        """Raises Unauthenticated; it does not say which part is wrong."""
+        # Remembered under a hash, so that no heap dump of the process holds live keys.
+        digest = hashlib.sha256(token.encode()).digest()
+        until, actor = self._known.get(digest, (0.0, None))
+        if actor is not None and time.monotonic() < until:
+            return actor
+        until, why = self._refused.get(digest, (0.0, ""))
+        if time.monotonic() < until:
+            raise Unauthenticated(why)
+        try:
+            seconds, actor = await self._look_up(token, nullcontext() if actor else self._strangers)
+        except Unauthenticated as refused:
+            self._known.pop(digest, None)
+            _remember(self._refused, digest, _CACHE_SECONDS, refused.detail)
+            raise
+        _remember(self._known, digest, seconds, actor)
+        return actor
+
+    async def _look_up(self, token: str, gate: AbstractAsyncContextManager[None]) -> tuple[float, Actor]:
+        """Who it is, and for how many seconds that may be remembered."""
+        if token.startswith("nty_"):
+            return _CACHE_SECONDS, await self._by_key(token, gate)
+        if self._tokens is None:
+            raise Unauthenticated("this is not a key")
+        bearer = await self._tokens.bearer(token)
+        actor = await self._by_token(bearer, gate)
+        return min(_CACHE_SECONDS, bearer.expires_at - time.time()), actor
+
+    async def _by_key(self, token: str, gate: AbstractAsyncContextManager[None]) -> Actor:
+        parts = split_key(token)
+        if parts is None:
+            raise Unauthenticated("this is not a key")
+        id_, secret_hash = parts
+        async with gate:
+            row = await self._db.run(lambda tx: tx.row(_KEY_BY_ID, id=id_))
+        if row is None or not hmac.compare_digest(row["secret_hash"], secret_hash):
+            raise Unauthenticated("the key is unknown, revoked or expired")
+        role = Role(row["role"])
+        return Actor(id_, role, granted(role, row["scopes"]), row["agent_id"], row["customer_id"])
+
+    async def _by_token(self, bearer: Bearer, gate: AbstractAsyncContextManager[None]) -> Actor:
+        """Whom its bearer stands for: a customer or an agent that is there."""
+        role, is_person = bearer.role, bearer.role is not Role.service
+        if not is_person and bearer.agent_id is None:
+            return Actor(bearer.id, role, bearer.scopes)
+        # A machine is no agent only because it is called like one.
+        subject = bearer.subject if is_person and role is not Role.customer else None
+        ids = {"agent_id": bearer.agent_id, "customer_id": bearer.customer_id, "subject": subject}
+        async with gate:
+            row = await self._db.run(lambda tx: tx.row(_STANDS_FOR, **ids))
+        assert row is not None
+        needs_agent = role in (Role.agent, Role.lead) or bearer.agent_id is not None
+        if (needs_agent and row["agent_id"] is None) or (role is Role.customer and row["customer_id"] is None):
+            raise Unauthenticated("the token is good, and nobody here is the one it names")
+        return Actor(bearer.id, role, bearer.scopes, row["agent_id"], row["customer_id"])
+
+
+def _remember(cache: dict[bytes, tuple[float, T]], digest: bytes, seconds: float, value: T) -> None:
+    if len(cache) >= _CACHE_SIZE:
+        cache.clear()
+    cache[digest] = (time.monotonic() + seconds, value)

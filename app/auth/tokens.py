@@ -1,0 +1,182 @@
+"""JSON Web Tokens of an identity provider: who signed them, for whom, until when, and what they say of their bearer.
+What a role may do is not theirs to say."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID, uuid5
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from app.auth.guard import Unauthenticated
+from app.auth.jwks import PublicKey, fits
+from app.auth.roles import Role, granted
+from app.settings import Settings, SettingsError
+
+MOST_CHARACTERS = 8192
+_SHAPE = re.compile(r"[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}")
+# Tokens that say of themselves that they are something else (a logout, an event) prove nothing here.
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+_MOST_KID = 256
+_MOST_SUB = 255
+_ACTORS = UUID("6f6b1d1c-8a43-5d0a-9d7e-5b1a6a0c9b52")
+# Whatever the library raises over a token, down to json's own complaints, is said of the token.
+_BAD = (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+
+
+class Keys(Protocol):
+    async def key(self, kid: str | None, algorithm: str) -> PublicKey | bytes | None: ...
+
+
+class OneKey:
+    """A key that is written into the settings."""
+
+    def __init__(self, key: PublicKey | bytes) -> None:
+        self._key = key
+
+    async def key(self, _kid: str | None, algorithm: str) -> PublicKey | bytes | None:
+        return self._key if isinstance(self._key, bytes) or fits(self._key, algorithm) else None
+
+
+def key_in(settings: Settings) -> OneKey | None:
+    """The key that the settings hold. Raises SettingsError where it is none for its algorithms."""
+    if settings.jwt_secret:
+        return OneKey(settings.jwt_secret.encode())
+    if not settings.jwt_public_key:
+        return None
+    try:
+        key = load_pem_public_key(settings.jwt_public_key.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise SettingsError("jwt_public_key: not a public key in PEM") from None
+    if not isinstance(key, PublicKey) or not any(fits(key, each) for each in settings.jwt_algorithms):
+        raise SettingsError(f"jwt_public_key: no key for {', '.join(settings.jwt_algorithms)}")
+    return OneKey(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """What a good token says of who sends it. The ids are claims still: whether they exist is to be looked up."""
+
+    id: UUID
+    subject: str
+    role: Role
+    scopes: frozenset[str]
+    agent_id: UUID | None
+    customer_id: UUID | None
+    expires_at: float
+
+
+class Tokens:
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        self._settings = settings
+        self._keys = keys
+
+    async def bearer(self, token: str) -> Bearer:
+        """Raises Unauthenticated, and ProviderAway."""
+        kid, algorithm = self._header(token)
+        key = await self._keys.key(kid, algorithm)
+        if key is None:
+            raise _bad()
+        try:
+            return self._bearer(self._verified(token, key, algorithm))
+        except jwt.ExpiredSignatureError:
+            # The one thing that a well-meaning client can mend by itself.
+            raise Unauthenticated("the token has expired") from None
+        except _BAD:
+            raise _bad() from None
+
+    def _header(self, token: str) -> tuple[str | None, str]:
+        if len(token) > MOST_CHARACTERS or not _SHAPE.fullmatch(token):
+            raise Unauthenticated("this is neither a key nor a token")
+        try:
+            header = jwt.get_unverified_header(token)
+        except _BAD:
+            raise _bad() from None
+        kid, algorithm, type_ = header.get("kid"), header.get("alg"), header.get("typ", "JWT")
+        known = algorithm in self._settings.jwt_algorithms
+        # An extension that must be understood is not.
+        if not known or "crit" in header or not isinstance(type_, str) or type_.lower() not in _TYPES:
+            raise _bad()
+        if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= _MOST_KID):
+            raise _bad()
+        return kid, str(algorithm)
+
+    def _verified(self, token: str, key: PublicKey | bytes, algorithm: str) -> dict[str, Any]:
+        settings = self._settings
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key=key,
+            algorithms=[algorithm],
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            leeway=settings.jwt_leeway_seconds,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+        # The library also takes a string or a boolean for an instant.
+        if any(type(claims[name]) not in (int, float) for name in ("exp", "nbf", "iat") if name in claims):
+            raise ValueError("an instant is a number")
+        return claims
+
+    def _bearer(self, claims: Mapping[str, Any]) -> Bearer:
+        settings = self._settings
+        subject = claims["sub"]
+        if not isinstance(subject, str) or not 0 < len(subject) <= _MOST_SUB or "\0" in subject:
+            raise ValueError("no subject")
+        role = _role(_claim(claims, settings.jwt_role_claim))
+        customer_id = _uuid(_claim(claims, settings.jwt_customer_claim)) if role is Role.customer else None
+        if role is Role.customer and customer_id is None:
+            raise ValueError("a customer's token names its customer")
+        # An answer that is kept for a repeat belongs to one customer, whoever acts for several.
+        name = "\n".join((settings.jwt_issuer or "", subject, str(customer_id or "")))
+        return Bearer(
+            id=uuid5(_ACTORS, name),
+            subject=subject,
+            role=role,
+            scopes=granted(role, _words(_claim(claims, settings.jwt_scope_claim))),
+            agent_id=_uuid(_claim(claims, settings.jwt_agent_claim)) if role is not Role.customer else None,
+            customer_id=customer_id,
+            expires_at=float(claims["exp"]) + settings.jwt_leeway_seconds,
+        )
+
+
+def _bad() -> Unauthenticated:
+    return Unauthenticated("the token is not valid here")
+
+
+def _claim(claims: Mapping[str, Any], name: str) -> Any:
+    """The claim of that name, which may be a URL; else the one that a path with dots leads to."""
+    if name in claims:
+        return claims[name]
+    found: Any = claims
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _role(value: Any) -> Role:
+    """One role; of a list the one that is a role here. Raises ValueError."""
+    words = set(value if isinstance(value, list) else [value]) & set(Role)
+    if len(words) != 1:
+        raise ValueError("not one role")
+    return Role(words.pop())
+
+
+def _words(value: Any) -> list[str] | None:
+    """Scopes as OAuth writes them, or as a list. None where the token has none. Raises ValueError."""
+    if value is None:
+        return None
+    words = value.split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError("not scopes")
+    return words
+
+
+def _uuid(value: Any) -> UUID | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("not an id")
+    return UUID(value)
