@@ -84,7 +84,7 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
         factory=isinstance(app, str),
         workers=settings.workers,
         loop="uvloop",
-        http=partial(BoundedProtocol, most_connections=settings.connections),  # type: ignore[arg-type]
+        http=partial(BoundedProtocol, settings=settings),  # type: ignore[arg-type]
         timeout_keep_alive=settings.keep_alive_seconds,
         ws="none",
         lifespan="on",

@@ -75,8 +75,9 @@ class Settings(BaseSettings):
     statement_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     import_limit_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    head_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     body_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
-    """In which a body must have arrived whole."""
+    """In which the head of a request, and then its body, must have arrived whole."""
     request_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     """In which the statements of a request must be done. A COMMIT is never broken off."""
     keep_alive_seconds: Annotated[int, Field(ge=1, le=600)] = 75

@@ -51,7 +51,7 @@ def server_url() -> Iterator[str]:
 def template(server_url: str) -> Iterator[str]:
     """The name of a database with the schema and the stock set-up in it."""
     name = f"ninety_template_{secrets.token_hex(6)}"
-    _administer(server_url, f'CREATE DATABASE "{name}"')
+    administer(server_url, f'CREATE DATABASE "{name}"')
     url = on_database(server_url, name)
     migrate(url)
 
@@ -61,16 +61,16 @@ def template(server_url: str) -> Iterator[str]:
 
     asyncio.run(first_start())
     yield name
-    _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
 def database_url(server_url: str, template: str) -> Iterator[str]:
     """A database of this test's own."""
     name = f"ninety_test_{secrets.token_hex(6)}"
-    _administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     yield on_database(server_url, name)
-    _administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def on_database(url: str, name: str) -> str:
     return f"{head}://{place}/{name}" + (f"?{query}" if query else "")
 
 
-def _administer(url: str, statement: str) -> None:
+def administer(url: str, statement: str) -> None:
     async def run() -> None:
         connection = await asyncpg.connect(url)
         try:

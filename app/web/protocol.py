@@ -1,22 +1,23 @@
 """HTTP before it is a request: what a head may be, how long it may take to come, how many connections there may be.
 uvicorn's protocol with bounds; what it refuses gets a problem, and the connection ends."""
 
-import asyncio
 from asyncio import TimerHandle, Transport
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import AppError, Malformed, Overloaded
+from app.settings import Settings
 from app.web.problems import MEDIA_TYPE
 
 MOST_URL_BYTES = 8 * 1024
 MOST_HEADERS = 100
 MOST_HEAD_BYTES = 32 * 1024
-# How long a head may take, and how long a client may read nothing of its answer.
-HEAD_SECONDS = 10.0
-STALLED_SECONDS = 30.0
+# A body gets its seconds, and more where it is large, by this rate.
+_LEAST_BYTES_A_SECOND = 64 * 1024
+# How long a client may read nothing of its answer.
+_STALLED_SECONDS = 30.0
 _LOOK_SECONDS = 5.0
 
 
@@ -36,6 +37,14 @@ class HeadersTooLarge(AppError):
     title = "The headers are too large"
 
 
+class BodyTooSlow(AppError):
+    """The body did not arrive in time. Nothing was changed: send it again, in smaller parts where the line is slow."""
+
+    status = 408
+    code = "body_too_slow"
+    title = "The body came too slowly"
+
+
 class BadHttp(Malformed):
     """This is not HTTP/1.1 as it is written down."""
 
@@ -48,27 +57,28 @@ class Refused(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """`most_connections` is of the process."""
+    """What is awaited, and since when, is noted as it happens; one timer for each connection looks at it now and then,
+    so that a request costs no timer."""
 
-    def __init__(self, *args: Any, most_connections: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._most_connections = most_connections
+        self._settings = settings
         self._refusal: AppError = BadHttp()
-        # Since when a head is awaited; None while a request is being answered, and while nothing is expected.
+        # None while no head is awaited: a request is being answered, or nothing has come since the last one.
         self._head_since: float | None = None
-        self._head_bytes = 0
+        self._body_since: float | None = None
         self._stalled_since: float | None = None
+        # Of the head, then of the body, as long as it is not whole.
+        self._bytes = 0
         self._looking: TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, Transport)
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self._most_connections:
-            self._refusal = Overloaded("there are too many connections")
-            self._end()
+        if len(self.connections) > self._settings.connections:
+            self._end(Overloaded("there are too many connections"))
             return
         self._head_since = self.loop.time()
-        self._looking = self.loop.call_later(_LOOK_SECONDS, self._look)
+        self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._looking is not None:
@@ -79,15 +89,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_since is None and (self.cycle is None or self.cycle.response_complete):
             self._head_since = self.loop.time()
         super().data_received(data)
-        if self._head_since is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES + MOST_URL_BYTES and not self.transport.is_closing():
-                self._refusal = HeadersTooLarge()
-                self._end()
+        if self._head_since is not None or self._body_since is not None:
+            self._bytes += len(data)
+            if self._head_since is not None and self._bytes > MOST_HEAD_BYTES + MOST_URL_BYTES:
+                self._end(HeadersTooLarge())
 
     def on_headers_complete(self) -> None:
         self._head_since = None
-        self._head_bytes = 0
+        self._bytes = 0
         if len(self.url) > MOST_URL_BYTES:
             self._refusal = UrlTooLong()
             raise Refused
@@ -95,9 +104,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refusal = HeadersTooLarge()
             raise Refused
         super().on_headers_complete()
+        self._body_since = self.loop.time()
+
+    def on_message_complete(self) -> None:
+        self._body_since = None
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._end()
+        self._end(self._refusal)
 
     def pause_writing(self) -> None:
         self._stalled_since = self.loop.time()
@@ -107,22 +121,41 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stalled_since = None
         super().resume_writing()
 
+    def _look_later(self) -> None:
+        often = min(_LOOK_SECONDS, self._settings.head_seconds, self._settings.body_seconds)
+        self._looking = self.loop.call_later(often, self._look)
+
     def _look(self) -> None:
-        """One timer for a connection, and none for a request."""
         now = self.loop.time()
-        if self._head_since is not None and now - self._head_since > HEAD_SECONDS:
-            self.transport.close()
-        elif self._stalled_since is not None and now - self._stalled_since > STALLED_SECONDS:
+        if _past(self._stalled_since, now, _STALLED_SECONDS):
             # What it has not read yet would keep a closed connection open.
             self.transport.abort()
+        elif _past(self._head_since, now, self._settings.head_seconds):
+            self.transport.close()
+        elif _past(self._body_since, now, self._settings.body_seconds + self._bytes / _LEAST_BYTES_A_SECOND):
+            self._end(BodyTooSlow())
         else:
-            self._looking = self.loop.call_later(_LOOK_SECONDS, self._look)
+            self._look_later()
 
-    def _end(self) -> None:
-        # While an earlier request is being answered nothing can be said: it would be taken for that answer.
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_said(self._refusal))
+    def _end(self, refusal: AppError) -> None:
+        if self.transport.is_closing():
+            return
+        if self._may_speak():
+            self.transport.write(_said(refusal))
         self.transport.close()
+
+    def _may_speak(self) -> bool:
+        """Once an answer has begun nothing else can be said; nor while an earlier one is still to come."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None:
+            return True
+        if self._body_since is None:
+            return cycle.response_complete
+        return not cycle.response_started and not self.pipeline
+
+
+def _past(since: float | None, now: float, seconds: float) -> bool:
+    return since is not None and now - since > seconds
 
 
 def _said(refusal: AppError) -> bytes:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,10 +25,13 @@ def directory() -> Iterator[Path]:
 
 
 @contextmanager
-def service(data_dir: Path, database_url: str | None = None, *options: str) -> Iterator[tuple[str, int]]:
+def service(
+    data_dir: Path, database_url: str | None = None, *options: str, settings: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, int]]:
     """`ninety serve` on a free port: its URL and pid. Ended with SIGTERM; whatever happens, nothing stays."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NINETY_")}
     environment |= {"NINETY_ADMIN_KEY": ADMIN_KEY, "NINETY_DATA_DIR": str(data_dir), "NINETY_PORT": "0"}
+    environment |= settings or {}
     environment.pop("DATABASE_URL", None)
     if database_url:
         environment["DATABASE_URL"] = database_url
