@@ -5,6 +5,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import Match
@@ -30,8 +31,9 @@ from app.tickets.lifecycle import TicketType
 from app.web import docs, logs, openapi, problems
 from app.web.cors import Cors
 from app.web.frame import Frame
-from app.web.limits import Limits
+from app.web.limits import Admission, Limits
 from app.web.paging import Signer
+from app.web.protocol import ADMISSION
 from app.web.route import RAW_AT_ONCE
 
 ROUTERS = [
@@ -77,8 +79,10 @@ TAGS = [
 def create_app(settings: Settings) -> FastAPI:
     """The API, and the worker's loops beside it where the settings want them."""
 
+    admission = Admission(settings.concurrency)
+
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with Database.open(settings) as db, Credentials.open(db, settings) as credentials:
             app.state.db = db
             app.state.settings = settings
@@ -89,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.large_bodies = asyncio.Semaphore(RAW_AT_ONCE)
             app.state.ticket_types = tuple(TicketType)
             async with _working(db, settings):
-                yield
+                yield {ADMISSION: admission}
 
     app = FastAPI(
         title="Ninety",
@@ -112,7 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
     docs.install(app)
     problems.install(app, lambda path: _allowed_methods(app, path))
     openapi.install(app)
-    app.add_middleware(Frame, settings=settings)
+    app.add_middleware(Frame, settings=settings, admission=admission)
     if settings.cors_origins:
         # Outermost, so that a page can read what it is refused for.
         app.add_middleware(Cors, origins=settings.cors_origins)

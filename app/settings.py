@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     keep_alive_seconds: Annotated[int, Field(ge=1, le=600)] = 75
     connections: Annotated[int, Field(ge=1, le=100_000)] = 4096
     """Open connections per process."""
-    concurrency: Annotated[int, Field(ge=4, le=10_000)] = 128
+    concurrency: Annotated[int, Field(ge=4, le=10_000)] = 64
     """Requests that a process answers at once; lists, exports and reports may be half of them."""
     caller_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 128
     """Requests of one caller that a process answers at once."""

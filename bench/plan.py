@@ -3,7 +3,20 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-CASES = ("get", "list", "search", "reply", "breach", "kills", "create", "business", "import", "replay", "memory")
+CASES = (
+    "get",
+    "list",
+    "search",
+    "reply",
+    "breach",
+    "kills",
+    "create",
+    "business",
+    "import",
+    "replay",
+    "overload",
+    "memory",
+)
 SERVICES = ("ceiling", "naive", "ninety")
 
 

@@ -14,6 +14,7 @@ from bench.business import compare_hours
 from bench.databases import database, server
 from bench.imports import import_rate
 from bench.memory import watch
+from bench.overload import overload
 from bench.plan import Plan
 from bench.pure import replay_rates
 from bench.requests import REQUESTS, Requests
@@ -99,6 +100,8 @@ async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Ve
         return verdicts.of_kills(await with_kills(services[LARGE], plan.open_clocks, plan.burst, plan.bursts, log))
     if case == "business":
         return verdicts.of_hours(await compare_hours(services[SMALL], plan))
+    if case == "overload":
+        return verdicts.of_overload(await overload(services[SMALL], min(plan.rounds, 5), 4 * plan.seconds))
     if case == "replay":
         return verdicts.of_replays(replay_rates(plan.rounds))
     load = asyncio.create_task(Requests("create", plan).press(services[SMALL], plan.memory_seconds))

@@ -6,6 +6,7 @@ from typing import Literal
 from bench.breaches import Killed
 from bench.business import BUSINESS, EVERY_HOUR
 from bench.memory import Memory
+from bench.overload import Overload
 from bench.rounds import Compared, Spread
 from bench.searching import Searched
 
@@ -85,6 +86,19 @@ def of_hours(compared: dict[str, Compared]) -> list[Verdict]:
     return [
         Verdict(f"{case} in business hours, slower", one.ratio(EVERY_HOUR, BUSINESS), "at most", 1.15, "x")
         for case, one in compared.items()
+    ]
+
+
+def of_overload(seen: Overload) -> list[Verdict]:
+    """What was refused is said in the name of the row: statuses, where 0 found no free connection."""
+    refused = ", ".join(f"{n:,} × {status}" for status, n in seen.statuses.items() if status >= 300 or status == 0)
+    creates, lists = (seen.mixed.share(kind) for kind in ("create", "list"))
+    return [
+        Verdict("overload, peak of tickets opened", seen.peak, "at least", 1, "/s"),
+        Verdict(f"overload, at three times that ({refused})", seen.goodput, "at least", 1, "/s"),
+        Verdict("overload, of the peak", seen.kept, "at least", 0.8, "x"),
+        Verdict("overload, wait of who is let in, p99", seen.p99_ms, "at most", 1000, "ms"),
+        Verdict("overload with lists, tickets let in", Spread(creates, creates, creates), "at least", lists, "x"),
     ]
 
 

@@ -75,7 +75,8 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    return Settings(database_url=database_url, admin_key=ADMIN_KEY, data_dir=tmp_path, worker=False)
+    # Some tests ask a hundred things at once.
+    return Settings(database_url=database_url, admin_key=ADMIN_KEY, data_dir=tmp_path, worker=False, concurrency=1_000)
 
 
 @pytest.fixture

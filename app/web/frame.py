@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import Overloaded
 from app.settings import Settings
 from app.web import metrics
-from app.web.limits import HEADERS, Admission, kind_of
+from app.web.limits import HEADERS, Admission
 from app.web.logs import REQUEST_ID
 from app.web.problems import MEDIA_TYPE, as_instance, from_fault, respond
 
@@ -22,7 +22,7 @@ log = structlog.get_logger("ninety.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 Headers = tuple[tuple[bytes, bytes], ...]
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_ALWAYS = (
+ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -31,24 +31,22 @@ _ALWAYS = (
     (b"vary", b"Authorization"),
 )
 _POLICY = b"content-security-policy"
-_NOTHING = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
-_BUSY = Overloaded("there is too much to do just now")
+NOTHING = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+BUSY = Overloaded("there is too much to do just now")
 
 
 class Frame:
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission) -> None:
         self._app = app
-        self._admission = Admission(settings.concurrency)
+        self._admission = admission
         hsts = f"max-age={settings.hsts_seconds}; includeSubDomains".encode()
-        self._always = (*_ALWAYS, *([(b"strict-transport-security", hsts)] if settings.hsts_seconds else []))
+        self._always = (*ALWAYS, *([(b"strict-transport-security", hsts)] if settings.hsts_seconds else []))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        kind = kind_of(scope["method"], scope["path"])
-        if self._admission.is_full(kind):
-            metrics.SHED.labels(kind).inc()
+        if self._admission.refuses(scope):
             await _shed(scope, send)
             return
         began = time.perf_counter()
@@ -82,17 +80,17 @@ class Frame:
 
 async def _shed(scope: Scope, send: Send) -> None:
     """Says no for as little as can be: most of the work that remains is that of the server below."""
-    body = {"type": f"/problems/{_BUSY.code}", "title": _BUSY.title, "status": _BUSY.status, "detail": _BUSY.detail}
-    raw = orjson.dumps(body | {"instance": as_instance(scope["path"]), "code": _BUSY.code})
+    body = {"type": f"/problems/{BUSY.code}", "title": BUSY.title, "status": BUSY.status, "detail": BUSY.detail}
+    raw = orjson.dumps(body | {"instance": as_instance(scope["path"]), "code": BUSY.code})
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(raw)).encode()),
-        (b"retry-after", _BUSY.headers["Retry-After"].encode()),
+        (b"retry-after", BUSY.headers["Retry-After"].encode()),
         (b"x-request-id", uuid_utils.uuid7().hex.encode()),
-        *_ALWAYS,
-        _NOTHING,
+        *ALWAYS,
+        NOTHING,
     ]
-    await send({"type": "http.response.start", "status": _BUSY.status, "headers": headers})
+    await send({"type": "http.response.start", "status": BUSY.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else raw})
 
 
@@ -124,7 +122,7 @@ class _Answer:
             headers = [*message["headers"], *self._always, *self._scope.get(HEADERS, ())]
             # A page says itself what it may load; everything else loads nothing.
             if not any(name == _POLICY for name, _ in message["headers"]):
-                headers.append(_NOTHING)
+                headers.append(NOTHING)
             message["headers"] = headers
         elif self._bodiless and message["type"] == "http.response.body":
             message = {**message, "body": b""}

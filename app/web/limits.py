@@ -6,12 +6,14 @@ that many times as much."""
 import math
 import re
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
 from app.errors import AppError
 from app.settings import Settings
+from app.web import metrics
 
 HEADERS = "ninety.limits"
 _WINDOW_SECONDS = 60
@@ -83,8 +85,13 @@ class Admission:
         self.running = 0
         self._most = {kind: most * share for kind, share in _SHARES.items()} | {Kind.vital: math.inf}
 
-    def is_full(self, kind: Kind) -> bool:
-        return self.running >= self._most[kind]
+    def refuses(self, scope: Mapping[str, Any]) -> bool:
+        """Whether this request is one too many; counts it where it is."""
+        kind = kind_of(scope["method"], scope["path"])
+        if self.running < self._most[kind]:
+            return False
+        metrics.SHED.labels(kind).inc()
+        return True
 
 
 class _Policy:

@@ -5,11 +5,15 @@ from asyncio import TimerHandle, Transport
 from typing import Any, cast
 
 import orjson
+from uuid_utils import uuid7
+from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import AppError, Malformed, Overloaded
 from app.settings import Settings
-from app.web.problems import MEDIA_TYPE
+from app.web.frame import ALWAYS, BUSY, NOTHING
+from app.web.limits import Admission
+from app.web.problems import MEDIA_TYPE, as_instance
 
 MOST_URL_BYTES = 8 * 1024
 MOST_HEADERS = 100
@@ -19,6 +23,10 @@ _LEAST_BYTES_A_SECOND = 64 * 1024
 # How long a client may read nothing of its answer.
 _STALLED_SECONDS = 30.0
 _LOOK_SECONDS = 5.0
+# Under this name the application leaves its `Admission` in the state of its lifespan.
+ADMISSION = "admission"
+_CLOSE = "connection: close\r\n"
+_HEADERS = b"".join(b"%s: %s\r\n" % each for each in ((b"content-type", MEDIA_TYPE.encode()), *ALWAYS, NOTHING))
 
 
 class UrlTooLong(AppError):
@@ -106,6 +114,22 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._body_since = self.loop.time()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        admission: Admission | None = self.app_state.get(ADMISSION)
+        if admission and not self._settings.cors_origins and admission.refuses(cycle.scope):
+            self._shed(cycle)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _shed(self, cycle: RequestResponseCycle) -> None:
+        """Says no without the application: at three times of what can be done, saying no is most of the work. (A web
+        page could not read this; where there may be one, the frame says it.)"""
+        self.transport.write(_said(BUSY, cycle.scope, close=not cycle.keep_alive))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
     def on_message_complete(self) -> None:
         self._body_since = None
         super().on_message_complete()
@@ -158,16 +182,11 @@ def _past(since: float | None, now: float, seconds: float) -> bool:
     return since is not None and now - since > seconds
 
 
-def _said(refusal: AppError) -> bytes:
+def _said(refusal: AppError, scope: HTTPScope | None = None, *, close: bool = True) -> bytes:
+    instance = as_instance(scope["path"]) if scope else "/"
     problem = {"type": f"/problems/{refusal.code}", "title": refusal.title, "status": refusal.status}
-    body = orjson.dumps(problem | {"detail": refusal.detail, "instance": "/", "code": refusal.code})
-    headers = {
-        "content-type": MEDIA_TYPE,
-        "content-length": str(len(body)),
-        "cache-control": "private, no-store",
-        "x-content-type-options": "nosniff",
-        "connection": "close",
-        **refusal.headers,
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return STATUS_LINE[refusal.status] + f"{lines}\r\n".encode() + body
+    body = orjson.dumps(problem | {"detail": refusal.detail, "instance": instance, "code": refusal.code})
+    more = "".join(f"{name}: {value}\r\n" for name, value in refusal.headers.items())
+    lines = f"content-length: {len(body)}\r\nx-request-id: {uuid7().hex}\r\n{more}{_CLOSE if close else ''}\r\n"
+    head = STATUS_LINE[refusal.status] + _HEADERS + lines.encode()
+    return head if scope and scope["method"] == "HEAD" else head + body
