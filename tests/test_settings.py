@@ -1,6 +1,9 @@
 import pytest
 
+from app.auth.tokens import key_in
 from app.settings import SettingsError, load_settings
+from tests.auth.provider import new_key
+from tests.auth.provider import pem as pem_of
 
 
 @pytest.mark.parametrize("name", ["NINETY_PROT", "NINETY_DATABASE_URL", "ninety_database_pooler"])
@@ -26,6 +29,66 @@ def test_a_senseless_value_is_refused_and_not_repeated(monkeypatch: pytest.Monke
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert "secret" not in str(refused.value)
+
+
+_TOKENS = {"jwt_issuer": "https://id.example/", "jwt_audience": "ninety"}
+_SECRET = "s" * 32
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"jwt_secret": _SECRET},
+        {"jwt_secret": _SECRET, "jwt_issuer": "i"},
+        {"jwt_secret": "short", **_TOKENS},
+        {"jwt_secret": _SECRET, "jwt_jwks_url": "https://id.example/keys", **_TOKENS},
+        {"jwt_secret": _SECRET, "jwt_algorithms": "RS256", **_TOKENS},
+        {"jwt_secret": _SECRET, "jwt_algorithms": "HS256,RS256", **_TOKENS},
+        {"jwt_jwks_url": "https://id.example/keys", "jwt_algorithms": "HS256", **_TOKENS},
+        {"jwt_jwks_url": "https://id.example/keys", "jwt_algorithms": "none", **_TOKENS},
+        {"jwt_jwks_url": "http://id.example/keys", **_TOKENS},
+        {"jwt_jwks_url": "http://127.0.0.1/keys", **_TOKENS},
+        {"jwt_jwks_url": "http://id.example/keys", "jwt_allow_http": True, **_TOKENS},
+        {"jwt_jwks_url": "file:///etc/passwd", **_TOKENS},
+        {"jwt_jwks_url": "https://u:p@id.example/keys", **_TOKENS},
+        {"jwt_public_key": "-----BEGIN PRIVATE KEY-----", **_TOKENS},
+        _TOKENS,
+        {"jwt_algorithms": "RS256"},
+        {"cors_origins": "*"},
+        {"cors_origins": "https://a.example/"},
+        {"cors_origins": "https://A.example"},
+        {"cors_origins": "a.example"},
+        {"cors_origins": "null"},
+        {"rate_limit_admin": 0},
+        {"concurrency": 0},
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_refused_and_not_repeated(given: dict[str, object]) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings({}, **given)
+    assert _SECRET not in str(refused.value)
+
+
+def test_algorithms_go_with_the_kind_of_key() -> None:
+    assert load_settings({}, jwt_secret=_SECRET, **_TOKENS).jwt_algorithms == ("HS256",)
+    url = "https://id.example/keys"
+    assert load_settings({}, jwt_jwks_url=url, **_TOKENS).jwt_algorithms == ("RS256", "ES256", "EdDSA")
+    assert load_settings({}, jwt_jwks_url=url, jwt_algorithms="ES384, PS256", **_TOKENS).jwt_algorithms == (
+        "ES384",
+        "PS256",
+    )
+
+
+def test_a_key_that_is_none_for_its_algorithms_is_refused_before_anything_starts() -> None:
+    for pem in ("no key", pem_of(new_key("ES384"))):
+        with pytest.raises(SettingsError, match="jwt_public_key"):
+            key_in(load_settings({}, jwt_public_key=pem, jwt_algorithms="ES256", **_TOKENS))
+
+
+def test_settings_do_not_show_secrets() -> None:
+    shown = repr(load_settings({}, database_url="postgresql://u:canary@h/d", jwt_secret=f"canary{_SECRET}", **_TOKENS))
+    assert "canary" not in shown
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])

@@ -1,0 +1,236 @@
+"""What one caller may take, and what goes first where there is too much to do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.errors import AppError
+from app.main import create_app
+from app.settings import Settings
+from app.web import limits
+from app.web.limits import HEADERS, Admission, Kind, Limits, RateLimited, TooManyAtOnce, kind_of
+from tests.auth.asking import operations
+from tests.conftest import ADMIN_KEY, client_for
+from tests.web.expect import problem
+
+UUID7 = "0194b2e4-aaaa-7000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Somebody:
+    id: UUID
+    role: str = "customer"
+
+
+class Clock:
+    now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(limits, "time", made)
+    return made
+
+
+def _told(used: Limits, who: Somebody) -> tuple[str, AppError | None]:
+    scope: dict[str, Any] = {}
+    refused = None
+    try:
+        used.count(scope, who)
+    except RateLimited as error:
+        refused = error
+    return scope[HEADERS][0][1].decode(), refused
+
+
+def test_a_caller_has_a_quota_that_comes_back_by_the_second(clock: Clock) -> None:
+    used, who, other = Limits(Settings(rate_limit_customer=60)), Somebody(uuid4()), Somebody(uuid4())
+    told = [_told(used, who) for _ in range(60)]
+    assert (told[0][0], told[-1][0]) == ('"customer";r=59;t=1', '"customer";r=0;t=60')
+    assert [refused for _, refused in told if refused] == []
+    header, refused = _told(used, who)
+    assert header == '"customer";r=0;t=60'
+    assert refused is not None
+    assert (refused.status, refused.code, refused.headers["Retry-After"]) == (429, "rate_limited", "1")
+    assert _told(used, other)[1] is None
+    clock.now += 0.9
+    assert _told(used, who)[1] is not None
+    # What was refused has cost nothing.
+    clock.now += 0.1
+    assert [_told(used, who)[1] is None for _ in range(2)] == [True, False]
+    clock.now += 3_600
+    assert _told(used, who)[0] == '"customer";r=59;t=1'
+
+
+def test_callers_are_remembered_in_bounds_and_who_is_limited_stays_so(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_MOST_CALLERS", 100)
+    used, greedy = Limits(Settings(rate_limit_customer=600)), Somebody(uuid4())
+    while _told(used, greedy)[1] is None:
+        pass
+    for _ in range(1_000):
+        clock.now += 0.09
+        _told(used, Somebody(uuid4()))
+        assert len(used._uses) <= 100
+        assert greedy.id in used._uses or clock.now > 1_060
+    for _ in range(150):
+        used.one_of(Somebody(uuid4())).__enter__()
+    assert len(used._uses) <= 100
+
+
+def test_so_many_of_a_caller_at_once_and_no_more() -> None:
+    used, who = Limits(Settings(caller_concurrency=2)), Somebody(uuid4())
+    with used.one_of(who), used.one_of(who):
+        with pytest.raises(TooManyAtOnce) as refused:
+            used.one_of(who)
+        assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "1")
+        used.one_of(Somebody(uuid4()))
+    with pytest.raises(ZeroDivisionError), used.one_of(who):
+        _ = 1 / 0
+    with used.one_of(who), used.one_of(who):
+        pass
+
+
+# Inside one thing, and yet as much as a list.
+_LARGE = ("/export", "/tickets", "/members", "/content")
+_OF_MANY = {"update_tickets", "import_tickets"}
+
+
+def test_lists_go_first_and_tickets_and_answers_last() -> None:
+    document = create_app(Settings(database_url="postgresql://nowhere.test/n")).openapi()
+    found: dict[str, Kind] = {}
+    for operation in operations(document):
+        path = operation.path
+        for name in operation.path_parameters:
+            path = path.replace(f"{{{name}}}", UUID7)
+        found[operation.id] = kind_of(operation.method, path)
+        vital = not path.startswith("/v1/")
+        is_work = operation.method != "GET"
+        is_bulk = operation.id in _OF_MANY if is_work else UUID7 not in path or path.endswith(_LARGE)
+        expected = Kind.vital if vital else Kind.bulk if is_bulk else Kind.work if is_work else Kind.read
+        assert found[operation.id] == expected, operation
+    assert found["create_ticket"] == found["create_message"] == Kind.work
+    assert found["list_tickets"] == found["get_response_times"] == found["export_customer"] == Kind.bulk
+    assert found["get_ticket"] == found["list_messages"] == Kind.read
+    assert found["get_liveness"] == Kind.vital
+
+
+def test_what_may_come_in_is_less_the_more_there_is() -> None:
+    admission = Admission(8)
+    asked = {
+        Kind.vital: ("GET", "/livez"),
+        Kind.work: ("POST", "/v1/tickets"),
+        Kind.read: ("GET", f"/v1/tickets/{UUID7}"),
+        Kind.bulk: ("GET", "/v1/tickets"),
+    }
+    most = {}
+    for kind, (method, path) in asked.items():
+        admission.running = 0
+        while admission.running < 100 and not admission.refuses({"method": method, "path": path}):
+            admission.running += 1
+        most[kind] = admission.running
+    assert most == {Kind.vital: 100, Kind.work: 8, Kind.read: 6, Kind.bulk: 4}
+
+
+@asynccontextmanager
+async def _started(database_url: str, directory: Path, **settings: Any) -> AsyncIterator[FastAPI]:
+    common: dict[str, Any] = {"database_url": database_url, "admin_key": ADMIN_KEY, "data_dir": directory}
+    app = create_app(Settings(**common, worker=False, **settings))
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+PAGE = "https://desk.example"
+
+
+async def test_limits_and_pages_from_end_to_end(database_url: str, tmp_path: Path) -> None:
+    settings = {"rate_limit_admin": 6, "concurrency": 4, "cors_origins": (PAGE,), "hsts_seconds": 600}
+    async with _started(database_url, tmp_path, **settings) as app, client_for(app, ADMIN_KEY) as http:
+        body = {"subject": "x", "customer": {"external_id": "c"}}
+        good = await http.get("/v1/tickets", headers={"Origin": PAGE})
+        assert good.headers["ratelimit-policy"] == '"admin";q=6;w=60'
+        assert good.headers["ratelimit"] == '"admin";r=5;t=10'
+        assert good.headers["strict-transport-security"] == "max-age=600; includeSubDomains"
+        _may_be_read(good)
+        # A refusal of any kind counts and says so, too.
+        assert (await http.post("/v1/tickets", json={})).headers["ratelimit"].startswith('"admin";r=4;')
+        await _shedding(app, http, body)
+        for _ in range(6):
+            last = await http.get("/v1/tickets", headers={"Origin": PAGE})
+        problem(last, 429, "rate_limited")
+        assert 1 <= int(last.headers["retry-after"]) <= 10
+        _may_be_read(last)
+        await _preflights(http)
+
+
+async def _shedding(app: FastAPI, http: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    layer: Any = app.middleware_stack
+    while not hasattr(layer, "_admission"):
+        layer = layer.app
+    admission: Admission = layer._admission
+    assert admission.running == 0
+    admission.running = 2
+    shed = await http.get("/v1/tickets", headers={"Origin": PAGE})
+    problem(shed, 503, "overloaded")
+    assert shed.headers["retry-after"] == "1"
+    _may_be_read(shed)
+    assert (await http.post("/v1/tickets", json=body)).status_code == 201
+    assert (await http.get("/livez")).status_code == 200
+    admission.running = 4
+    problem(await http.post("/v1/tickets", json=body), 503, "overloaded")
+    assert (await http.get("/livez")).status_code == 200
+    # Neither answers nor failures leave anything behind.
+    await asyncio.gather(*(http.get("/v1/nothing") for _ in range(3)))
+    assert admission.running == 4
+    admission.running = 0
+
+
+async def _preflights(http: httpx.AsyncClient) -> None:
+    asks = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization, if-match"}
+    yes = await http.options("/v1/tickets", headers={"Origin": PAGE, **asks})
+    assert yes.status_code == 200
+    assert yes.headers["access-control-allow-origin"] == PAGE
+    assert "access-control-allow-credentials" not in yes.headers
+    for origin in ("https://desk.example.evil.example", "http://desk.example", "null", f"{PAGE}:8443"):
+        no = await http.options("/v1/tickets", headers={"Origin": origin, **asks})
+        problem(no, 400, "origin_refused")
+        assert "access-control-allow-origin" not in no.headers
+        assert "access-control-allow-origin" not in (await http.get("/livez", headers={"Origin": origin})).headers
+
+
+def _may_be_read(answer: httpx.Response) -> None:
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "access-control-allow-credentials" not in answer.headers
+    shown = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
+    assert shown >= {"ETag", "Location", "Link", "RateLimit", "Retry-After", "X-Request-ID", "Idempotency-Replayed"}
+
+
+async def test_a_browser_is_told_to_be_careful_and_gets_no_cookie(app: FastAPI) -> None:
+    async with client_for(app, ADMIN_KEY) as http:
+        answers = {path: await http.get(path) for path in ("/v1/tickets", "/v1/nothing", "/livez", "/docs")}
+    for path, answer in answers.items():
+        headers = answer.headers
+        assert headers["x-frame-options"] == "DENY", path
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "no-store" in headers["cache-control"]
+        assert len(headers.get_list("content-security-policy")) == 1
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert not {"set-cookie", "server", "strict-transport-security", "access-control-allow-origin"} & set(headers)
+    policy = answers["/docs"].headers["content-security-policy"]
+    # Its one script by hash; from nowhere but here.
+    assert policy.count("'sha256-") == 1
+    assert "http" not in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
