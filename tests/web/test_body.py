@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Malformed
-from app.web.body import MAX_DEPTH, MAX_INTEGER, parse
+from app.web.body import MAX_DEPTH, MAX_INTEGER, TooLarge, parse
 
 SCALARS = (
     st.none()
@@ -87,8 +87,15 @@ def test_depth_is_judged_as_a_count_of_levels_judges_it(tree: Any, wrappings: in
 @pytest.mark.parametrize("levels", [500, 5_000, 400_000])
 def test_depth_that_would_exhaust_the_stack_is_refused(levels: int) -> None:
     for opening, closing in ("[", "]"), ('{"a":', "}"):
-        with pytest.raises(Malformed):
+        with pytest.raises((Malformed, TooLarge)):
             parse((opening * levels + "1" + closing * levels).encode())
+
+
+@pytest.mark.parametrize("many", ["{}," * 200_000 + "{}", "[]," * 200_000 + "[]", "1," * 500_000 + "1"])
+def test_very_many_parts_are_refused_before_they_are_made(many: str) -> None:
+    with pytest.raises(TooLarge):
+        parse(f"[{many}]".encode())
+    assert len(parse(f"[{many[:-100_000].rpartition(',')[0]}]".encode())) > 150_000
 
 
 def test_brackets_in_texts_are_not_depth() -> None:

@@ -122,7 +122,7 @@ def test_lists_go_first_and_tickets_and_answers_last() -> None:
         expected = Kind.vital if vital else Kind.bulk if is_bulk else Kind.work if is_work else Kind.read
         assert found[operation.id] == expected, operation
     assert found["create_ticket"] == found["create_message"] == Kind.work
-    assert found["list_tickets"] == found["get_response_times"] == found["export_customer"] == Kind.bulk
+    assert found["list_tickets"] == found["report_response_times"] == found["export_customer"] == Kind.bulk
     assert found["get_ticket"] == found["list_messages"] == Kind.read
     assert found["get_liveness"] == Kind.vital
 
