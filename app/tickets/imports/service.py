@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from app.agents.tables import agents
 from app.customers.tables import customers
 from app.db import Query, Transaction
-from app.errors import FieldError, Invalid
+from app.errors import AppError, FieldError, Invalid, Malformed
 from app.events import log
 from app.sla import clocks, policies
 from app.sla.core.engine import replay
@@ -73,6 +73,8 @@ async def import_tickets(tx: Transaction, who: log.By, batch: Sequence[object]) 
 
 def _read(raw: object, now: datetime) -> ImportedTicket | Item:
     """The ticket, or why it is rejected."""
+    if isinstance(raw, Malformed):
+        return _rejected(None, raw)
     try:
         item = READER.validate_python(raw)
         check(item, now)
@@ -176,7 +178,7 @@ def _record(tx: Transaction, ticket_id: UUID, customer_id: UUID, happened: Happe
     )  # fmt: skip
 
 
-def _rejected(raw: object, why: Invalid) -> Item:
+def _rejected(raw: object, why: AppError) -> Item:
     external_id = raw.get("external_id") if isinstance(raw, dict) else None
     return {
         "external_id": external_id if isinstance(external_id, str) else None,
