@@ -16,10 +16,9 @@ from app.db import Query, Transaction
 from app.errors import AppError, FieldError, Invalid, Malformed
 from app.events import log
 from app.sla import clocks, policies
-from app.sla.core.engine import replay
 from app.sla.core.policy import Policy
 from app.sla.core.words import AuthorKind
-from app.tickets.imports.history import Happened, check, walk
+from app.tickets.imports.history import Happened, check, lived, walk
 from app.tickets.imports.schemas import READER, ImportedAssignee, ImportedTicket, ImportOutcome
 from app.tickets.messages import INSERT as INSERT_MESSAGE
 from app.tickets.store import MUTABLE
@@ -154,12 +153,12 @@ def _write(
     customer_id = customer_ids[item.customer.external_id]
     history = walk(item, id_, customer_id, agent_ids, in_force)
     # A concurrent import of the same ticket: this batch is run again and finds it a duplicate.
-    after = replay(history.entries).clocks
+    after, broken = lived(history.entries)
     due_at = clocks.next_due(after)
     tx.write(_INSERT, retry_on="uq_tickets_external_id", imported=True, **history.ticket, due_at=due_at)
     for happened in history.events:
         _record(tx, id_, customer_id, happened)
-    clocks.insert_history(tx, id_, after, now)
+    clocks.insert_history(tx, id_, after, now, broken)
     return id_
 
 
