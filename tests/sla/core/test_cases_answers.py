@@ -169,7 +169,13 @@ def test_case_23_marking_twice_is_marking_once() -> None:
 def test_case_27_whatever_comes_after_an_answer_leaves_it_answered() -> None:
     # Of the author nothing but the kind, at that instant, reaches the engine: who leaves later takes nothing along.
     answered = only_clock(ticket(opened(), said(10)))
-    later = [said(20, SYSTEM), said(30, BOT), said(40), status(50, Status.on_hold), status(60, Status.open)]
+    later: list[Entry] = [
+        said(20, SYSTEM),
+        said(30, BOT),
+        said(40),
+        status(50, Status.on_hold),
+        status(60, Status.open),
+    ]
     assert only_clock(ticket(opened(), said(10), *later)) == answered
     assert (answered.stopped_at, answered.state(at(10**6))) == (at(10), State.met)
 
