@@ -20,7 +20,6 @@ MAX_INTEGER = 2**53 - 1
 # Parsed, a body takes many times its size where its parts are small: 16 MiB of `{},` would be 400 MB.
 MAX_CONTAINERS = 200_000
 MAX_COMMAS = 500_000
-MAX_LINES = 10_000
 NDJSON = "application/x-ndjson"
 
 _JSON = re.compile(r"application/([^/\s]+\+)?json")
@@ -69,8 +68,8 @@ async def read(request: Request, limit: int, *, ndjson_field: str | None = None)
     raw = await _bytes(request, limit)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if ndjson_field and kind == NDJSON:
-        _refuse_many(raw, raw.count(b"\n") > MAX_LINES)
-        lines = [parse(line) for line in raw.splitlines() if line.strip()]
+        _containers(raw)
+        lines = [parse_line(line) for line in raw.splitlines() if line.strip()]
         headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
         scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
         return JsonRequest(scope, raw, {ndjson_field: lines})
@@ -108,8 +107,7 @@ def _refuse_encoding(headers: Headers) -> None:
 
 def parse(raw: bytes) -> Any:
     """JSON by RFC 8259, strictly. Raises Malformed with what is wrong, and TooLarge."""
-    containers = raw.count(b"[") + raw.count(b"{")
-    _refuse_many(raw, containers > MAX_CONTAINERS)
+    containers = _containers(raw)
     try:
         text = raw.decode()
         value = _DECODER.decode(text)
@@ -126,9 +124,20 @@ def parse(raw: bytes) -> Any:
     return value
 
 
-def _refuse_many(raw: bytes, many: bool) -> None:
-    if many or raw.count(b",") > MAX_COMMAS:
-        raise TooLarge(f"at most {MAX_CONTAINERS} lists and objects, {MAX_COMMAS} commas and {MAX_LINES} lines")
+def parse_line(raw: bytes) -> Any:
+    """The same for one of many, which a wrong one does not stop: what is wrong takes the place of its value."""
+    try:
+        return parse(raw)
+    except Malformed as wrong:
+        return wrong
+
+
+def _containers(raw: bytes) -> int:
+    """How many lists and objects it may hold at most. Raises TooLarge."""
+    found = raw.count(b"[") + raw.count(b"{")
+    if found > MAX_CONTAINERS or raw.count(b",") > MAX_COMMAS:
+        raise TooLarge(f"at most {MAX_CONTAINERS} lists and objects, and {MAX_COMMAS} commas")
+    return found
 
 
 def _deeper_than_allowed(valid: bytes) -> bool:

@@ -117,7 +117,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "update_agent": lambda w, _: {"name": "Anne"},
     "create_team": lambda w, _: {"key": unique(), "name": "Team"},
     "update_team": lambda w, _: {"name": "Crew"},
-    "create_api_key": lambda w, _: {"name": "k", "role": "admin"},
+    "create_api_key": lambda w, _: {"name": "k", "role": "service", "scopes": ["keys:write"]},
 }
 _QUERIES = {
     "include": {"include": "clocks,messages,customer"},
