@@ -20,6 +20,7 @@ MAX_INTEGER = 2**53 - 1
 # Parsed, a body takes many times its size where its parts are small: 16 MiB of `{},` would be 400 MB.
 MAX_CONTAINERS = 200_000
 MAX_COMMAS = 500_000
+MAX_LINES = 10_000
 NDJSON = "application/x-ndjson"
 
 _JSON = re.compile(r"application/([^/\s]+\+)?json")
@@ -68,6 +69,8 @@ async def read(request: Request, limit: int, *, ndjson_field: str | None = None)
     raw = await _bytes(request, limit)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if ndjson_field and kind == NDJSON:
+        if raw.count(b"\n") + raw.count(b"\r") > MAX_LINES:
+            raise TooLarge(f"at most {MAX_LINES} lines")
         _containers(raw)
         lines = [parse_line(line) for line in raw.splitlines() if line.strip()]
         headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]

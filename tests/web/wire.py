@@ -12,18 +12,25 @@ async def exchange(url: str, *parts: bytes, pause: float = 0.0, patience: float 
     up."""
     at = urlsplit(url)
     reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    said = bytearray()
+
+    async def write() -> None:
+        with suppress(ConnectionError):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+
+    async def read() -> None:
+        # At once, because a connection that is reset takes along what was not read.
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                said.extend(chunk)
+
     try:
         async with asyncio.timeout(patience):
-            with suppress(ConnectionError):
-                for part in parts:
-                    writer.write(part)
-                    await writer.drain()
-                    await asyncio.sleep(pause)
-            said = bytearray()
-            with suppress(ConnectionError):
-                while chunk := await reader.read(65536):
-                    said += chunk
-            return bytes(said)
+            await asyncio.gather(write(), read())
+        return bytes(said)
     finally:
         writer.close()
         with suppress(ConnectionError):
