@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     """Open connections per process."""
     concurrency: Annotated[int, Field(ge=4, le=10_000)] = 64
     """Requests that a process answers at once; lists, exports and reports may be half of them."""
-    caller_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 128
+    caller_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 32
     """Requests of one caller that a process answers at once."""
     rate_limit_customer: RateLimit = 6_000
     rate_limit_agent: RateLimit = 30_000

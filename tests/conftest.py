@@ -89,7 +89,8 @@ def openapi() -> dict[str, Any]:
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     # Some tests ask a hundred things at once.
-    return Settings(database_url=database_url, admin_key=ADMIN_KEY, data_dir=tmp_path, worker=False, concurrency=1_000)
+    at_once: dict[str, Any] = {"concurrency": 1_000, "caller_concurrency": 1_000}
+    return Settings(database_url=database_url, admin_key=ADMIN_KEY, data_dir=tmp_path, worker=False, **at_once)
 
 
 @pytest.fixture

@@ -103,6 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._end(HeadersTooLarge())
 
     def on_headers_complete(self) -> None:
+        self._unset_keepalive_if_required()
         self._head_since = None
         self._bytes = 0
         if len(self.url) > MOST_URL_BYTES:
@@ -116,7 +117,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         admission: Admission | None = self.app_state.get(ADMISSION)
-        if admission and not self._settings.cors_origins and admission.refuses(cycle.scope):
+        # Those that lie in a row behind one another would call one another here, each from within the one before.
+        here = not self.pipeline and not self._settings.cors_origins
+        if admission and here and admission.refuses(cycle.scope):
             self._shed(cycle)
         else:
             super()._start_asgi_task(cycle, app)
@@ -133,6 +136,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._body_since = None
         super().on_message_complete()
+        if self._head_since is not None:
+            # The rest of a body whose request had been answered: the connection lies idle again.
+            self._head_since = None
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def send_400_response(self, msg: str) -> None:
         self._end(self._refusal)

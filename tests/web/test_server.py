@@ -40,6 +40,7 @@ def server(server_url: str, template: str) -> Iterator[Server]:
         "NINETY_HEAD_SECONDS": "1",
         "NINETY_BODY_SECONDS": "1",
         "NINETY_CONNECTIONS": "200",
+        "NINETY_CONCURRENCY": "4",
         "NINETY_LOG_LEVEL": "debug",
         "NINETY_JWT_PUBLIC_KEY": pem(SIGNER),
         "NINETY_JWT_ISSUER": ISSUER,
@@ -118,6 +119,27 @@ async def test_a_slow_body_that_moves_is_read(server: Server) -> None:
     lines = (AUTH, "Content-Type: application/json", f"Content-Length: {len(body)}")
     parts = [body[n : n + 20] for n in range(0, len(body), 20)]
     assert (await server.ask(head("/v1/tickets", *lines, method="POST"), *parts, pause=0.05)).status_code == 201
+
+
+async def test_a_busy_process_says_no_to_lists_and_goes_on(server: Server, http: httpx.AsyncClient) -> None:
+    post = head("/v1/tickets", AUTH, "Content-Type: application/json", "Content-Length: 9", method="POST")
+    waiting = [asyncio.create_task(exchange(server.url, post)) for _ in range(2)]
+    shed, calm = [], []
+    while not all(task.done() for task in waiting):
+        answer = await http.post("/v1/teams", content=b"{") if len(shed) % 2 else await http.get("/v1/tickets")
+        shed.append(answer)
+        calm.append((await http.get("/livez")).status_code)
+    refused = [answer for answer in shed if answer.status_code == 503]
+    assert refused
+    for answer in refused:
+        problem(answer, 503, "overloaded")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.request.method == "GET"
+    assert set(calm) == {200}
+    assert (await http.get("/v1/tickets")).status_code == 200
+    # Many in a row on one connection.
+    said = await exchange(server.url, b"GET /v1/tickets HTTP/1.1\r\nHost: x\r\n\r\n" * 2_000 + head("/livez"))
+    assert len(answers(said)) == 2_001
 
 
 async def test_connections_are_bounded_and_come_back(server: Server) -> None:
