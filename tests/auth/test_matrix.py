@@ -98,6 +98,7 @@ def _is_a_plain_refusal(answer: httpx.Response) -> None:
 
 
 def _told(answer: httpx.Response, path: str, instead: str) -> dict[str, str]:
-    headers = {name: value.replace(path, instead) for name, value in answer.headers.items() if name != "x-request-id"}
+    own = {"x-request-id", "ratelimit"}
+    headers = {name: value.replace(path, instead) for name, value in answer.headers.items() if name not in own}
     # Lengths differ as the paths do.
     return {**headers, "content-length": ""}
