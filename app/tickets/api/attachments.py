@@ -18,7 +18,8 @@ routes = router("/v1/tickets/{ticket_id}/attachments", "tickets")
 Reader = Annotated[Actor, may("tickets:read")]
 Writer = Annotated[Actor, may("tickets:write")]
 
-_FILE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+_BYTES = {"type": "string", "format": "binary", "maxLength": attachments.MOST_BYTES}
+_FILE = {"content": {"application/octet-stream": {"schema": _BYTES}}}
 
 
 class UploadQuery(BaseModel):
