@@ -7,7 +7,7 @@ NODE := $(CONTRACT)/node_modules/.installed
 NODE_BIN := $(CONTRACT)/node_modules/.bin
 GENERATOR := clients/.generator/.installed
 
-.PHONY: run test check contract clients fuzz security bench mutation openapi lock install
+.PHONY: run test check contract clients fuzz security bench mutation openapi release lock install
 
 run: install
 	@exec $(BIN)/ninety serve
@@ -54,6 +54,10 @@ mutation: install
 
 openapi: install
 	$(BIN)/ninety openapi > openapi.json
+
+# What clients may rely on from now on.
+release: contract
+	cp openapi.json $(CONTRACT)/released.json
 
 # Newer versions of what the project depends on. The lock names no index and no host.
 lock: install

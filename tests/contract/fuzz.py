@@ -1,7 +1,6 @@
-"""schemathesis with all its checks and phases, once per role, against a live service. Ends with 1 where anything failed.
-`python -m tests.contract.fuzz --seconds 20 --seed 1`."""
+"""schemathesis with all its checks and phases, once per role, against a live service. Ends with 1 where anything
+failed. `python -m tests.contract.fuzz --seconds 20 --seed 1`."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
