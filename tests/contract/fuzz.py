@@ -1,6 +1,8 @@
 """schemathesis with all its checks and phases, once per role, against a live service. Ends with 1 where anything
-failed. `python -m tests.contract.fuzz --seconds 20 --seed 1`."""
+failed. `python -m tests.contract.fuzz --examples 20 --seed 1`."""
 
+import asyncio
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from tests.contract.live import ROLES, live
+from tests.contract.live import ROLES, live, stock
 
 _CONFIG = Path(__file__).with_name("schemathesis.toml")
 _DOCUMENT = Path("openapi.json")
 
 
 def main(
-    seconds: Annotated[int, typer.Option(min=5, help="Seconds for each role.")] = 20,
+    examples: Annotated[int, typer.Option(min=1, help="Most cases of an operation in a phase.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed asks the same questions.")] = 90,
     role: Annotated[list[str] | None, typer.Option(help="Only these roles.")] = None,
     output: Annotated[Path, typer.Option(help="For the reports.")] = Path("var/fuzz"),
@@ -25,16 +27,24 @@ def main(
     # A service of its own for each, so that what one role leaves behind does not fail another one's run.
     for each in role or ROLES:
         with live() as (url, keys):
-            failed |= _run(url, keys[each], each, seconds, seed, output) != 0
+            config = output / f"{each}.toml"
+            config.write_text(_CONFIG.read_text() + _known(asyncio.run(stock(url))))
+            failed |= _run(url, keys[each], config, examples, seed, output / f"{each}.json") != 0
     raise typer.Exit(1 if failed else 0)
 
 
-def _run(url: str, key: str, role: str, seconds: int, seed: int, output: Path) -> int:
-    report = output / f"{role}.json"
+def _known(ids: dict[str, list[str]]) -> str:
+    """Most of the time a parameter is something that exists; else every answer would be that it does not."""
+    lists = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}" for name, values in ids.items()]
+    bound = [f'"path.{name}" = {{ dictionary = "{name}", probability = 0.8 }}' for name in ids]
+    return "\n".join(["", *lists, "[parameters]", *bound, ""])
+
+
+def _run(url: str, key: str, config: Path, examples: int, seed: int, report: Path) -> int:
     program = Path(sys.executable).with_name("schemathesis")
     command = [
-        str(program), "--config-file", str(_CONFIG), "run", str(_DOCUMENT), "--url", url,
-        "--header", f"Authorization: Bearer {key}", "--seed", str(seed), "--max-time", str(seconds),
+        str(program), "--config-file", str(config), "run", str(_DOCUMENT), "--url", url,
+        "--header", f"Authorization: Bearer {key}", "--seed", str(seed), "--max-examples", str(examples),
         "--report", "json", "--report-json-path", str(report), "--no-color",
     ]  # fmt: skip
     return subprocess.run(command, check=False).returncode

@@ -8,8 +8,10 @@ import httpx
 
 from app.auth.roles import SCOPES
 from tests.faults.harness import ADMIN_KEY, directory, service
+from tests.web.contract import things
 
 ROLES = ("customer", "agent", "lead", "admin", "service")
+CUSTOMER = "somebody"
 
 
 @contextmanager
@@ -23,12 +25,29 @@ def live() -> Iterator[tuple[str, dict[str, str]]]:
         yield url, {role: _key(admin, role) for role in ROLES}
 
 
+async def stock(url: str, each: int = 4) -> dict[str, list[str | int]]:
+    """So many of each thing there is, the tickets the customer's own: ids by the names that paths use."""
+    bearer = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    async with httpx.AsyncClient(base_url=url, headers=bearer, timeout=30) as admin:
+
+        async def open_ticket(**body: Any) -> dict[str, Any]:
+            answer = await admin.post("/v1/tickets", json={"subject": "Charged twice", **body})
+            answer.raise_for_status()
+            ticket: dict[str, Any] = answer.json()
+            return ticket
+
+        customer = await admin.get("/v1/customers", params={"external_id": CUSTOMER})
+        [somebody] = customer.json()["items"]
+        sets = [await things(admin, open_ticket, somebody["id"] if turn % 2 else None) for turn in range(each)]
+    return {name: [ids[name] for ids in sets] for name in sets[0]}
+
+
 def _key(admin: httpx.Client, role: str) -> str:
     if role == "admin":
         return ADMIN_KEY
     whose: dict[str, Any] = {}
     if role == "customer":
-        whose = {"customer_id": _made(admin, "/v1/customers", {"external_id": "somebody"})["id"]}
+        whose = {"customer_id": _made(admin, "/v1/customers", {"external_id": CUSTOMER})["id"]}
     elif role == "service":
         whose = {"scopes": sorted(SCOPES)}
     else:
