@@ -17,7 +17,7 @@ _OF_FORM = {
 
 
 @schemathesis.check
-def what_the_document_allows_is_well_formed(ctx: CheckContext, response: Response, case: Case) -> None:
+def what_the_document_allows_is_well_formed(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
     if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 422:
         return
     errors = response.json().get("errors") or []
@@ -26,7 +26,7 @@ def what_the_document_allows_is_well_formed(ctx: CheckContext, response: Respons
 
 
 @schemathesis.hook
-def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """The same few keys would come again and again with other requests, and hide what becomes of those."""
     if case.headers and case.meta and case.meta.generation.mode.is_positive and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex

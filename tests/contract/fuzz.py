@@ -5,6 +5,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def main(
     raise typer.Exit(1 if failed else 0)
 
 
-def _known(ids: dict[str, list[str]]) -> str:
+def _known(ids: Mapping[str, Sequence[object]]) -> str:
     """Most of the time a parameter is something that exists; else every answer would be that it does not."""
     lists = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}" for name, values in ids.items()]
     bound = [f'"path.{name}" = {{ dictionary = "{name}", probability = 0.8 }}' for name in ids]
