@@ -44,6 +44,14 @@ $(GENERATOR): $(CONTRACT)/generator.lock
 	clients/.generator/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# schemathesis with all checks and phases, once per role. CI asks a fixed seed and few cases.
+fuzz: install
+	$(BIN)/python -m tests.contract.fuzz --examples 50 $(ARGS)
+
+# The figures of security in one table: everything hostile to everything, by everybody. Takes a while.
+security: install $(NODE)
+	$(BIN)/python -m tests.security
+
 bench: install
 	$(BIN)/python -m bench $(ARGS)
 

@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI generates, with what generated clients need put right."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -89,8 +90,9 @@ def _finished(app: FastAPI) -> dict[str, Any]:
                 path[method].setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
     _strip_titles(document["paths"])
     _strip_titles(schemas)
-    _say_sizes(document["paths"])
-    _say_sizes(document["components"])
+    for node in list(_objects([document["paths"], document["components"]])):
+        _say_sizes(node)
+        _say_names(node)
     return document
 
 
@@ -100,22 +102,35 @@ def _say_limits(operation: dict[str, Any]) -> None:
             response["headers"] = {**response.get("headers", {}), **_LIMITS}
 
 
-def _say_sizes(node: object) -> None:
-    """The bounds that every integer and every text of a known form has, whoever forgot to say so."""
+def _objects(node: object) -> Iterator[dict[str, Any]]:
     if isinstance(node, dict):
-        if node.get("type") == "integer":
-            node.setdefault("format", "int64")
-            if "exclusiveMinimum" not in node:
-                node.setdefault("minimum", -_LARGEST)
-            if "exclusiveMaximum" not in node:
-                node.setdefault("maximum", _LARGEST)
-        elif node.get("type") == "string" and (length := _LENGTHS.get(node.get("format", ""))):
-            node.setdefault("maxLength", length)
+        yield node
         for value in node.values():
-            _say_sizes(value)
+            yield from _objects(value)
     elif isinstance(node, list):
         for value in node:
-            _say_sizes(value)
+            yield from _objects(value)
+
+
+def _say_sizes(node: dict[str, Any]) -> None:
+    """The bounds that every integer and every text of a known form has, whoever forgot to say so."""
+    if node.get("type") == "integer":
+        node.setdefault("format", "int64")
+        if "exclusiveMinimum" not in node:
+            node.setdefault("minimum", -_LARGEST)
+        if "exclusiveMaximum" not in node:
+            node.setdefault("maximum", _LARGEST)
+    elif node.get("type") == "string" and (length := _LENGTHS.get(node.get("format", ""))):
+        node.setdefault("maxLength", length)
+
+
+def _say_names(node: dict[str, Any]) -> None:
+    """pydantic says what fields of a certain name hold, and so allows any other. Generators know no patterns either."""
+    patterns = node.get("patternProperties")
+    if node.get("type") == "object" and isinstance(patterns, dict):
+        [(pattern, value)] = patterns.items()
+        del node["patternProperties"]
+        node |= {"propertyNames": {"type": "string", "pattern": pattern}, "additionalProperties": value}
 
 
 def _say_scopes(operation: dict[str, Any]) -> None:
