@@ -46,7 +46,7 @@ $(GENERATOR): $(CONTRACT)/generator.lock
 
 # schemathesis with all checks and phases, once per role. CI asks a fixed seed and few cases.
 fuzz: install
-	$(BIN)/python -m tests.contract.fuzz --examples 50 $(ARGS)
+	$(BIN)/python -m tests.contract.fuzz $(or $(ARGS),--examples 50)
 
 # The figures of security in one table: everything hostile to everything, by everybody. Takes a while.
 security: install $(NODE)
