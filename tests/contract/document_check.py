@@ -6,7 +6,7 @@ from typing import Any
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 
-# What pydantic calls the refusals that a JSON schema can express. Not `int_type`: 1.0 is an integer to JSON Schema only.
+# What pydantic calls the refusals that a JSON schema can express. Not `int_type`: to JSON Schema 1.0 is an integer.
 _OF_FORM = {
     "missing", "extra_forbidden", "enum", "literal_error", "string_type", "bool_type", "float_type",
     "list_type", "tuple_type", "dict_type", "model_type", "model_attributes_type", "none_required", "string_too_long",
