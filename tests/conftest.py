@@ -37,6 +37,22 @@ _ENOUGH_BYTES = 4 * 2**30
 hypothesis.settings.register_profile("mutation", max_examples=20, derandomize=True, deadline=None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--security", action="store_true", help="Only the tests with figures of security, at full length.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--security"):
+        items[:] = [item for item in items if "figure" in getattr(item, "fixturenames", ())]
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str, int], None]:
+    """`figure("tokens refused", 41)`, or one call for each of them: `make security` runs the tests that ask for this
+    fixture, adds up what they report under a name, and prints it in its table."""
+    return record_property
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """A DSN with the right to make databases."""

@@ -55,6 +55,7 @@ async def get_readiness(request: Request) -> Any:
     responses={200: {"content": {"text/plain": {}}}},
 )
 async def get_metrics() -> Response:
+    """Of this process, or of all API processes of this service where there are several."""
     return metrics.scrape()
 
 

@@ -1,5 +1,7 @@
 """The OpenAPI document: what FastAPI generates, with what generated clients need put right."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,9 +10,14 @@ from fastapi.openapi.utils import get_openapi
 from app.web.problems import MEDIA_TYPE, Problem, ProblemError
 
 _REF = {"schema": {"$ref": "#/components/schemas/Problem"}}
+_LATER = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "Refused; nothing was changed.", "content": {MEDIA_TYPE: _REF}},
-    "5XX": {"description": "Failed; nothing was lost. Repeat after Retry-After.", "content": {MEDIA_TYPE: _REF}},
+    "4XX": {"description": "Refused; nothing was changed.", "headers": _LATER, "content": {MEDIA_TYPE: _REF}},
+    "5XX": {
+        "description": "Failed; nothing was lost. Repeat after Retry-After.",
+        "headers": _LATER,
+        "content": {MEDIA_TYPE: _REF},
+    },
 }
 # Read by `Route` for every POST, so no route declares it.
 _IDEMPOTENCY_KEY = {
@@ -20,6 +27,27 @@ _IDEMPOTENCY_KEY = {
     "description": "Makes a repeat of this request safe for 24 hours: it gets the first answer again.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+_HEADERS = {
+    "RetryAfter": {
+        "description": "With 409, 429 and 503: the seconds after which to ask again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "RateLimit": {
+        "description": "Where callers are limited: what is left to this one, and until when.",
+        "schema": {"type": "string", "maxLength": 200},
+    },
+    "RateLimitPolicy": {
+        "description": "Where callers are limited: how many requests, in how many seconds.",
+        "schema": {"type": "string", "maxLength": 200},
+    },
+}
+_LIMITS = {
+    "RateLimit": {"$ref": "#/components/headers/RateLimit"},
+    "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"},
+}
+# The body reader takes no integer beyond what every JSON reader keeps exactly, and none is sent.
+_LARGEST = 2**53 - 1
+_LENGTHS = {"uuid": 36, "date-time": 35, "date": 10}
 _METHODS = {"get", "put", "post", "patch", "delete"}
 
 
@@ -53,18 +81,61 @@ def _finished(app: FastAPI) -> dict[str, Any]:
         schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas[model.__name__].pop("$defs", None)
     document["components"]["parameters"] = {"IdempotencyKey": _IDEMPOTENCY_KEY}
+    document["components"]["headers"] = deepcopy(_HEADERS)
     for path in document["paths"].values():
-        for method, operation in path.items():
-            if method in _METHODS:
-                _say_scopes(operation)
+        for method in _METHODS & path.keys():
+            _say_scopes(path[method])
+            _say_limits(path[method])
             if method == "post":
-                operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
+                path[method].setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
     _strip_titles(document["paths"])
     _strip_titles(schemas)
+    for node in list(_objects([document["paths"], document["components"]])):
+        _say_sizes(node)
+        _say_names(node)
     return document
 
 
+def _say_limits(operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
+        if status[0] in "24":
+            response["headers"] = {**response.get("headers", {}), **_LIMITS}
+
+
+def _objects(node: object) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from _objects(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _objects(value)
+
+
+def _say_sizes(node: dict[str, Any]) -> None:
+    """The bounds that every integer and every text of a known form has, whoever forgot to say so."""
+    if node.get("type") == "integer":
+        node.setdefault("format", "int64")
+        if "exclusiveMinimum" not in node:
+            node.setdefault("minimum", -_LARGEST)
+        if "exclusiveMaximum" not in node:
+            node.setdefault("maximum", _LARGEST)
+    elif node.get("type") == "string" and (length := _LENGTHS.get(node.get("format", ""))):
+        node.setdefault("maxLength", length)
+
+
+def _say_names(node: dict[str, Any]) -> None:
+    """pydantic says what fields of a certain name hold, and so allows any other. Generators know no patterns either."""
+    patterns = node.get("patternProperties")
+    if node.get("type") == "object" and isinstance(patterns, dict):
+        [(pattern, value)] = patterns.items()
+        del node["patternProperties"]
+        node |= {"propertyNames": {"type": "string", "pattern": pattern}, "additionalProperties": value}
+
+
 def _say_scopes(operation: dict[str, Any]) -> None:
+    # What is open to all says so: no security at all reads as an oversight.
+    operation.setdefault("security", [])
     scopes = [scope for entry in operation.get("security", ()) for names in entry.values() for scope in names]
     if scopes:
         operation["description"] = f"{operation.get('description', '')}\n\nScope: `{'`, `'.join(scopes)}`".strip()

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from uuid import UUID
 
 import httpx
@@ -40,12 +41,13 @@ def test_a_row_says_nothing_twice() -> None:
 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("row", ROWS, ids=str)
-async def test_the_matrix_holds(world: World, row: MatrixRow, caller: str) -> None:
+async def test_the_matrix_holds(world: World, row: MatrixRow, caller: str, figure: Callable[[str, int], None]) -> None:
     answer = await ask(world, caller, row, OPERATIONS[row.operation])
     outcome = "ok" if answer.is_success else str(answer.status_code)
     assert outcome == row.expected[caller], answer.text
     if outcome != "ok":
         _is_a_plain_refusal(answer)
+    figure("matrix cells", 1)
 
 
 @pytest.mark.parametrize("row", SOMEBODY_ELSES, ids=str)

@@ -3,7 +3,7 @@ place of every operation, by every role."""
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.auth.roles import SCOPES
 from tests.conftest import ADMIN_KEY, Person
 from tests.web import hostile, raw
 from tests.web.contract import Open, Operation, operations, things
@@ -18,7 +19,9 @@ from tests.web.expect import fine_or_problem
 
 Make = Callable[..., Awaitable[Person]]
 JSON = [(b"content-type", b"application/json")]
+# Each a different way through the code. `make security` asks as everybody, everything.
 ROLES = ("admin", "agent", "customer")
+EVERYBODY = (*ROLES, "lead", "service")
 LISTS = (
     "/v1/tickets",
     "/v1/tickets?sort=updated_at",
@@ -78,16 +81,43 @@ WRITERS = (
 )
 
 
+Attack = Callable[..., Awaitable[httpx.Response]]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "caller" in metafunc.fixturenames:
+        few = ROLES if "arsenal" in metafunc.fixturenames else ("admin",)
+        roles = EVERYBODY if metafunc.config.getoption("--security") else few
+        metafunc.parametrize("caller", roles, indirect=True)
+
+
 @pytest.fixture
 async def caller(request: pytest.FixtureRequest, client: httpx.AsyncClient, person: Make) -> Person:
     """Somebody of the role that the test is parametrized with."""
     role: str = request.param
-    return Person(None, ADMIN_KEY, client) if role == "admin" else await person(role)
+    if role == "admin":
+        return Person(None, ADMIN_KEY, client)
+    return await person(role, **({"scopes": sorted(SCOPES)} if role == "service" else {}))
+
+
+@pytest.fixture
+async def attack(app: FastAPI, caller: Person, figure: Callable[[str, int], None]) -> AsyncIterator[Attack]:
+    """Sends what the caller sends, and counts it."""
+    sent = 0
+
+    async def send(method: str, path: str, **what: Any) -> httpx.Response:
+        nonlocal sent
+        sent += 1
+        return await raw.send(app, method, path, key=caller.key, **what)
+
+    yield send
+    figure("hostile requests", sent)
 
 
 @pytest.fixture
 def arsenal(request: pytest.FixtureRequest) -> hostile.Arsenal:
-    return hostile.ALL if request.node.callspec.params["caller"] == "admin" else hostile.FEW
+    whole = request.config.getoption("--security") or request.node.callspec.params["caller"] == "admin"
+    return hostile.ALL if whole else hostile.FEW
 
 
 @pytest.fixture
@@ -97,6 +127,14 @@ async def ids(
     """What there is; the ticket is the caller's own where the caller is a customer."""
     own = str(caller.id) if request.node.callspec.params["caller"] == "customer" else None
     return await things(client, open_ticket, own)
+
+
+def test_the_corpus_is_large(figure: Callable[[str, int], None]) -> None:
+    """Different ones; each stands in every place that it fits: of bodies, queries, paths, headers."""
+    values = [*hostile.TEXTS, *map(repr, hostile.NOT_TEXTS), *hostile.TOKENS, *hostile.QUERIES]
+    headers = [(name, value) for name in hostile.HEADER_NAMES for value in hostile.HEADER_VALUES]
+    assert len(set(values)) + len(set(headers)) >= 200
+    figure("hostile inputs", len(set(values)) + len(set(headers)))
 
 
 def test_every_operation_with_a_body_is_walked(app: FastAPI) -> None:
@@ -114,7 +152,6 @@ async def test_the_requests_that_are_made_hostile_are_valid_to_begin_with(
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("caller", ROLES, indirect=True)
 async def test_a_hostile_body_is_refused_or_taken_literally(
     app: FastAPI,
     client: httpx.AsyncClient,
@@ -122,12 +159,13 @@ async def test_a_hostile_body_is_refused_or_taken_literally(
     ids: dict[str, Any],
     writer: str,
     arsenal: hostile.Arsenal,
+    attack: Attack,
 ) -> None:
     [operation] = [operation for operation in operations(app) if operation.id == writer]
     path = operation.url(ids)
     written: set[str] = set()
     for body in hostile.bodies(operation.fresh_body(ids), arsenal):
-        answer = await raw.send(app, operation.method, path, key=caller.key, headers=JSON, chunks=[body])
+        answer = await attack(operation.method, path, headers=JSON, chunks=[body])
         if fine_or_problem(answer):
             await _reads_fine(client, operation, answer, body, written)
         elif answer.status_code == 403 and "scope" in answer.json()["detail"]:
@@ -184,9 +222,8 @@ async def _lists_read_fine(client: httpx.AsyncClient, *more: str) -> None:
     assert fine_or_problem(report) == fine_or_problem(csv)
 
 
-@pytest.mark.parametrize("caller", ROLES, indirect=True)
 async def test_a_hostile_query_is_refused_or_taken_literally(
-    app: FastAPI, caller: Person, ids: dict[str, Any], arsenal: hostile.Arsenal
+    app: FastAPI, ids: dict[str, Any], arsenal: hostile.Arsenal, attack: Attack
 ) -> None:
     values = [*map(hostile.quoted, arsenal.texts), *hostile.QUERIES]
     shared = ("limit", "cursor", "limit[]", "\ud800")
@@ -197,16 +234,15 @@ async def test_a_hostile_query_is_refused_or_taken_literally(
         for name in names:
             # What all lists read by the same code meets every value at some list.
             for value in values[turn % 5 :: 5] if name in names[: len(shared)] else values:
-                answer = await raw.send(app, "GET", path, key=caller.key, query=name + b"=" + value)
+                answer = await attack("GET", path, query=name + b"=" + value)
                 fine_or_problem(answer)
         everything = b"&".join(name + b"=1" for name in names)
         for query in (everything, everything + b"&" + everything, b"&" * 1_000, b"=", b"%", b"x"):
-            fine_or_problem(await raw.send(app, "GET", path, key=caller.key, query=query))
+            fine_or_problem(await attack("GET", path, query=query))
 
 
-@pytest.mark.parametrize("caller", ROLES, indirect=True)
 async def test_a_hostile_path_is_refused(
-    app: FastAPI, caller: Person, ids: dict[str, Any], arsenal: hostile.Arsenal
+    app: FastAPI, ids: dict[str, Any], arsenal: hostile.Arsenal, attack: Attack
 ) -> None:
     numbers = map(str, (-1, 0, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 10**400))
     # What a server makes of the bytes of a lone surrogate.
@@ -218,27 +254,24 @@ async def test_a_hostile_path_is_refused(
                 for other in operation.path_names:
                     path = path.replace("{" + other + "}", str(ids[other]))
                 body = json.dumps(operation.fresh_body(ids)).encode()
-                answer = await raw.send(app, operation.method, path, key=caller.key, headers=JSON, chunks=[body])
+                answer = await attack(operation.method, path, headers=JSON, chunks=[body])
                 if fine_or_problem(answer):
                     # An external id may be any text; nothing may stand where an id stands, which is the list.
                     assert operation.id.startswith("upsert_") or not value, (operation.id, value)
 
 
 async def test_hostile_headers_are_refused_or_taken_literally(
-    app: FastAPI, client: httpx.AsyncClient, open_ticket: Open
+    app: FastAPI, attack: Attack, ids: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    ids = await things(client, open_ticket)
+    step = 1 if request.config.getoption("--security") else 8
     every = [(name, value) for name in hostile.HEADER_NAMES for value in hostile.HEADER_VALUES]
     walked = [op for op in operations(app) if op.path != "/readyz" and op.method != "DELETE"]
     for turn, operation in enumerate(walked):
         # Every operation meets every header, and every value of every header meets many operations.
-        for name, value in every[turn % 8 :: 8]:
+        for name, value in every[turn % step :: step]:
             headers = [(name, value), *(JSON if name != b"content-type" else [])]
             body = json.dumps(operation.fresh_body(ids)).encode() if operation.body else b""
-            answer = await raw.send(
-                app, operation.method, operation.url(ids), key=ADMIN_KEY, headers=headers, chunks=[body]
-            )
-            fine_or_problem(answer)
+            fine_or_problem(await attack(operation.method, operation.url(ids), headers=headers, chunks=[body]))
 
 
 async def test_hostile_requests_at_once_harm_nobody_else(client: httpx.AsyncClient, open_ticket: Open) -> None:

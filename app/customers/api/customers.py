@@ -42,7 +42,12 @@ async def create_customer(body: CustomerIn, response: Response, tx: Tx, actor: W
     return tag(response, row)
 
 
-@routes.put("/by-external-id/{external_id}", response_model=CustomerOut, summary="Add or replace a customer")
+@routes.put(
+    "/by-external-id/{external_id}",
+    response_model=CustomerOut,
+    responses={201: {"model": CustomerOut, "description": "Made."}},
+    summary="Add or replace a customer",
+)
 async def upsert_customer(
     external_id: Annotated[ExternalId, Path()],
     body: CustomerUpsert,

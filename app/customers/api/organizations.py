@@ -42,7 +42,12 @@ async def create_organization(body: OrganizationIn, response: Response, tx: Tx, 
     return tag(response, row)
 
 
-@routes.put("/by-external-id/{external_id}", response_model=OrganizationOut, summary="Add or replace an organization")
+@routes.put(
+    "/by-external-id/{external_id}",
+    response_model=OrganizationOut,
+    responses={201: {"model": OrganizationOut, "description": "Made."}},
+    summary="Add or replace an organization",
+)
 async def upsert_organization(
     external_id: Annotated[ExternalId, Path()],
     body: OrganizationUpsert,

@@ -18,7 +18,10 @@ routes = router("/v1/tickets/{ticket_id}/attachments", "tickets")
 Reader = Annotated[Actor, may("tickets:read")]
 Writer = Annotated[Actor, may("tickets:write")]
 
-_FILE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+_BYTES = {"type": "string", "format": "binary", "maxLength": attachments.MOST_BYTES}
+_UPLOAD = {"content": {"application/octet-stream": {"schema": _BYTES}}}
+# Of whatever type its bytes are.
+_DOWNLOAD = {"content": {"application/octet-stream": {"schema": _BYTES}, "*/*": {"schema": _BYTES}}}
 
 
 class UploadQuery(BaseModel):
@@ -33,7 +36,7 @@ class UploadQuery(BaseModel):
     status_code=201,
     response_model=AttachmentOut,
     summary="Upload an attachment",
-    openapi_extra={RAW_LIMIT: attachments.MOST_BYTES, "requestBody": _FILE},
+    openapi_extra={RAW_LIMIT: attachments.MOST_BYTES, "requestBody": _UPLOAD},
 )
 async def create_attachment(
     ticket_id: UUID,
@@ -69,7 +72,7 @@ async def get_attachment(ticket_id: UUID, attachment_id: UUID, tx: Tx, actor: Re
 
 
 @routes.get(
-    "/{attachment_id}/content", response_class=Response, responses={200: _FILE}, summary="Download an attachment"
+    "/{attachment_id}/content", response_class=Response, responses={200: _DOWNLOAD}, summary="Download an attachment"
 )
 async def get_attachment_content(
     ticket_id: UUID, attachment_id: UUID, request: Request, tx: Tx, actor: Reader

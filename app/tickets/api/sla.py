@@ -35,7 +35,12 @@ async def explain_sla_policies(body: ExplainIn, tx: Tx, actor: Reader) -> Any:
     return await policies.explain(tx, facts.of_ticket(ticket))
 
 
-@policy_routes.post("/{policy_id}/reapply", response_model=SlaJobOut, summary="Match open tickets anew")
+@policy_routes.post(
+    "/{policy_id}/reapply",
+    response_model=SlaJobOut,
+    responses={202: {"model": SlaJobOut, "description": "A job does it."}},
+    summary="Match open tickets anew",
+)
 async def reapply_sla_policy(policy_id: UUID, body: ReapplyIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """Tickets that are not done and stand under this policy, or would now, come under the policies of today. With
     `dry_run` only counted; else a job does it (202), batch by batch, and blocks no reader."""

@@ -1,0 +1,32 @@
+"""A check for schemathesis: what fits the schemas of the document is not refused for its form."""
+
+import uuid
+from typing import Any
+
+import schemathesis
+from schemathesis import Case, CheckContext, HookContext, Response
+
+# What pydantic calls the refusals that a JSON schema can express. Not `int_type`: to JSON Schema 1.0 is an integer.
+_OF_FORM = {
+    "missing", "extra_forbidden", "enum", "literal_error", "string_type", "bool_type", "float_type",
+    "list_type", "tuple_type", "dict_type", "model_type", "model_attributes_type", "none_required", "string_too_long",
+    "string_too_short", "string_pattern_mismatch", "too_long", "too_short", "greater_than", "greater_than_equal",
+    "less_than", "less_than_equal", "int_parsing", "bool_parsing", "uuid_parsing", "union_tag_invalid",
+    "union_tag_not_found", "finite_number",
+}  # fmt: skip
+
+
+@schemathesis.check
+def what_the_document_allows_is_well_formed(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
+    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 422:
+        return
+    errors = response.json().get("errors") or []
+    refused = [error for error in errors if error["code"] in _OF_FORM]
+    assert not refused, f"the document allows what is refused: {refused}"
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+    """The same few keys would come again and again with other requests, and hide what becomes of those."""
+    if case.headers and case.meta and case.meta.generation.mode.is_positive and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex

@@ -1,0 +1,177 @@
+"""Each kind of break is planted in a small contract and found; what breaks nobody is let through."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.breaking import RELEASED, compare
+
+Node = dict[str, Any]
+SCHEMAS = "#/components/schemas"
+OPENAPI = Path(__file__).parents[2] / "openapi.json"
+
+
+def contract() -> Node:
+    word = {"type": "string", "enum": ["low", "high"]}
+    thing = {"id": {"type": "string"}, "size": {"type": "number"}, "word": {"$ref": f"{SCHEMAS}/Word"}}
+    sent = {
+        "name": {"type": "string", "minLength": 1, "maxLength": 9},
+        "note": {"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]},
+        "word": {"$ref": f"{SCHEMAS}/Word"},
+        "free": {"type": "string"},
+        "list": {"type": "array", "maxItems": 5, "items": {"type": "integer", "maximum": 9}},
+    }
+    limit = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "maximum": 200}}
+    operation = {
+        "operationId": "make_thing",
+        "security": [{"bearer": ["things:write"]}],
+        "parameters": [limit],
+        "requestBody": {
+            "required": False,
+            "content": {
+                "application/json": {"schema": {"$ref": f"{SCHEMAS}/ThingIn"}},
+                "text/plain": {"schema": {"type": "string"}},
+            },
+        },
+        "responses": {
+            "201": {
+                "headers": {"ETag": {"schema": {"type": "string"}}},
+                "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}/Thing"}}},
+            },
+            "4XX": {},
+        },
+    }
+    schemas = {
+        "Word": word,
+        "Thing": {"type": "object", "properties": thing, "required": ["id", "size", "word"]},
+        "ThingIn": {"type": "object", "properties": sent, "required": ["name"], "additionalProperties": True},
+        # It holds itself, as conditions do.
+        "Tree": {
+            "type": "object",
+            "properties": {"all": {"type": "array", "items": {"$ref": f"{SCHEMAS}/Tree"}}},
+        },
+    }
+    tree = {"content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}/Tree"}}}}
+    grow = {"operationId": "grow_tree", "requestBody": tree, "responses": {"200": tree}}
+    paths = {"/things": {"post": operation}, "/trees": {"post": grow}}
+    return {"paths": paths, "components": {"schemas": schemas}}
+
+
+def _operation(document: Node) -> Node:
+    found: Node = document["paths"]["/things"]["post"]
+    return found
+
+
+def _schema(document: Node, name: str) -> Node:
+    found: Node = document["components"]["schemas"][name]
+    return found
+
+
+def _in(document: Node, name: str) -> Node:
+    found: Node = _schema(document, "ThingIn")["properties"][name]
+    return found
+
+
+def _out(document: Node, name: str) -> Node:
+    found: Node = _schema(document, "Thing")["properties"][name]
+    return found
+
+
+def _new_parameter(document: Node) -> None:
+    _operation(document)["parameters"].append({"name": "q", "in": "query", "required": True, "schema": {}})
+
+
+def _renamed_schema(document: Node) -> None:
+    document["components"]["schemas"]["Item"] = document["components"]["schemas"]["Thing"]
+    _operation(document)["responses"]["201"]["content"]["application/json"]["schema"]["$ref"] = f"{SCHEMAS}/Item"
+
+
+BREAKS: dict[str, Callable[[Node], object]] = {
+    "an operation is gone": lambda d: d["paths"]["/things"].pop("post"),
+    "a path is gone": lambda d: d["paths"].pop("/things"),
+    "a path has another name": lambda d: d["paths"].update({"/items": d["paths"].pop("/things")}),
+    "an operation has another name": lambda d: _operation(d).update(operationId="create_thing"),
+    "another scope is needed": lambda d: _operation(d).update(security=[{"bearer": ["keys:write"]}]),
+    "a parameter is gone": lambda d: _operation(d)["parameters"].clear(),
+    "a parameter is required": lambda d: _operation(d)["parameters"][0].update(required=True),
+    "a new parameter is required": _new_parameter,
+    "a parameter takes less": lambda d: _operation(d)["parameters"][0]["schema"].update(maximum=100),
+    "the body is required": lambda d: _operation(d)["requestBody"].update(required=True),
+    "the body is gone": lambda d: _operation(d).pop("requestBody"),
+    "a media type is no longer taken": lambda d: _operation(d)["requestBody"]["content"].pop("text/plain"),
+    "a status is gone": lambda d: _operation(d)["responses"].pop("4XX"),
+    "a header is gone": lambda d: _operation(d)["responses"]["201"]["headers"].pop("ETag"),
+    "an answer's media type is gone": lambda d: _operation(d)["responses"]["201"]["content"].clear(),
+    "a schema has another name": _renamed_schema,
+    "a field of a request is gone": lambda d: _schema(d, "ThingIn")["properties"].pop("free"),
+    "a field of a request is required": lambda d: _schema(d, "ThingIn")["required"].append("free"),
+    "no other fields are taken": lambda d: _schema(d, "ThingIn").update(additionalProperties=False),
+    "null is no longer taken": lambda d: _in(d, "note")["anyOf"].pop(),
+    "another type is taken": lambda d: _in(d, "free").update(type="integer"),
+    "a shorter text is taken": lambda d: _in(d, "name").update(maxLength=8),
+    "a text has a largest length": lambda d: _in(d, "free").update(maxLength=8),
+    "a longer text is needed": lambda d: _in(d, "name").update(minLength=2),
+    "a text has a form": lambda d: _in(d, "free").update(pattern="^a"),
+    "a text has a format": lambda d: _in(d, "free").update(format="uuid"),
+    "a shorter list is taken": lambda d: _in(d, "list").update(maxItems=4),
+    "smaller items are taken": lambda d: _in(d, "list")["items"].update(maximum=8),
+    "a text is one of few words": lambda d: _in(d, "free").update(enum=["a"]),
+    "a word is gone": lambda d: _schema(d, "Word")["enum"].pop(),
+    "a field of an answer is gone": lambda d: _schema(d, "Thing")["properties"].pop("size"),
+    "a field of an answer may be absent": lambda d: _schema(d, "Thing")["required"].remove("size"),
+    "an answer is of another type": lambda d: _out(d, "id").update(type="integer"),
+    "an answer may be null": lambda d: _out(d, "id").update(type=["string", "null"]),
+    "an answer may be any word": lambda d: _schema(d, "Word").pop("enum"),
+}
+FINE: dict[str, Callable[[Node], object]] = {
+    "nothing": lambda d: None,
+    "a new operation": lambda d: d["paths"].update({"/others": {"get": {"operationId": "a", "responses": {}}}}),
+    "a new field of a request": lambda d: _schema(d, "ThingIn")["properties"].update(more={"type": "string"}),
+    "a new field of an answer": lambda d: _schema(d, "Thing")["properties"].update(more={"type": "string"}),
+    "a longer text is taken": lambda d: _in(d, "name").update(maxLength=10),
+    "null is taken": lambda d: _in(d, "free").update(type=["string", "null"]),
+    "an answer is always an integer": lambda d: _out(d, "size").update(type="integer"),
+    "a new word": lambda d: _schema(d, "Word")["enum"].append("urgent"),
+    "no scope is needed": lambda d: _operation(d).pop("security"),
+}
+
+
+@pytest.mark.parametrize("plant", BREAKS.values(), ids=list(BREAKS))
+def test_a_break_is_found(plant: Callable[[Node], object]) -> None:
+    before, after = contract(), contract()
+    plant(after)
+    assert [change for change in compare(before, after) if change.breaking]
+
+
+@pytest.mark.parametrize("change", FINE.values(), ids=list(FINE))
+def test_what_breaks_nobody_is_let_through(change: Callable[[Node], object]) -> None:
+    before, after = contract(), contract()
+    change(after)
+    assert not [change for change in compare(before, after) if change.breaking]
+
+
+def test_a_new_word_in_an_answer_is_told() -> None:
+    before, after = contract(), contract()
+    _schema(after, "Word")["enum"].append("urgent")
+    assert [str(change) for change in compare(before, after)] == ["new     POST /things 201.word: urgent may come"]
+
+
+def test_the_real_contract_breaks_nobody() -> None:
+    released, current = json.loads(RELEASED.read_text()), json.loads(OPENAPI.read_text())
+    assert not [str(change) for change in compare(released, current) if change.breaking]
+
+
+def test_breaks_in_the_real_contract_are_found_wherever_they_are() -> None:
+    current = json.loads(OPENAPI.read_text())
+    for name, schema in current["components"]["schemas"].items():
+        if "properties" in schema and name not in ("Problem", "ProblemError"):
+            planted = copy.deepcopy(current)
+            gone, _ = planted["components"]["schemas"][name]["properties"].popitem()
+            required = planted["components"]["schemas"][name].get("required", [])
+            planted["components"]["schemas"][name]["required"] = [each for each in required if each != gone]
+            found = [str(change) for change in compare(current, planted) if change.breaking]
+            assert any(f".{gone}: is gone" in change for change in found), name
