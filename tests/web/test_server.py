@@ -124,7 +124,7 @@ async def test_a_slow_body_that_moves_is_read(server: Server) -> None:
 async def test_a_busy_process_says_no_to_lists_and_goes_on(server: Server, http: httpx.AsyncClient) -> None:
     post = head("/v1/tickets", AUTH, "Content-Type: application/json", "Content-Length: 9", method="POST")
     waiting = [asyncio.create_task(exchange(server.url, post)) for _ in range(2)]
-    shed, calm = [], []
+    shed, calm = list[httpx.Response](), list[int]()
     while not all(task.done() for task in waiting):
         answer = await http.post("/v1/teams", content=b"{") if len(shed) % 2 else await http.get("/v1/tickets")
         shed.append(answer)
