@@ -41,7 +41,7 @@ BATCH = 1000
 _TOLD = [
     "ticket.created", "ticket.status_changed", "ticket.merged", "message.created", "sla.policy_applied",
     "sla_exception.granted", "sla_exception.started", "sla_exception.revoked", "promise.made", "promise.kept",
-    "promise.withdrawn", "ticket.handed_off",
+    "promise.withdrawn", "ticket.handed_off", "sla.exceptions_applied",
 ]  # fmt: skip
 _batch = any_(bindparam("ticket_ids", type_=ARRAY(Uuid)))
 _IDS = Query(select(tickets.c.id).where(tickets.c.id > bindparam("after")).order_by(tickets.c.id).limit(BATCH))
@@ -186,7 +186,8 @@ def entries_of(row: Values, covers: Mapping[Cover, Policy]) -> list[Entry]:
     match row["type"]:
         case "ticket.created":
             opened = Opened(at, AuthorKind(data["opened_by"]), Status(data["status"]))
-            return [_covered(at, data, covers), opened]
+            granted = exceptions_from(data.get("exceptions"))
+            return [_covered(at, data, covers), *([Excepted(at, granted)] if granted else []), opened]
         case "sla.policy_applied":
             return [_covered(at, data, covers)]
         case "message.created":

@@ -23,7 +23,7 @@ from app.sla.core.timeline import (
     StatusSet,
 )
 from app.sla.core.words import AuthorKind, Metric, Priority, Status
-from app.sla.policies import TICKET_FIELDS
+from app.sla.conditions import TICKET_FIELDS
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 """A Monday."""
