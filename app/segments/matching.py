@@ -117,7 +117,7 @@ async def decide(tx: Transaction, segment: Segment, ids: Sequence[UUID], figures
 
 
 def _statement(segment: Segment, figures: Figures, archived: bool) -> Query:
-    who = _nobody() if archived else wanted(segment, figures)
+    who = nobody() if archived else wanted(segment, figures)
     decided = who.where(_c.id == _ids).cte("decided")
     now_a_member = and_(_m.segment_id == segment.id, _m.customer_id == decided.c.customer_id, _m.until.is_(None))
     by_rule = case((decided.c.override_id.is_(None), literal(segment.rule_version)), else_=null())
@@ -158,7 +158,8 @@ def _statement(segment: Segment, figures: Figures, archived: bool) -> Query:
     )
 
 
-def _nobody() -> Select[Any]:
+def nobody() -> Select[Any]:
+    """`wanted` of an archived segment."""
     nothing = cast(null(), Uuid)
     return select(_c.id.label("customer_id"), nothing.label("override_id"), literal_column("false").label("wanted"))
 

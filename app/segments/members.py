@@ -26,11 +26,14 @@ MEMBERS = Listing(
     {"segment_id": is_any(_m.segment_id)},
     {"customer_id": Order((_m.customer_id,))},
 )
-MEMBERSHIPS = Listing(
-    "memberships",
+ALL = (
     select(segment_members, _s.key, _s.name, _s.position, _v.reason.label("override_reason"))
     .join(segments, _s.id == _m.segment_id)
-    .outerjoin(segment_overrides, _v.id == _m.override_id),
+    .outerjoin(segment_overrides, _v.id == _m.override_id)
+)
+MEMBERSHIPS = Listing(
+    "memberships",
+    ALL,
     {
         "customer_id": is_any(_m.customer_id),
         "now": lambda _name, _value: _m.until.is_(None),

@@ -8,17 +8,19 @@ from sqlalchemy import bindparam, func, insert, literal_column, select, update
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
 from app.errors import Conflict, Invalid
-from app.events import log
+from app.events import log, reader
 from app.events.resource import Resource
 from app.segments import jobs
-from app.segments.fields import OF_SEGMENTS
+from app.segments.fields import FIGURES, OF_SEGMENTS
 from app.segments.membership import Segment
-from app.segments.rules import Rule, RuleError, parse
+from app.segments.rules import Rule, RuleError, fields_read, parse
 from app.segments.segment_schemas import SegmentIn, SegmentJobKind, SegmentPatch
 from app.segments.tables import segment_revision, segment_versions, segments
 from app.web.paging import Listing, Order, is_any
 from app.web.schemas import fold
 
+# Of the log, for figures that change.
+READER = "segments"
 _COLUMNS = ["key", "name", "description", "need", "position", "rule", "self_service", "judged"]
 SEGMENTS = Resource(segments, "segment", _COLUMNS, derived=["key_folded", "rule_version"])
 LISTING = Listing(
@@ -57,10 +59,18 @@ def rule_from(raw: object, pointer: str = "/rule") -> Rule:
         raise Invalid.at(wrong.pointer, wrong.code, wrong.detail) from None
 
 
+async def _rule_written(tx: Transaction, raw: object) -> None:
+    """Raises Invalid. The first rule that reads figures is decided on by a job, and the log is read from now on."""
+    if raw is None or fields_read(rule_from(raw)).isdisjoint(FIGURES):
+        return
+    rules = [segment.rule for segment in (await in_force_now(tx)).values()]
+    if all(rule is None or fields_read(rule).isdisjoint(FIGURES) for rule in rules):
+        await reader.begin_now(tx, READER)
+
+
 async def create_segment(tx: Transaction, actor: Actor, body: SegmentIn) -> Row:
     values = body.model_dump()
-    if values["rule"] is not None:
-        rule_from(values["rule"])
+    await _rule_written(tx, values["rule"])
     row = await SEGMENTS.create(tx, actor, {**values, "key_folded": fold(body.key), "rule_version": 1})
     now = row["now"]
     tx.write(_INSERT_VERSION, segment_id=row["id"], version=1, rule=values["rule"], created_at=now)
@@ -76,8 +86,7 @@ async def change_segment(tx: Transaction, actor: Actor, id: UUID, patch: Segment
     values = patch.model_dump()
     if values.pop("key", before["key"]) != before["key"]:
         raise Invalid.at("/key", "fixed", "a segment's key never changes: rules, reports and tickets name it")
-    if values.get("rule") is not None:
-        rule_from(values["rule"])
+    await _rule_written(tx, values.get("rule"))
     changes = log.changes(before, values)
     if "rule" in changes:
         values["rule_version"] = before["rule_version"] + 1
