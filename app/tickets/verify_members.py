@@ -79,15 +79,15 @@ async def verify_members(db: Database) -> AsyncIterator[tuple[int, list[Membersh
 async def _differences(
     tx: Transaction, compiled: dict[object, Query], after: UUID, upto: UUID
 ) -> list[MembershipDifference]:
-    found = []
+    found: list[MembershipDifference] = []
     for row in await tx.rows(_SEGMENTS):
         archived = row["archived_at"] is not None
         key = row["id"], row["version"], archived
         segment = segments.as_segment(row)
         if key not in compiled:
             compiled[key] = _comparison(segment, archived=archived)
-        for each in await tx.rows(compiled[key], after=after, upto=upto):
-            found.append(_difference(each, segment))
+        rows = await tx.rows(compiled[key], after=after, upto=upto)
+        found += [_difference(each, segment) for each in rows]
     return found
 
 

@@ -34,7 +34,7 @@ def upgrade() -> None:
     op.add_column("tickets", sa.Column("segment", sa.Text(), nullable=True))
     op.add_column("sla_jobs", sa.Column("changed_since", _INSTANT, nullable=True))
     for name in _MOVED:
-        column = sa.Column(name, sa.ARRAY(sa.Uuid()), server_default=sa.text("'{}'"), nullable=False)
+        column: sa.Column[Any] = sa.Column(name, sa.ARRAY(sa.Uuid()), server_default=sa.text("'{}'"), nullable=False)
         op.add_column("customer_merges", column)
     op.execute("-- squawk-ignore ban-drop-not-null\nALTER TABLE sla_exceptions ALTER COLUMN ticket_id DROP NOT NULL")
     for name, other in (("customer_id", "customers"), ("segment_id", "segments")):
