@@ -8,6 +8,7 @@ from bench.business import BUSINESS, EVERY_HOUR
 from bench.memory import Memory
 from bench.rounds import Compared, Spread
 from bench.searching import Searched
+from bench.segments import Segmented
 
 SMALL, LARGE = "ninety", "ninety-large"
 
@@ -85,6 +86,15 @@ def of_hours(compared: dict[str, Compared]) -> list[Verdict]:
     return [
         Verdict(f"{case} in business hours, slower", one.ratio(EVERY_HOUR, BUSINESS), "at most", 1.15, "x")
         for case, one in compared.items()
+    ]
+
+
+def of_segments(segmented: Segmented) -> list[Verdict]:
+    return [
+        Verdict("a customer's update with 50 segments, slower", segmented.update, "at most", 1.3, "x"),
+        Verdict("create by segment, slower", segmented.create, "at most", 1.1, "x"),
+        *(Verdict(f"preview, {name}", took, "at most", 1, "s") for name, took in segmented.previews.items()),
+        Verdict("a rule's change, customers", segmented.job, "at least", 50_000, "/s"),
     ]
 
 

@@ -83,6 +83,12 @@ def naive_compare(op: str, fact: object, value: object) -> bool:
     return same_type(fact, value) and bool(compare(fact, value))
 
 
+def naive_part(fact: object, value: Any) -> bool:
+    if isinstance(fact, str):
+        return str.find(fact, value) >= 0
+    return isinstance(fact, list | frozenset) and value in list(fact)
+
+
 def naive_membership(op: str, fact: Memberships, value: Any) -> bool:
     asked = value if op in LISTS else [value]
     return bool([each for each in asked if each in list(fact)]) == (op in {"eq", "in"})
@@ -103,9 +109,7 @@ def naive_condition(raw: dict[str, Any], facts: dict[str, object]) -> bool:
         case "in" | "not_in":
             return any(naive_compare("eq", fact, each) for each in value) == (op == "in")
         case "contains":
-            if isinstance(fact, str):
-                return str.find(fact, value) >= 0
-            return isinstance(fact, list | frozenset) and value in list(fact)
+            return naive_part(fact, value)
         case "starts_with":
             return isinstance(fact, str) and fact[: len(value)] == value
         case _:

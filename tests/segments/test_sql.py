@@ -160,10 +160,11 @@ async def test_each_op_over_each_kind_of_value(db: Database, sql: Sql, op: str) 
             uuid7(), orjson.dumps({"x": value}).decode(),
         )  # fmt: skip
     await sql.execute("INSERT INTO customers (id) VALUES ($1)", uuid7())
-    fitting: list[Any] = {
+    given: dict[str, list[Any]] = {
         "exists": [True, False], "contains": TEXTS, "starts_with": TEXTS, "lt": [*TEXTS, *NUMBERS],
         "gte": [*TEXTS, *NUMBERS],
-    }.get(op, SCALARS)  # fmt: skip
+    }  # fmt: skip
+    fitting = given.get(op, SCALARS)
     several = op in ("in", "not_in")
     raw = [
         {"field": "customer.attributes.x", "op": op, "value": [value, "b"] if several else value} for value in fitting

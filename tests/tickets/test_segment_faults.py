@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from app.db import Database
+from app.segments import matching
 from app.tickets import segment_jobs
 from tests.sla.scenes import Sql, a_few_at_a_time, the_clock
 from tests.sla.test_reapply import _until, _worker
@@ -69,7 +70,7 @@ async def test_a_job_that_is_broken_off_anywhere_goes_on_where_it_was(
     for at in (1, 3, 4, 6):
         calls = 0
         for name in ("decide", "lock"):
-            whole = getattr(segment_jobs.matching, name)
+            whole = getattr(matching, name)
 
             async def dies(*args: Any, whole: Any = whole) -> Any:
                 nonlocal calls
@@ -79,7 +80,7 @@ async def test_a_job_that_is_broken_off_anywhere_goes_on_where_it_was(
                     raise Killed
                 return result
 
-            monkeypatch.setattr(segment_jobs.matching, name, dies)
+            monkeypatch.setattr(matching, name, dies)
         before = (await _job(client))["customers_seen"]
         with pytest.raises(Killed):
             await _work_off(db)
