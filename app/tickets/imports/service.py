@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, func, insert, select
 from uuid_utils.compat import uuid7
 
 from app.agents.tables import agents
-from app.customers.tables import customers
+from app.customers.tables import customers, organizations
 from app.db import Query, Row, Transaction
 from app.errors import AppError, FieldError, Invalid, Malformed
 from app.events import log
@@ -23,7 +23,7 @@ from app.tickets.imports.schemas import READER, ImportedAssignee, ImportedTicket
 from app.tickets.messages import INSERT as INSERT_MESSAGE
 from app.tickets.store import MUTABLE
 from app.tickets.tables import tickets
-from app.tickets.whose import Whose, join_new, read_whose
+from app.tickets.whose import Whose, columns, fact_columns, join_new, whose_in
 from app.web.problems import as_problem, pointer
 
 _asked = bindparam("external_ids", type_=ARRAY(Text))
@@ -36,10 +36,12 @@ _NOW = Query(
 )
 _TICKETS = Query(select(tickets.c.external_id, tickets.c.id).where(tickets.c.external_id == any_(_asked)))
 # Who was merged is the one they were merged into.
+_known, _its = customers.alias("known"), organizations.alias("its")
 _CUSTOMERS = Query(
-    select(customers.c.external_id, func.coalesce(customers.c.merged_into, customers.c.id).label("id")).where(
-        customers.c.external_id == any_(_asked)
-    )
+    select(customers.c.external_id, _known.c.id, *columns(_known.c), *fact_columns(_known.c, _its.c))
+    .join(_known, _known.c.id == func.coalesce(customers.c.merged_into, customers.c.id))
+    .outerjoin(_its, _its.c.id == _known.c.organization_id)
+    .where(customers.c.external_id == any_(_asked))
 )
 _AGENTS = Query(select(agents.c.external_id, agents.c.id).where(agents.c.external_id == any_(_asked)))
 _INSERT = Query(
@@ -59,9 +61,10 @@ async def import_tickets(tx: Transaction, who: log.By, batch: Sequence[object]) 
     now: datetime = seen["now"]
     items = [_read(raw, now) for raw in batch]
     fresh = await _new_ones(tx, items)
-    customer_ids = await _ids(tx, _CUSTOMERS, {item.customer.external_id for item in fresh})
+    known = await tx.rows(_CUSTOMERS, external_ids=list({item.customer.external_id for item in fresh}))
+    customer_ids: dict[str, UUID] = {row["external_id"]: row["id"] for row in known}
+    whose = {row["id"]: await whose_in(tx, row["id"], row) for row in known}
     agent_ids = await _ids(tx, _AGENTS, _agents_named(fresh))
-    whose = await read_whose(tx, customer_ids.values()) if customer_ids else {}
     await _make_customers(tx, who, fresh, customer_ids, whose, seen)
     _make_agents(tx, who, fresh, agent_ids, now)
     in_force = await policies.in_force(tx, seen["revision"])
