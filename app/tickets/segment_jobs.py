@@ -53,7 +53,7 @@ _CONCERNED: dict[SegmentJobKind, ColumnElement[bool]] = {
 
 def _next(concerned: ColumnElement[bool], *which: ColumnElement[bool]) -> Query:
     some = select(_c.id).where(concerned, _c.id > bindparam("after", type_=Uuid), *which)
-    return Query(some.order_by(_c.id).limit(literal_column(str(_BATCH))))
+    return Query(some.order_by(_c.id).limit(literal_column(str(_BATCH))).with_for_update(key_share=True))
 
 
 # By whether all are looked at, or those who came since.
@@ -89,7 +89,7 @@ async def _work(tx: Transaction) -> bool:
             row = await tx.row(_TOTAL[which], **about)
             total = row[0] if row else 0
         after = job["after_customer_id"] or UUID(int=0)
-        ids = [row["id"] for row in await tx.rows(_NEXT[which], **about, after=after)]
+        ids = [row["id"] for row in await tx.locked_rows(_NEXT[which], **about, after=after)]
         changed = await _decide(tx, ids, await _concerned(tx, kind, job["subject_id"]), archived=_archives(kind))
         added, removed = added + len(changed.added), removed + len(changed.removed)
     finished = len(ids) < _BATCH
@@ -131,10 +131,9 @@ async def _let_tickets_follow(tx: Transaction, kind: SegmentJobKind, job: Row, *
 async def _decide(
     tx: Transaction, ids: Sequence[UUID], some: Iterable[Segment], *, archived: bool = False
 ) -> matching.Changed:
-    """Under the customers' locks; who joined or left any of these segments."""
+    """For customers whose locks are held; who joined or left any of these segments."""
     added, removed, windowed = list[UUID](), list[UUID](), False
     if ids:
-        await matching.lock(tx, ids)
         for segment in some:
             changed = await matching.decide(tx, segment, ids, FIGURES, archived)
             added += changed.added
@@ -215,6 +214,7 @@ async def _expire(tx: Transaction) -> bool:
     ids = sorted({row["customer_id"] for row in await tx.rows(_EXPIRED)})
     if not ids:
         return False
+    # Before theirs are ended: whoever makes or deletes one holds the customer's lock.
     await matching.lock(tx, ids)
     ended = await tx.locked_rows(_END, ids=ids)
     for row in ended:
@@ -230,6 +230,8 @@ async def _expire(tx: Transaction) -> bool:
 
 async def decide_few(tx: Transaction, ids: Sequence[UUID], some: Iterable[Segment], *, archived: bool = False) -> None:
     """Their open tickets follow by a job each."""
+    if ids:
+        await matching.lock(tx, ids)
     changed = await _decide(tx, ids, some, archived=archived)
     moved = sorted({*changed.added, *changed.removed})
     if moved and await promises_depend(tx, moved=True):

@@ -58,6 +58,22 @@ class Killed(BaseException):
     """No exception that anybody catches: as little is done after it as after a kill."""
 
 
+def _dying(whole: Callable[..., Awaitable[Any]], at: int, *, after: bool) -> Callable[..., Awaitable[Any]]:
+    calls = 0
+
+    async def dies(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at and not after:
+            raise Killed
+        result = await whole(*args)
+        if calls == at:
+            raise Killed
+        return result
+
+    return dies
+
+
 async def test_a_job_that_is_broken_off_anywhere_goes_on_where_it_was(
     client: httpx.AsyncClient, db: Database, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,30 +83,14 @@ async def test_a_job_that_is_broken_off_anywhere_goes_on_where_it_was(
         key: segment_jobs._next(segment_jobs._CONCERNED[key[0]]) for key in segment_jobs._NEXT
     })  # fmt: skip
     await make_segment(client, "pro", PRO)
-    for at in (1, 3, 4, 6):
-        calls = 0
-        for name in ("decide", "lock"):
-            whole = getattr(matching, name)
-
-            async def dies(*args: Any, whole: Any = whole) -> Any:
-                nonlocal calls
-                calls += 1
-                result = await whole(*args)
-                if calls == at:  # noqa: B023 - of this round
-                    raise Killed
-                return result
-
-            monkeypatch.setattr(matching, name, dies)
+    # One decision a batch: before it is stored, and after.
+    for at, after in ((1, True), (2, False), (2, True), (3, False)):
         before = (await _job(client))["customers_seen"]
-        with pytest.raises(Killed):
-            await _work_off(db)
-        seen = (await _job(client))["customers_seen"]
-        assert seen == before + (at - 1) // 2 * 40
-        monkeypatch.undo()
-        monkeypatch.setattr(segment_jobs, "_BATCH", 40)
-        monkeypatch.setattr(segment_jobs, "_NEXT", {
-            key: segment_jobs._next(segment_jobs._CONCERNED[key[0]]) for key in segment_jobs._NEXT
-        })  # fmt: skip
+        with monkeypatch.context() as broken:
+            broken.setattr(matching, "decide", _dying(matching.decide, at, after=after))
+            with pytest.raises(Killed):
+                await _work_off(db)
+        assert (await _job(client))["customers_seen"] == before + (at - 1) * 40
     await settled(db)
     job = await _job(client)
     assert (job["state"], job["customers_seen"], job["added"]) == ("done", MANY, MANY // 2)
