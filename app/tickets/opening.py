@@ -164,13 +164,20 @@ async def _open(
         for each in whose.granted(await exceptions.wide(tx, seen["revision"]))
         if each.begun(now) and not each.over(now)
     ]
-    entries: list[Entry] = [cover, *([Excepted(now, tuple(granted))] if granted else []), Opened(now, opened_by)]
+    excepted = [Excepted(now, tuple(granted))] if granted else []
+    entries: list[Entry] = [*excepted, cover, Opened(now, opened_by)]
     after = replay([*entries, *([Promised(now, remind_at)] if remind_at else [])])
     ticket["due_at"] = clocks.next_due(after.clocks)
-    applied: dict[str, Any] = {"exceptions": exceptions_data(granted) if granted else None}
-    tx.write(INSERT, **ticket, **cover_columns(cover), **applied)
+    applied = exceptions_data(granted) if granted else None
+    tx.write(INSERT, **ticket, **cover_columns(cover), exceptions=applied)
     who = log.by(actor)
-    data = {"opened_by": opened_by, "status": Status.new, **cover_data(cover), **(applied if granted else {})}
+    if applied:
+        # Told before the ticket is, and apart: customers read of its opening, and not of how they are grouped.
+        told = {"applied": applied, "because": "opened"}
+        log.record(
+            tx, log.SYSTEM, "sla.exceptions_applied", ticket["id"], now, told, ticket_id=ticket["id"], internal=True
+        )
+    data = {"opened_by": opened_by, "status": Status.new, **cover_data(cover)}
     log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
     if remind_at:
         promises.write(tx, who, ticket["id"], 1, promises.REMINDER, remind_at, now)

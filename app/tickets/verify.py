@@ -186,8 +186,7 @@ def entries_of(row: Values, covers: Mapping[Cover, Policy]) -> list[Entry]:
     match row["type"]:
         case "ticket.created":
             opened = Opened(at, AuthorKind(data["opened_by"]), Status(data["status"]))
-            granted = exceptions_from(data.get("exceptions"))
-            return [_covered(at, data, covers), *([Excepted(at, granted)] if granted else []), opened]
+            return [_covered(at, data, covers), opened]
         case "sla.policy_applied":
             return [_covered(at, data, covers)]
         case "message.created":

@@ -129,6 +129,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
 _QUERIES = {
     "include": {"include": "clocks,messages,customer"},
     "by_deadline": {"sort": "due_at"},
+    "of_a_segment": {"segment": "vip"},
     "at_risk": {"sla": "at_risk"},
     "followed": {"follower_id": "00000000-0000-7000-8000-000000000000"},
 }

@@ -108,11 +108,12 @@ def walk(item: ImportedTicket, id: UUID, agent_ids: Mapping[str, UUID], under: U
     cover = _cover(ticket, under, item.created_at)
     granted = under.granted(item.created_at, item.created_at)
     ticket |= {**cover_columns(cover), "exceptions": exceptions_data(granted) or None}
-    opening = [Excepted(item.created_at, granted)] if granted else []
-    entries: list[Entry] = [cover, *opening, Opened(item.created_at, opened_by, item.status)]
+    excepted = [Excepted(item.created_at, granted)] if granted else []
+    entries: list[Entry] = [*excepted, cover, Opened(item.created_at, opened_by, item.status)]
     history = History(ticket, item.priority, under, granted, entries)
+    if granted:
+        history.events.append(_applied(item.created_at, ticket["exceptions"], "opened"))
     data = {"opened_by": opened_by, "status": item.status, **cover_data(cover)}
-    data |= {"exceptions": ticket["exceptions"]} if granted else {}
     history.events.append(Happened(item.created_at, "ticket.created", opened_by, data))
     begin = under.beginnings(item.created_at)
     for entry in item.timeline:
@@ -144,9 +145,13 @@ def _begun(history: History, begin: list[datetime], until: datetime) -> Iterator
         history.exceptions = history.under.granted(history.ticket["created_at"], at)
         history.entries.append(Excepted(at, history.exceptions))
         applied = history.ticket["exceptions"] = exceptions_data(history.exceptions)
-        data = {"applied": applied, "because": "exception started"}
         history.ticket["updated_at"] = max(at, history.ticket["updated_at"])
-        yield Happened(at, "sla.exceptions_applied", AuthorKind.system, data, internal=True)
+        yield _applied(at, applied, "exception started")
+
+
+def _applied(at: datetime, applied: list[dict[str, Any]], because: str) -> Happened:
+    data = {"applied": applied, "because": because}
+    return Happened(at, "sla.exceptions_applied", AuthorKind.system, data, internal=True)
 
 
 def _step(history: History, entry: Any, agent_ids: Mapping[str, UUID]) -> Iterator[Happened]:
