@@ -6,7 +6,6 @@ of the customer's lock and is seen by the second look at the tickets; what was r
 found by a job, a little later."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -150,17 +149,9 @@ def _reads(segment: Segment, *starts: str) -> bool:
     return segment.rule is not None and any(name.startswith(starts) for name in fields_read(segment.rule))
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Whether somebody joined or left a segment, and whether anything that is promised depends on who they are."""
-
-    moved: bool
-    matters: bool
-
-
 async def settle(
     tx: Transaction, who: log.By, customer_id: UUID, because: str | None = None, *, tickets_moved: bool = False
-) -> Settled:
+) -> None:
     """Store the segments that they belong to, as they are now, and, where there is a reason to, match their open
     tickets anew, of which some may have been somebody else's. The caller holds the customer's lock and has written what
     changed."""
@@ -180,10 +171,8 @@ async def settle(
         wanted = decided(in_force.values(), facts, overrides)
     now: datetime = seen["now"]
     moved = members.settle(tx, who, customer_id, in_force, held, wanted, now, overrides=overrides)
-    matters = await _matters(tx, seen["revision"], in_force.values(), moved=moved or tickets_moved)
-    if because and matters:
+    if because and await _matters(tx, seen["revision"], in_force.values(), moved=moved or tickets_moved):
         await match_tickets(tx, customer_id, because, now)
-    return Settled(moved, matters)
 
 
 def _reason(held: Mapping[str, Any]) -> Reason:
@@ -201,7 +190,7 @@ async def _matters(tx: Transaction, revision: int, in_force: Iterable[Segment], 
 
 
 async def promises_depend(tx: Transaction, *, moved: bool) -> bool:
-    """`Settled.matters` for who has not settled anybody."""
+    """Whether anything that is promised depends on who customers are, and where they belong if that has changed."""
     seen = await tx.row(_REVISIONS)
     assert seen is not None
     in_force = await segments.in_force(tx, seen["segment_revision"])
