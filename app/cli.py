@@ -32,6 +32,7 @@ from app.settings import Settings, SettingsError, load_settings
 from app.tickets.imports.cli import import_file
 from app.tickets.verify import repair as repair_clocks
 from app.tickets.verify import verify as verify_clocks
+from app.tickets.verify_members import repair_members, verify_members
 from app.web import logs
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -94,13 +95,16 @@ def import_(
 
 @cli.command()
 def verify(
-    repair: Annotated[bool, typer.Option("--repair", help="Make the clocks what the log says, too.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Make them what they should be, too.")] = False,
 ) -> None:
-    """Recompute every clock from the log and print each difference to what is stored."""
+    """Recompute every clock from the log, and who belongs to which segment, and print each difference to what is
+    stored."""
     with _migrated(load_settings()) as (ready, _):
         tickets, differences = _run(ready, partial(_verify, repair=repair))
+        customers, members = _run(ready, partial(_verify_members, repair=repair))
     out.print(f"{tickets} tickets verified, {differences} differences")
-    raise typer.Exit(1 if differences else 0)
+    out.print(f"{customers} customers' segments verified, {members} differences")
+    raise typer.Exit(1 if differences or members else 0)
 
 
 @cli.command("create-key")
@@ -181,6 +185,18 @@ async def _verify(db: Database, *, repair: bool) -> tuple[int, int]:
         for each in found:
             out.print(f"{each.ticket_id} {each.clock} {each.field}: stored {each.stored}, computed {each.computed}")
     return tickets, differences
+
+
+async def _verify_members(db: Database, *, repair: bool) -> tuple[int, int]:
+    customers = differences = 0
+    async for count, found in verify_members(db):
+        customers, differences = customers + count, differences + len(found)
+        if repair and found:
+            await repair_members(db, found)
+        for each in found:
+            what = f"{each.customer_id} {each.segment.key} {each.field}"
+            out.print(f"{what}: stored {each.stored}, computed {each.computed}", markup=False)
+    return customers, differences
 
 
 def main() -> None:

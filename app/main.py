@@ -22,10 +22,12 @@ from app.migrate import schema_head
 from app.operations import api as operations
 from app.operations.setup import cursor_key
 from app.reports import api as reports
+from app.segments import api as segments
 from app.settings import Settings, load_settings
 from app.sla.api import calendars, policies
 from app.tickets.api import attachments, bulk, clocks, greetings, links, sla, tickets, views
 from app.tickets.api import customers as whole_customers
+from app.tickets.api import segments as segments_of_customers
 from app.tickets.imports import api as imports
 from app.tickets.lifecycle import TicketType
 from app.web import docs, logs, openapi, problems
@@ -45,6 +47,11 @@ ROUTERS = [
     customers.routes,
     whole_customers.routes,
     organizations.routes,
+    whole_customers.organization_routes,
+    segments_of_customers.routes,
+    segments.routes,
+    segments.customer_routes,
+    segments.job_routes,
     clocks.routes,
     goals.routes,
     reports.routes,
@@ -64,6 +71,7 @@ ROUTERS = [
 TAGS = [
     {"name": "tickets", "description": "Tickets, their messages, clocks and audit."},
     {"name": "customers", "description": "Who is helped, and whom they belong to."},
+    {"name": "segments", "description": "Customers grouped by what they need, with the reason of each membership."},
     {"name": "sla", "description": "What is promised, and every clock against it."},
     {"name": "goals", "description": "What is promised on average, judged with those who still wait."},
     {"name": "reports", "description": "Figures."},

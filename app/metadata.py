@@ -8,11 +8,12 @@ from app.db import metadata
 from app.events import tables as events
 from app.goals import tables as goals
 from app.operations import tables as operations
+from app.segments import tables as segments
 from app.sla import tables as sla
 from app.tickets import tables as tickets
 from app.web import tables as web
 
 __all__ = [
-    "agents", "auth", "custom_fields", "customers", "events", "goals", "metadata", "operations", "sla", "tickets",
-    "web",
+    "agents", "auth", "custom_fields", "customers", "events", "goals", "metadata", "operations", "segments", "sla",
+    "tickets", "web",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from app.db import Database
 from app.operations.health import beat
 from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
-from app.tickets import exceptions, jobs, search_index
+from app.tickets import exceptions, jobs, search_index, segment_jobs
 from app.web import idempotency, metrics
 
 log = structlog.get_logger("ninety.worker")
@@ -46,6 +46,8 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
         _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
         _loop("job", partial(jobs.work, db), _JOB_SECONDS, stop),
+        _loop("segment_job", partial(segment_jobs.work, db), _JOB_SECONDS, stop),
+        _loop("segments", partial(segment_jobs.turn, db), _EXCEPTION_SECONDS, stop),
         _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
         _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
         _loop("clean", clean, _CLEANING_SECONDS, stop),

@@ -31,6 +31,7 @@ def main(
     pool_size: Annotated[int, typer.Option(min=1, max=64, help="Database connections each.")] = _STOCK.pool_size,
     small: Annotated[int, typer.Option(min=1_000, max=100_000, help="Tickets beforehand.")] = _STOCK.small,
     large: Annotated[int, typer.Option(min=1_000, max=5_000_000, help="Tickets at full size.")] = _STOCK.large,
+    customers: Annotated[int, typer.Option(min=1_000, max=5_000_000, help="In the case segments.")] = _STOCK.customers,
     output: Annotated[Path, typer.Option(help="For logs, ids and report.json.")] = _STOCK.output,
     quick: Annotated[bool, typer.Option("--quick", help="Short rounds and small tables: does it work at all?")] = False,
 ) -> None:
@@ -45,6 +46,7 @@ def main(
         pool_size=pool_size,
         small=small,
         large=large,
+        customers=customers,
         output=output,
     )
     plan = plan.quickened() if quick else plan

@@ -12,6 +12,7 @@ CASES = (
     "kills",
     "create",
     "business",
+    "segments",
     "import",
     "replay",
     "overload",
@@ -43,6 +44,9 @@ class Plan:
     bursts: int = 3
     import_batches: int = 10
     search_requests: int = 200
+    customers: int = 1_000_000
+    customer_requests: int = 100
+    rule_changes: int = 2
     memory_seconds: int = 30
     output: Path = Path("bench/out")
 
@@ -50,5 +54,14 @@ class Plan:
         """A run of about two minutes that shows whether everything works; its figures are rough."""
         few = replace(self, rounds=3, seconds=1, small=2_000, large=50_000)
         return replace(
-            few, open_clocks=5_000, burst=200, bursts=2, import_batches=2, search_requests=40, memory_seconds=6
+            few,
+            open_clocks=5_000,
+            burst=200,
+            bursts=2,
+            import_batches=2,
+            search_requests=40,
+            memory_seconds=6,
+            customers=20_000,
+            customer_requests=30,
+            rule_changes=1,
         )

@@ -20,6 +20,7 @@ from bench.pure import replay_rates
 from bench.requests import REQUESTS, Requests
 from bench.rounds import Compared, alternate
 from bench.searching import compare_searches
+from bench.segments import compare_segments
 from bench.services import Service, baseline, ninety
 from bench.verdicts import LARGE, SMALL, Verdict
 from bench.wrk import LoadError
@@ -102,6 +103,9 @@ async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Ve
         return verdicts.of_hours(await compare_hours(services[SMALL], plan))
     if case == "overload":
         return verdicts.of_overload(await overload(services[SMALL], min(plan.rounds, 5), 4 * plan.seconds))
+    if case == "segments":
+        sizes = plan.customers, plan.rounds, plan.customer_requests, plan.rule_changes
+        return verdicts.of_segments(await compare_segments(services[SMALL], services[LARGE], *sizes))
     if case == "replay":
         return verdicts.of_replays(replay_rates(plan.rounds))
     load = asyncio.create_task(Requests("create", plan).press(services[SMALL], plan.memory_seconds))

@@ -9,6 +9,7 @@ from bench.memory import Memory
 from bench.overload import Overload
 from bench.rounds import Compared, Spread
 from bench.searching import Searched
+from bench.segments import Segmented
 
 SMALL, LARGE = "ninety", "ninety-large"
 
@@ -99,6 +100,15 @@ def of_overload(seen: Overload) -> list[Verdict]:
         Verdict("overload, of the peak", seen.kept, "at least", 0.8, "x"),
         Verdict("overload, wait of who is let in, p99", seen.p99_ms, "at most", 1000, "ms"),
         Verdict("overload with lists, tickets let in", Spread(creates, creates, creates), "at least", lists, "x"),
+    ]
+
+
+def of_segments(segmented: Segmented) -> list[Verdict]:
+    return [
+        Verdict("a customer's update with 50 segments, slower", segmented.update, "at most", 1.3, "x"),
+        Verdict("create by segment, slower", segmented.create, "at most", 1.1, "x"),
+        *(Verdict(f"preview, {name}", took, "at most", 1, "s") for name, took in segmented.previews.items()),
+        Verdict("a rule's change, customers", segmented.job, "at least", 50_000, "/s"),
     ]
 
 

@@ -8,7 +8,7 @@ batch is one worker's."""
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, cast, func, null, select, tuple_, update
+from sqlalchemy import BigInteger, Text, Uuid, bindparam, cast, func, literal, null, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import Query, Row, Transaction
@@ -24,6 +24,16 @@ _CLAIM = Query(
     .with_for_update(skip_locked=True)
 )
 _BEGIN = Query(insert(event_readers).on_conflict_do_nothing(), ["name", "xid", "event_id"])
+# Just below the oldest transaction that runs: a position of its own would look like one of another server.
+_before_now = cast(cast(cast(cast(_oldest_running, Text), BigInteger) - 1, Text), Xid8())
+_begin_now = insert(event_readers).values(xid=_before_now, event_id=literal(2**63 - 1, BigInteger))
+_BEGIN_NOW = Query(
+    _begin_now.on_conflict_do_update(
+        index_elements=["name"],
+        set_={"xid": _begin_now.excluded.xid, "event_id": _begin_now.excluded.event_id, "within": null()},
+    ),
+    ["name", "xid", "event_id"],
+)
 _AFTER = Query(
     select(_e.id, _e.xid, _e.type, _e.subject_id, _e.ticket_id)
     .where(
@@ -43,6 +53,11 @@ class Batch:
 
     events: list[Row]
     within: UUID | None
+
+
+async def begin_now(tx: Transaction, reader: str) -> None:
+    """A reader that is about to work from what is stored needs no more of the log than what was not committed yet."""
+    await tx.locked_rows(_BEGIN_NOW, name=reader)
 
 
 async def claim(tx: Transaction, reader: str, batch: int) -> Batch | None:

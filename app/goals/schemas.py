@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import MISSING, Field
 
+from app.customers.schemas import Region
 from app.sla.core.goal import Judgement
 from app.sla.core.words import Metric, Priority
 from app.sla.schemas.words import Seconds
@@ -25,6 +26,8 @@ class GoalFilter(In):
     priority: Annotated[Priority, FROM_TEXT] | None = None
     channel: Annotated[str, Field(max_length=20)] | None = None
     team_id: Id | None = None
+    segment: Key | None = Field(default=None, description="Of tickets that were opened in this segment.")
+    region: Region | None = Field(default=None, description="Of the customer, as it is now.")
 
 
 class ServiceGoalIn(In):

@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import Interval, Text, Uuid, and_, bindparam, func, or_, select
 
 from app.auth.guard import Actor
+from app.customers.tables import customers
 from app.db import Query, Row, Transaction
 from app.events.resource import Resource
-from app.goals.schemas import ServiceGoalIn, ServiceGoalPatch
+from app.goals.schemas import GoalFilter, ServiceGoalIn, ServiceGoalPatch
 from app.goals.tables import service_goals
 from app.sla import calendars
 from app.sla.clocks import as_clock
@@ -19,6 +20,7 @@ from app.tickets.tables import tickets
 from app.web.paging import Listing, Order
 from app.web.schemas import fold
 
+_FILTERS = tuple(GoalFilter.model_fields)
 _COLUMNS = ["key", "name", "metric", "statistic", "target_seconds", "filter", "rolling_seconds"]
 GOALS = Resource(service_goals, "service_goal", _COLUMNS, derived=["key_folded"])
 LISTING = Listing(
@@ -42,6 +44,9 @@ def _sum(of: Any, wait: Any) -> Any:
 # Whose time is not simply the time since it started: the core works that out, clock by clock.
 _uneven = and_(_running, or_(_c.calendar_id.is_not(None), func.cardinality(_c.pauses + _c.resolved + _c.frozen) > 0))
 _judged = ~_c.excluded
+_region = bindparam("region", type_=Text)
+_its_region = select(customers.c.region).where(customers.c.id == _t.customer_id).scalar_subquery()
+_of_region = or_(_region.is_(None), _its_region == _region)
 _cohort = (
     _c.metric == bindparam("metric"),
     _c.started_at > _start,
@@ -49,6 +54,8 @@ _cohort = (
     _fits("priority", _t.priority, Text),
     _fits("channel", _t.channel, Text),
     _fits("team_id", _t.team_id, Uuid),
+    _fits("segment", _t.segment, Text),
+    _of_region,
 )
 _joined = sla_clocks.join(tickets, _t.id == _c.ticket_id)
 _COHORT = Query(
@@ -87,7 +94,7 @@ async def change_goal(
 async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
     """The goal's status now: one read of its cohort, judged by the core."""
     goal = await GOALS.get(tx, id)
-    given = {name: goal["filter"].get(name) for name in ("priority", "channel", "team_id")}
+    given = {name: goal["filter"].get(name) for name in _FILTERS}
     given |= {"metric": goal["metric"], "window": timedelta(seconds=goal["rolling_seconds"])}
     cohort = await tx.row(_COHORT, **given)
     assert cohort is not None
@@ -121,7 +128,7 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
 
 def shown(row: Row) -> dict[str, Any]:
     window = {"rolling_seconds": row["rolling_seconds"]}
-    filter_ = {"priority": None, "channel": None, "team_id": None, **row["filter"]}
+    filter_ = {**dict.fromkeys(_FILTERS), **row["filter"]}
     return {**row, "window": window, "filter": filter_}
 
 

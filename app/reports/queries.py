@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, DateTime, Text, bindparam, extract, func, or_, select
 
+from app.customers.tables import customers
 from app.db import Query, Row, Transaction
 from app.reports.schemas import Exceptions, GroupBy, Interval
 from app.sla.clocks import states
@@ -23,6 +24,8 @@ _GROUPS: dict[GroupBy, ColumnElement[Any]] = {
     GroupBy.priority: _t.priority,
     GroupBy.channel: _t.channel,
     GroupBy.product: _t.product,
+    GroupBy.segment: _t.segment,
+    GroupBy.region: customers.c.region,
     GroupBy.policy: _c.policy_id,
 }
 _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
@@ -67,10 +70,13 @@ def _report(interval: Interval | None, groups: tuple[GroupBy, ...], exceptions: 
     if interval:
         bucket: ColumnElement[Any] = func.date_trunc(interval.value, _c.started_at, "UTC")
         keys.insert(0, bucket.label("interval_start"))
+    joined = sla_clocks.join(tickets, _t.id == _c.ticket_id)
+    if GroupBy.region in groups:
+        joined = joined.join(customers, customers.c.id == _t.customer_id)
     instant = DateTime(timezone=True)
     statement = (
         select(*keys, *_figures(exceptions))
-        .select_from(sla_clocks.join(tickets, _t.id == _c.ticket_id))
+        .select_from(joined)
         .where(
             _c.metric == bindparam("metric", type_=Text),
             or_(bindparam("from_", type_=instant).is_(None), _c.started_at >= bindparam("from_", type_=instant)),

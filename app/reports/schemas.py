@@ -23,6 +23,8 @@ class GroupBy(StrEnum):
     priority = "priority"
     channel = "channel"
     product = "product"
+    segment = "segment"
+    region = "region"
     policy = "policy"
 
 
@@ -55,6 +57,8 @@ class ReportGroup(Out):
     priority: str | None
     channel: str | None
     product: str | None
+    segment: str | None = Field(description="When the ticket was opened.")
+    region: str | None = Field(description="Of the customer, as it is now.")
     policy: UUID | None
 
 

@@ -28,6 +28,7 @@ class FieldType(StrEnum):
     INSTANT = "instant"
     TEXT_SET = "text_set"
     ANY_SCALAR = "any_scalar"
+    MEMBERSHIP = "membership"
 
 
 class ConditionOp(StrEnum):
@@ -108,6 +109,11 @@ class RuleError(ValueError):
 
 # Meaning. Called for each policy at each ticket that opens.
 
+
+class Memberships(frozenset[str]):
+    """A fact that is several words at once: it equals each of them."""
+
+
 _COLLECTIONS = (frozenset, set, list, tuple)
 _TEXT, _BOOLEAN, _NUMBER, _INSTANT = FieldType.TEXT, FieldType.BOOLEAN, FieldType.NUMBER, FieldType.INSTANT
 
@@ -127,10 +133,16 @@ def _compared(holds: Callable[[Any, Any], bool]) -> Callable[[object, Any], bool
     return lambda fact, value: _kind(fact) is _kind(value) and holds(fact, value)
 
 
-_equals = _compared(operator.eq)
+_same = _compared(operator.eq)
+
+
+def _equals(fact: object, value: Any) -> bool:
+    return value in fact if isinstance(fact, Memberships) else _same(fact, value)
 
 
 def _is_in(fact: object, values: tuple[Scalar, ...]) -> bool:
+    if isinstance(fact, Memberships):
+        return not fact.isdisjoint(values)
     if isinstance(fact, str):
         return fact in values  # at C speed, which is safe for text only: Python takes True for 1
     return any(_equals(fact, value) for value in values)
@@ -227,6 +239,7 @@ _OPS: Mapping[FieldType, frozenset[ConditionOp]] = {
     FieldType.INSTANT: _EQUALITY | _ORDER | {ConditionOp.EXISTS},
     FieldType.TEXT_SET: frozenset({ConditionOp.CONTAINS, ConditionOp.EXISTS}),
     FieldType.ANY_SCALAR: frozenset(ConditionOp),
+    FieldType.MEMBERSHIP: _EQUALITY | _LISTS | {ConditionOp.CONTAINS, ConditionOp.EXISTS},
 }
 _BY_WORD = {op.value: op for op in ConditionOp}
 _KEYS = {"field", "op", "value"}
@@ -307,7 +320,8 @@ class _Reader:
 
     def _value(self, name: str, type_: FieldType, op: ConditionOp, raw: object, pointer: str) -> Value:
         kinds = _kinds(type_, op)
-        words = self.fields.words.get(name) if op in _EQUALITY | _LISTS else None
+        whole = op in _EQUALITY | _LISTS or type_ is FieldType.MEMBERSHIP
+        words = self.fields.words.get(name) if whole else None
         if op not in _LISTS:
             return _scalar(raw, kinds, words, pointer)
         if not isinstance(raw, list):
@@ -330,7 +344,7 @@ def _op(raw: object, type_: FieldType, pointer: str) -> ConditionOp:
 def _kinds(type_: FieldType, op: ConditionOp) -> tuple[FieldType, ...]:
     if op is ConditionOp.EXISTS:
         return (_BOOLEAN,)
-    if op in _PARTS:
+    if op in _PARTS or type_ is FieldType.MEMBERSHIP:
         return (_TEXT,)
     if type_ is FieldType.ANY_SCALAR:
         # Text is ordered here, by code point: a free-form field may hold ISO dates.

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
 from uuid_utils.compat import uuid7
 
 from app.db import Query, Row, Transaction
@@ -23,13 +23,19 @@ class Kind(StrEnum):
     reapply = "reapply"
     policy_archived = "policy_archived"
     calendar_changed = "calendar_changed"
+    segment_changed = "segment_changed"
+    judgement_changed = "judgement_changed"
+    organization_changed = "organization_changed"
+    customer_changed = "customer_changed"
+    exception_changed = "exception_changed"
 
 
 # A ticket that opened just before a change may commit just after it, under what was: so look again, once it must have.
 _SETTLED_AFTER = timedelta(seconds=45)
 
 COUNTS = ("tickets_seen", "tickets", "clocks", "deadlines", "breaches")
-_INSERT = Query(insert(jobs), ["id", "kind", "subject_id", "created_at", "run_at"])
+_INSERT = Query(insert(jobs), ["id", "kind", "subject_id", "created_at", "run_at", "changed_since"])
+_FORGET = Query(delete(jobs).where(jobs.c.id == bindparam("key_id")))
 _GET = Query(select(jobs).where(jobs.c.id == bindparam("key_id")))
 _NEXT = Query(
     select(jobs, func.clock_timestamp().label("now"))
@@ -53,13 +59,26 @@ async def get_job(tx: Transaction, id: UUID) -> Row:
     return row
 
 
-def queue(tx: Transaction, kind: Kind, subject_id: UUID, now: datetime) -> UUID:
-    """Queue a job; the id to follow it by."""
+def queue(
+    tx: Transaction, kind: Kind, subject_id: UUID, now: datetime, *, changed_since: datetime | None = None
+) -> UUID:
+    """Queue a job; the id to follow it by. `changed_since`: of a segment, those who joined or left it since."""
     id_ = uuid7()
-    tx.write(_INSERT, id=id_, kind=kind, subject_id=subject_id, created_at=now, run_at=now)
+    tx.write(_INSERT, id=id_, kind=kind, subject_id=subject_id, created_at=now, run_at=now, changed_since=changed_since)
     if kind is not Kind.reapply:
-        tx.write(_INSERT, id=uuid7(), kind=kind, subject_id=subject_id, created_at=now, run_at=now + _SETTLED_AFTER)
+        look_again(tx, kind, subject_id, now, changed_since)
     return id_
+
+
+def look_again(
+    tx: Transaction, kind: Kind, subject_id: UUID, now: datetime, changed_since: datetime | None = None
+) -> None:
+    """Queue the second look alone, where the first was taken at once."""
+    run_at = now + _SETTLED_AFTER
+    tx.write(
+        _INSERT, id=uuid7(), kind=kind, subject_id=subject_id, created_at=now, run_at=run_at,
+        changed_since=changed_since,
+    )  # fmt: skip
 
 
 def count_up(tx: Transaction) -> None:
@@ -74,6 +93,11 @@ async def claim(tx: Transaction) -> Row | None:
 
 def advance(tx: Transaction, id: UUID, **values: Any) -> None:
     tx.write(_ADVANCE, key_id=id, **values)
+
+
+def forget(tx: Transaction, id: UUID) -> None:
+    """A job that nobody asked for, and is over."""
+    tx.write(_FORGET, key_id=id)
 
 
 def shown(row: Row) -> dict[str, Any]:

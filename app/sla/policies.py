@@ -1,6 +1,7 @@
 """Policies as rows, and as what the core works with. Writing a policy makes its next version; versions stay."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,8 +13,10 @@ from app.auth.guard import Actor, check_governs
 from app.db import Query, Row, Transaction, Values
 from app.errors import Conflict, Invalid, NotFound
 from app.events import log
-from app.segments.rules import Fields, FieldType, Rule, RuleError, first_failure, parse_conditions, to_json
+from app.segments import service as segments
+from app.segments.rules import fields_read, first_failure, to_json
 from app.sla import calendars, jobs
+from app.sla.conditions import SEGMENT, as_rule, checked_with, names_segments, reads_customers
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.policy import PAUSE_ON, OnReopen, Policy, Target
 from app.sla.core.words import Metric, Priority, Status
@@ -27,21 +30,6 @@ from app.web.etag import require
 from app.web.paging import Listing, Order
 from app.web.schemas import fold
 
-# What conditions may read of a ticket. A change of any of them re-matches the ticket; its status and assignee are
-# left out on purpose, because neither moves a clock to another policy.
-TICKET_FIELDS = Fields(
-    exact={
-        "ticket.subject": FieldType.TEXT,
-        "ticket.priority": FieldType.TEXT,
-        "ticket.type": FieldType.TEXT,
-        "ticket.channel": FieldType.TEXT,
-        "ticket.product": FieldType.TEXT,
-        "ticket.team_id": FieldType.TEXT,
-        "ticket.tags": FieldType.TEXT_SET,
-    },
-    prefixes={"ticket.custom_fields.": FieldType.ANY_SCALAR},
-    words={"ticket.priority": [word.value for word in Priority]},
-)
 REVISION = select(revision.c.revision).scalar_subquery()
 
 _DEFINED = [
@@ -161,6 +149,7 @@ async def in_force(tx: Transaction, current: int) -> tuple[Policy, ...]:
         known = await calendars.versions_of(tx, rows)
         held = now, tuple(as_policy(row, known.get((row["calendar_id"], row["calendar_version"]))) for row in rows)
         tx.memo["policies"] = held
+        tx.memo["policies read"] = _read_by(held[1])
         # Tickets opened under them are read again soon.
         seen = {
             (policy.id, policy.version, row["calendar_version"]): policy
@@ -168,6 +157,28 @@ async def in_force(tx: Transaction, current: int) -> tuple[Policy, ...]:
         }
         tx.memo.setdefault("policy versions", {}).update(seen)
     return held[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the policies in force read besides the ticket."""
+
+    customers: bool = False
+    segments: bool = False
+
+    def __bool__(self) -> bool:
+        return self.customers or self.segments
+
+
+def read(tx: Transaction) -> Read:
+    """As of the revision that this process knows: nothing, before it has seen any."""
+    known: Read = tx.memo.get("policies read", Read())
+    return known
+
+
+def _read_by(some: Iterable[Policy]) -> Read:
+    rules = [policy.rule for policy in some]
+    return Read(any(map(reads_customers, rules)), any(SEGMENT in fields_read(rule) for rule in rules))
 
 
 async def revision_now(tx: Transaction) -> int:
@@ -196,7 +207,7 @@ async def explain(tx: Transaction, facts: Mapping[str, object]) -> dict[str, Any
     tried: list[dict[str, Any]] = []
     taken: Row | None = None
     for row in await tx.rows(_IN_FORCE):
-        failed = first_failure(_rule(row["conditions"]), facts)
+        failed = first_failure(as_rule(row["conditions"]), facts)
         taken = taken or (row if failed is None else None)
         tried.append({
             **{name: row[name] for name in ("id", "key", "name", "version", "position")},
@@ -209,16 +220,6 @@ async def explain(tx: Transaction, facts: Mapping[str, object]) -> dict[str, Any
         "policy_id": taken["id"] if taken else None,
         "policy_version": taken["version"] if taken else None,
     }
-
-
-def checked_facts(given: Mapping[str, object]) -> dict[str, object]:
-    """Facts as somebody sent them. Raises Invalid for a field that no policy can read."""
-    for name in given:
-        if TICKET_FIELDS.type_of(name) is None:
-            raise Invalid.at(
-                f"/facts/{name.replace('~', '~0').replace('/', '~1')}", "unknown_field", "no policy reads it"
-            )
-    return dict(given)
 
 
 async def with_now(tx: Transaction, id: UUID) -> tuple[Row, datetime]:
@@ -245,7 +246,7 @@ def as_policy(row: Values, calendar: BusinessCalendar | None) -> Policy:
         for target in row["targets"]
     )
     return Policy(
-        row["id"], row["version"], row["position"], _rule(row["conditions"]), targets, row["bot_counts"],
+        row["id"], row["version"], row["position"], as_rule(row["conditions"]), targets, row["bot_counts"],
         OnReopen(row["on_reopen"]), row["reopen_on_customer_message"], calendar,
     )  # fmt: skip
 
@@ -260,10 +261,6 @@ def _usual(target: Mapping[str, Any]) -> list[str]:
     return sorted(PAUSE_ON[Metric(target["metric"])])
 
 
-def _rule(conditions: Mapping[str, Any]) -> Rule:
-    return parse_conditions(conditions["all"], conditions["any"], TICKET_FIELDS)
-
-
 def _written(policy: dict[str, Any]) -> dict[str, Any]:
     """With what was left out of its targets written down: a version says all that it means."""
     targets = [
@@ -276,7 +273,7 @@ def _written(policy: dict[str, Any]) -> dict[str, Any]:
 async def _write_version(
     tx: Transaction, id: UUID, version: int, after: dict[str, Any], calendar_before: str | None
 ) -> None:
-    _check(after)
+    await _check(tx, after)
     calendar_id = UUID(after["calendar_id"]) if after["calendar_id"] else None
     # One that it has already may have been archived since: the policy goes on using it.
     if (
@@ -290,11 +287,10 @@ async def _write_version(
     jobs.count_up(tx)
 
 
-def _check(policy: Mapping[str, Any]) -> None:
-    try:
-        parse_conditions(policy["conditions"]["all"], policy["conditions"]["any"], TICKET_FIELDS)
-    except RuleError as wrong:
-        raise Invalid.at(f"/conditions{wrong.pointer}", wrong.code, wrong.detail) from None
+async def _check(tx: Transaction, policy: Mapping[str, Any]) -> None:
+    if names_segments(policy["conditions"]):
+        known = await segments.in_force_now(tx)
+        checked_with(policy["conditions"], [segment.key for segment in known.values()])
     seen = set()
     for index, target in enumerate(policy["targets"]):
         percents = target["warn_at_percent"]

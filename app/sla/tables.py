@@ -172,7 +172,10 @@ sla_exceptions = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("scope", Text, nullable=False),
-    Column("ticket_id", Uuid, ForeignKey("tickets.id"), nullable=False),
+    # Whose: one of these by the scope, none where it is for everything.
+    Column("ticket_id", Uuid, ForeignKey("tickets.id")),
+    Column("customer_id", Uuid, ForeignKey("customers.id")),
+    Column("segment_id", Uuid, ForeignKey("segments.id")),
     Column("effect", Text, nullable=False),
     Column("metrics", ARRAY(Text), nullable=False),
     Column("seconds", Integer),
@@ -187,6 +190,8 @@ sla_exceptions = Table(
     Column("next_at", DateTime(timezone=True)),
     CheckConstraint("expires_at > starts_at", name="starts_before_it_expires"),
     Index("ix_sla_exceptions_ticket_id", "ticket_id"),
+    Index("ix_sla_exceptions_customer_id", "customer_id", postgresql_where="customer_id IS NOT NULL"),
+    Index("ix_sla_exceptions_segment_id", "segment_id", postgresql_where="segment_id IS NOT NULL"),
     Index("ix_sla_exceptions_created_at", "created_at", "id"),
     Index("ix_sla_exceptions_next_at", "next_at", postgresql_where="next_at IS NOT NULL"),
 )
@@ -200,6 +205,8 @@ sla_jobs = Table(
     Column("subject_id", Uuid, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Column("run_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    # Where it is about customers who joined or left a segment: since when.
+    Column("changed_since", DateTime(timezone=True)),
     Column("after_ticket_id", Uuid),
     Column("tickets_seen", Integer, nullable=False, server_default="0"),
     Column("tickets_total", Integer),

@@ -6,10 +6,11 @@ for the source meanwhile holds a share of the customer's lock and is seen by the
 comes after the commit is refused by the trigger `of_live_customer`, and opening is run again and finds the target."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Table, Uuid, any_, bindparam, func, insert, select, update
+from sqlalchemy import ARRAY, Table, Uuid, any_, bindparam, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from uuid_utils.compat import uuid7
 
@@ -20,6 +21,10 @@ from app.customers.tables import customers
 from app.db import Query, Row, Transaction
 from app.errors import Conflict, Invalid, NotFound
 from app.events import log
+from app.segments.tables import segment_overrides as overrides
+from app.sla import jobs, policies
+from app.sla.tables import sla_exceptions
+from app.tickets.memberships import lock_open_tickets, settle
 from app.tickets.tables import customer_merges as merges
 from app.tickets.tables import tickets
 
@@ -70,7 +75,10 @@ _POINT = Query(
     .where(_c.id == bindparam("key_id"))
     .values(merged_into=bindparam("into", type_=Uuid), **_next_version)
 )
-_MERGE = Query(insert(merges), ["id", "source_id", "target_id", "ticket_ids", "key_ids", "merged_at"])
+_MERGE = Query(
+    insert(merges),
+    ["id", "source_id", "target_id", "ticket_ids", "key_ids", "merged_at", "override_ids", "exception_ids"],
+)
 _LAST = Query(select(merges).where(_m.source_id == bindparam("source_id"), _m.undone_at.is_(None)))
 _UNDO = Query(update(merges).where(_m.id == bindparam("key_id")), ["undone_at"])
 
@@ -99,6 +107,24 @@ def _repointed() -> Query:
     return Query(log.of_each(changed, "customer.updated", _about))
 
 
+# What was decided by hand goes along, unless it was decided otherwise of the target.
+_theirs = overrides.alias("theirs").c
+_o, _x = overrides.c, sla_exceptions.c
+_TAKE_OVERRIDES = Query(
+    update(overrides)
+    .where(
+        _o.customer_id == _from,
+        _o.ended_at.is_(None),
+        ~exists().where(_theirs.customer_id == _to, _theirs.segment_id == _o.segment_id, _theirs.ended_at.is_(None)),
+    )
+    .values(customer_id=_to)
+    .returning(_o.id)
+)
+_TAKE_EXCEPTIONS = Query(update(sla_exceptions).where(_x.customer_id == _from).values(customer_id=_to).returning(_x.id))
+_GIVE_OVERRIDES = Query(update(overrides).where(_o.id == any_(_ids), _o.customer_id == _from).values(customer_id=_to))
+_GIVE_EXCEPTIONS = Query(
+    update(sla_exceptions).where(_x.id == any_(_ids), _x.customer_id == _from).values(customer_id=_to)
+)
 _MOVE_TICKETS = _moved(tickets, "ticket.updated", version=_t.version + 1, updated_at=func.greatest(_NOW, _t.updated_at))
 _MOVE_KEYS = _moved(api_keys, "api_key.updated")
 _REPOINT = _repointed()
@@ -114,6 +140,8 @@ async def merge(tx: Transaction, actor: Actor, source_id: UUID, target_id: UUID)
     if source_id == target_id:
         raise SameCustomer("name another customer in `into`")
     await tx.locked_rows(_TICKETS, from_id=source_id)
+    if policies.read(tx):
+        await lock_open_tickets(tx, [target_id])
     source, target = await _locked(tx, source_id, target_id)
     for customer in (source, target):
         check_not_merged(customer)
@@ -124,13 +152,18 @@ async def merge(tx: Transaction, actor: Actor, source_id: UUID, target_id: UUID)
     await _move(tx, actor, source_id, target_id, ticket_ids, key_ids, below)
     now = source["now"]
     tx.write(_POINT, key_id=source_id, into=target_id)
+    granted: dict[str, Any] = {
+        name: [row["id"] for row in await tx.locked_rows(query, from_id=source_id, to_id=target_id)]
+        for name, query in (("override_ids", _TAKE_OVERRIDES), ("exception_ids", _TAKE_EXCEPTIONS))
+    }
     tx.write(
         _MERGE, id=uuid7(), source_id=source_id, target_id=target_id, ticket_ids=ticket_ids, key_ids=key_ids,
-        merged_at=now,
+        merged_at=now, **granted,
     )  # fmt: skip
     data = {"source_id": source_id, "target_id": target_id, "tickets": len(ticket_ids), "keys": len(key_ids)}
     for id_ in (source_id, target_id):
         log.record(tx, log.by(actor), "customer.merged", id_, now, data)
+    await _settle(tx, actor, now, source_id, target_id)
     return target
 
 
@@ -148,13 +181,25 @@ async def unmerge(tx: Transaction, actor: Actor, source_id: UUID) -> Row:
     _check_not_erased(source)
     below = [row["source_id"] for row in await tx.rows(_BELOW, source_id=source_id)]
     await _move(tx, actor, holder_id, source_id, done["ticket_ids"], done["key_ids"], below)
+    for query, ids in ((_GIVE_OVERRIDES, done["override_ids"]), (_GIVE_EXCEPTIONS, done["exception_ids"])):
+        await tx.locked_rows(query, ids=ids, from_id=holder_id, to_id=source_id)
     tx.write(_POINT, key_id=source_id, into=None)
     tx.write(_UNDO, key_id=done["id"], undone_at=source["now"])
     for id_ in (source_id, holder_id):
         data = {"source_id": source_id, "target_id": holder_id}
         log.record(tx, log.by(actor), "customer.unmerged", id_, source["now"], data)
-    await tx.flush()
+    await _settle(tx, actor, source["now"], source_id, holder_id)
     return await CUSTOMERS.get(tx, source_id)
+
+
+async def _settle(tx: Transaction, actor: Actor, now: datetime, *customer_ids: UUID) -> None:
+    """Who is somebody else's now belongs to no segment; tickets that moved come under what is promised to whom they are
+    with."""
+    await tx.flush()
+    for id_ in customer_ids:
+        await settle(tx, log.by(actor), id_, "customers merged", tickets_moved=True)
+        # Exceptions of their own were taken along, or left.
+        jobs.queue(tx, jobs.Kind.customer_changed, id_, now)
 
 
 async def _locked(tx: Transaction, source_id: UUID, target_id: UUID) -> tuple[Row, Row]:

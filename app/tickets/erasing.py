@@ -34,9 +34,11 @@ from app.customers.tables import customers
 from app.db import Query, Row, Transaction
 from app.errors import Forbidden
 from app.events import log
+from app.segments.tables import segment_overrides
 from app.sla.tables import sla_exceptions
 from app.tickets import storage
 from app.tickets.customer_merging import check_not_merged
+from app.tickets.memberships import settle
 from app.tickets.promises import REMINDER
 from app.tickets.tables import (
     attachments,
@@ -104,6 +106,18 @@ _EXCEPTIONS = Query(
     .where(sla_exceptions.c.ticket_id == _tickets, sla_exceptions.c.reason != _erased)
     .values(reason=_erased)
     .returning(sla_exceptions.c.ticket_id)
+)
+# What was decided by hand of themselves.
+_OWN_EXCEPTIONS = Query(
+    update(sla_exceptions)
+    .where(sla_exceptions.c.customer_id == _customers)
+    .values(reason=_erased)
+    .returning(sla_exceptions.c.id)
+)
+_OVERRIDES = Query(
+    update(segment_overrides)
+    .where(segment_overrides.c.customer_id == _customers)
+    .values(reason=_erased, ended_at=func.coalesce(segment_overrides.c.ended_at, _NOW))
 )
 # On others' tickets: what came with their messages. It is as if deleted.
 _ATTACHMENTS = Query(
@@ -175,11 +189,17 @@ async def erase(tx: Transaction, actor: Actor, id: UUID) -> Row:
     await tx.locked_rows(_REVOKE, ids=key_ids, **named)
     await tx.locked_rows(_NAMELESS, ids=key_ids)
     await tx.locked_rows(_SEARCH, ticket_ids=list(touched))
-    await tx.locked_rows(_LOG, subject_ids=[*customer_ids, *key_ids], ticket_ids=ticket_ids)
+    await tx.locked_rows(_OVERRIDES, customer_ids=customer_ids)
+    granted = [row["id"] for row in await tx.locked_rows(_OWN_EXCEPTIONS, customer_ids=customer_ids)]
+    await tx.locked_rows(_LOG, subject_ids=[*customer_ids, *key_ids, *granted], ticket_ids=ticket_ids)
     await erase_answers(tx, [*customer_ids, *ticket_ids, *subject_ids], key_ids)
     await tx.locked_rows(_TELL, ids=list(touched), **named)
     # Last, so that little time lies between the instant in the row and the commit.
     await tx.locked_rows(_CUSTOMERS, customer_ids=customer_ids, **named)
+    # Somebody without a name belongs nowhere. What is promised on their open tickets stays: figures do not change.
+    for customer_id in customer_ids:
+        await settle(tx, log.by(actor), customer_id)
+    await tx.flush()
     return await CUSTOMERS.get(tx, id)
 
 

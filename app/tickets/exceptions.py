@@ -10,19 +10,34 @@ from uuid_utils.compat import uuid7
 
 from app.auth.guard import Actor
 from app.auth.roles import Role
+from app.customers.tables import customers
 from app.db import Database, Query, Row, Transaction, Values
 from app.errors import Forbidden, Invalid, NotFound
 from app.events import log
-from app.sla.core.policy import Effect, SlaException
+from app.segments.tables import segments
+from app.sla import jobs
+from app.sla.core.policy import Effect, Scope, SlaException
 from app.sla.core.timeline import Excepted
-from app.sla.core.words import Metric
+from app.sla.exceptions import as_exception
 from app.sla.schemas.exceptions import ExceptionState, SlaExceptionIn
 from app.sla.tables import sla_exceptions as exceptions
 from app.tickets.facts import exceptions_data
 from app.tickets.store import SYSTEM, Locked, apply, lock_ticket, settle, update_ticket
 from app.web.paging import Listing, Order, is_any
 
-_GIVEN = ["id", "scope", "ticket_id", "effect", "metrics", "seconds", "reason", "starts_at", "expires_at"]
+_GIVEN = [
+    "id",
+    "scope",
+    "ticket_id",
+    "customer_id",
+    "segment_id",
+    "effect",
+    "metrics",
+    "seconds",
+    "reason",
+    "starts_at",
+    "expires_at",
+]
 _NOW = func.clock_timestamp().label("now")
 _by_id = exceptions.c.id == bindparam("key_id")
 _INSERT = Query(insert(exceptions), [*_GIVEN, "granted_by_kind", "granted_by_id", "created_at", "next_at"])
@@ -31,15 +46,29 @@ _REVOKE = Query(update(exceptions).where(_by_id), ["revoked_at", "next_at"])
 _WAIT = Query(update(exceptions).where(_by_id), ["next_at"])
 # Without a lock: the ticket's lock decides, and `next_at` is read again under it.
 _DUE = Query(
-    select(exceptions.c.id)
+    select(exceptions.c.id, exceptions.c.ticket_id)
     .where(exceptions.c.next_at <= func.clock_timestamp())
     .order_by(exceptions.c.next_at)
     .limit(100)
 )
+_LOCK = Query(select(exceptions, _NOW).where(_by_id).with_for_update())
+_KNOWN = Query(
+    select(
+        _NOW,
+        select(customers.c.id)
+        .where(customers.c.id == bindparam("customer_id"), customers.c.merged_into.is_(None))
+        .scalar_subquery()
+        .label("customer_id"),
+        select(segments.c.id)
+        .where(segments.c.id == bindparam("segment_id"), segments.c.archived_at.is_(None))
+        .scalar_subquery()
+        .label("segment_id"),
+    )
+)
 LISTING = Listing(
     "sla_exceptions",
     select(exceptions, _NOW),
-    {"ticket_id": is_any(exceptions.c.ticket_id)},
+    {name: is_any(exceptions.c[name]) for name in ("scope", "ticket_id", "customer_id", "segment_id")},
     {"-created_at": Order((exceptions.c.created_at, exceptions.c.id), descending=True)},
 )
 
@@ -52,68 +81,131 @@ async def get_exception(tx: Transaction, id: UUID) -> Row:
 
 
 async def grant(tx: Transaction, actor: Actor, body: SlaExceptionIn) -> dict[str, Any]:
-    """To one ticket: its running clocks take it at once, or when it begins; those that start while it lasts, too."""
+    """To one ticket: its running clocks take it at once, or when it begins; those that start while it lasts, too. To
+    more than one: the clocks that run take it by a job."""
     _check_granting(actor)
+    _check_scope(body)
+    if body.scope is not Scope.ticket:
+        return await _grant_widely(tx, actor, body)
+    assert body.ticket_id is not None
     locked = await _lock(tx, body.ticket_id)
-    starts_at = body.starts_at or locked.now
-    _check(body, starts_at, locked.now)
-    exception = SlaException(uuid7(), body.effect, frozenset(body.metrics), starts_at, body.expires_at, body.seconds)
-    # Frozen time is known beforehand; everything else begins when it begins.
-    begins = exception.effect is Effect.freeze or starts_at <= locked.now
+    row, exception = _write(tx, actor, body, locked.now)
+    granted = (*locked.state.exceptions, exception) if exception.begun(locked.now) else None
+    await _set(tx, locked, log.by(actor), "granted", exception.id, granted, {"after": _told(row)})
+    return shown({**row, "revoked_at": None, "now": locked.now})
+
+
+def _write(tx: Transaction, actor: Actor, body: SlaExceptionIn, now: datetime) -> tuple[dict[str, Any], SlaException]:
+    starts_at = body.starts_at or now
+    _check(body, starts_at, now)
+    of = body.customer_id or body.segment_id
+    exception = SlaException(
+        uuid7(), body.effect, frozenset(body.metrics), starts_at, body.expires_at, body.seconds, body.scope, of
+    )
     who = log.by(actor)
     row: dict[str, Any] = {
-        "id": exception.id, "scope": body.scope, "ticket_id": locked.id, "effect": body.effect,
-        "metrics": sorted(body.metrics), "seconds": body.seconds, "reason": body.reason, "starts_at": starts_at,
-        "expires_at": body.expires_at, "granted_by_kind": who.kind, "granted_by_id": who.id, "created_at": locked.now,
-        "next_at": body.expires_at if begins else starts_at,
+        "id": exception.id, "scope": body.scope, "ticket_id": body.ticket_id, "customer_id": body.customer_id,
+        "segment_id": body.segment_id, "effect": body.effect, "metrics": sorted(body.metrics), "seconds": body.seconds,
+        "reason": body.reason, "starts_at": starts_at, "expires_at": body.expires_at, "granted_by_kind": who.kind,
+        "granted_by_id": who.id, "created_at": now, "next_at": body.expires_at if exception.begun(now) else starts_at,
     }  # fmt: skip
     tx.write(_INSERT, **row)
-    granted = (*locked.state.exceptions, exception) if begins else None
-    after = {name: row[name] for name in ("effect", "metrics", "seconds", "reason")}
-    after |= {"starts_at": starts_at, "expires_at": body.expires_at}
-    await _set(tx, locked, who, "granted", exception.id, granted, {"after": after})
-    return shown({**row, "revoked_at": None, "now": locked.now})
+    return row, exception
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    scope = {} if row["scope"] is Scope.ticket else {name: row[name] for name in ("scope", "customer_id", "segment_id")}
+    return {
+        **scope, **{name: row[name] for name in ("effect", "metrics", "seconds", "reason", "starts_at", "expires_at")}
+    }  # fmt: skip
+
+
+async def _grant_widely(tx: Transaction, actor: Actor, body: SlaExceptionIn) -> dict[str, Any]:
+    seen = await tx.row(_KNOWN, customer_id=body.customer_id, segment_id=body.segment_id)
+    assert seen is not None
+    for name in ("customer_id", "segment_id"):
+        if getattr(body, name) and not seen[name]:
+            raise Invalid.at(f"/{name}", "unknown", "there is none with this id, or not any more")
+    now: datetime = seen["now"]
+    row, exception = _write(tx, actor, body, now)
+    log.record(tx, log.by(actor), "sla_exception.granted", exception.id, now, {"after": _told(row)}, internal=True)
+    _let_act(tx, row, now, begun=exception.begun(now))
+    return shown({**row, "revoked_at": None, "now": now})
+
+
+def _let_act(tx: Transaction, row: Values, now: datetime, *, begun: bool = True) -> None:
+    """New tickets see it from now on; a job brings it to those that are open."""
+    if row["scope"] in (Scope.segment, Scope.everything):
+        jobs.count_up(tx)
+    if begun:
+        jobs.queue(tx, jobs.Kind.exception_changed, row["id"], now)
 
 
 async def revoke(tx: Transaction, actor: Actor, id: UUID) -> None:
     """Running clocks are judged without it again. What has ended keeps it."""
     _check_granting(actor)
-    locked = await _lock(tx, (await get_exception(tx, id))["ticket_id"])
+    row = await get_exception(tx, id)
+    if row["scope"] != Scope.ticket:
+        return await _revoke_widely(tx, actor, id)
+    locked = await _lock(tx, row["ticket_id"])
     row = await get_exception(tx, id)
     if row["revoked_at"] is not None:
-        return
+        return None
     tx.write(_REVOKE, key_id=id, revoked_at=locked.now, next_at=None)
     rest = tuple(each for each in locked.state.exceptions if each.id != id)
-    await _set(tx, locked, log.by(actor), "revoked", id, rest if rest != locked.state.exceptions else None, {})
+    return await _set(tx, locked, log.by(actor), "revoked", id, rest if rest != locked.state.exceptions else None, {})
+
+
+async def _revoke_widely(tx: Transaction, actor: Actor, id: UUID) -> None:
+    row = await tx.locked_row(_LOCK, key_id=id)
+    assert row is not None
+    if row["revoked_at"] is None:
+        now = row["now"]
+        tx.write(_REVOKE, key_id=id, revoked_at=now, next_at=None)
+        log.record(tx, log.by(actor), "sla_exception.revoked", id, now, {}, internal=True)
+        _let_act(tx, row, now)
 
 
 async def turn(db: Database) -> bool:
     """Let begin and expire what is due; whether there may be more."""
     async with db.transaction() as tx:
-        due = [row["id"] for row in await tx.rows(_DUE)]
-    for id_ in due:
-        await db.run(lambda tx, id_=id_: _turn(tx, id_))  # type: ignore[misc]
+        due = [(row["id"], row["ticket_id"]) for row in await tx.rows(_DUE)]
+    for id_, ticket_id in due:
+        turn_one = _turn if ticket_id else _turn_widely
+        await db.run(lambda tx, id_=id_, turn_one=turn_one: turn_one(tx, id_))  # type: ignore[misc]
     return bool(due)
 
 
 async def _turn(tx: Transaction, id: UUID) -> None:
     locked = await _lock(tx, (await get_exception(tx, id))["ticket_id"])
     row = await get_exception(tx, id)
-    if row["next_at"] is None or row["next_at"] > row["now"]:
-        return  # another worker was here
-    if row["expires_at"] is not None and row["expires_at"] <= row["now"]:
-        # What runs keeps it; what starts from now on does not get it. Nothing to recompute, but to be told.
-        tx.write(_WAIT, key_id=id, next_at=None)
-        log.record(
-            tx, log.SYSTEM, "sla_exception.expired", id, row["expires_at"], {}, ticket_id=locked.id, internal=True
-        )
+    if _expired(tx, row, ticket_id=locked.id):
         return
     tx.write(_WAIT, key_id=id, next_at=row["expires_at"])
-    exception = SlaException(
-        id, Effect(row["effect"]), frozenset(map(Metric, row["metrics"])), row["starts_at"], row["expires_at"],
-        row["seconds"],
-    )  # fmt: skip
-    await _set(tx, locked, log.SYSTEM, "started", id, (*locked.state.exceptions, exception), {})
+    await _set(tx, locked, log.SYSTEM, "started", id, (*locked.state.exceptions, as_exception(row)), {})
+
+
+async def _turn_widely(tx: Transaction, id: UUID) -> None:
+    row = await tx.locked_row(_LOCK, key_id=id)
+    assert row is not None
+    if _expired(tx, row, ticket_id=None):
+        return
+    tx.write(_WAIT, key_id=id, next_at=row["expires_at"])
+    log.record(tx, log.SYSTEM, "sla_exception.started", id, row["now"], {}, internal=True)
+    _let_act(tx, row, row["now"])
+
+
+def _expired(tx: Transaction, row: Row, ticket_id: UUID | None) -> bool:
+    """Whether there is nothing to begin: another worker was here, or it is over. What runs keeps it then; what starts
+    does not get it. Nothing to recompute, but to be told."""
+    id_, at = row["id"], row["expires_at"]
+    if row["next_at"] is None or row["next_at"] > row["now"]:
+        return True
+    if at is None or at > row["now"]:
+        return False
+    tx.write(_WAIT, key_id=id_, next_at=None)
+    log.record(tx, log.SYSTEM, "sla_exception.expired", id_, at, {}, ticket_id=ticket_id, internal=True)
+    return True
 
 
 def shown(row: Values) -> dict[str, Any]:
@@ -132,6 +224,19 @@ def _state(row: Values) -> ExceptionState:
 def _check_granting(actor: Actor) -> None:
     if actor.role is Role.agent or actor.is_customer:
         raise Forbidden("a lead grants exceptions")
+
+
+_ITS_ID = {Scope.ticket: "ticket_id", Scope.customer: "customer_id", Scope.segment: "segment_id"}
+
+
+def _check_scope(body: SlaExceptionIn) -> None:
+    """Raises Invalid where the scope's id is missing, and where another one is there."""
+    for scope, name in _ITS_ID.items():
+        given = getattr(body, name) is not None
+        if given and scope is not body.scope:
+            raise Invalid.at(f"/{name}", "unexpected", f"the scope is {body.scope}")
+        if not given and scope is body.scope:
+            raise Invalid.at(f"/{name}", "required", f"the scope {scope} needs it")
 
 
 def _check(body: SlaExceptionIn, starts_at: datetime, now: datetime) -> None:

@@ -17,6 +17,7 @@ from app.sla.core.policy import NO_RELIEF
 from app.sla.tables import sla_clocks
 from app.tickets import facts
 from app.tickets.queries import get_whole_ticket
+from app.tickets.whose import read_whose
 
 _MOST_SPANS = 400
 _MOST_STEPS = 14
@@ -43,7 +44,8 @@ async def explain_ticket(tx: Transaction, actor: Actor, ticket_id: UUID) -> dict
     applied = await tx.row(_APPLIED, ticket_id=ticket_id)
     rows = await tx.rows(_CLOCKS, ticket_id=ticket_id)
     known = await calendars.versions_of(tx, rows)
-    tried = await policies.explain(tx, facts.of_ticket(ticket))
+    whose = (await read_whose(tx, [ticket["customer_id"]]))[ticket["customer_id"]]
+    tried = await policies.explain(tx, {**facts.of_ticket(ticket), **whose.facts})
     return {
         "ticket_id": ticket_id,
         "at": ticket["now"],

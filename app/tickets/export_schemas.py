@@ -5,6 +5,7 @@ from pydantic import Field
 
 from app.customers.schemas import CustomerOut, OrganizationOut
 from app.keys.schemas import ApiKeyOut
+from app.segments.segment_schemas import MembershipOut, OverrideOut
 from app.sla.schemas.clocks import SlaClockOut
 from app.sla.schemas.exceptions import SlaExceptionOut
 from app.tickets.lifecycle import LinkKind
@@ -44,6 +45,9 @@ class CustomerExport(Out):
     organization: OrganizationOut | None
     merged_customers: list[CustomerOut]
     api_keys: list[ApiKeyOut]
+    segments: list[MembershipOut] = Field(description="Where they belong and belonged.")
+    overrides: list[OverrideOut]
+    exceptions: list[SlaExceptionOut] = Field(description="Granted to them, and not to a single ticket.")
     tickets: list[ExportedTicket]
     messages_elsewhere: list[MessageOut] = Field(
         description="What they wrote on tickets of others. All of it with the first page."

@@ -17,9 +17,11 @@ from app.customers.service.organizations import ORGANIZATIONS
 from app.customers.tables import customers
 from app.db import Query, Transaction, Values
 from app.events.tables import events
+from app.segments import members
+from app.segments.tables import segment_members, segment_overrides
 from app.sla import clocks
 from app.sla.tables import sla_clocks, sla_exceptions
-from app.tickets import attachments, exceptions, promises, queries
+from app.tickets import attachments, exceptions, overrides, promises, queries
 from app.tickets.erasing import check_privacy
 from app.tickets.messages import version_shown
 from app.tickets.tables import attachments as attachment_rows
@@ -35,6 +37,17 @@ _KEYS = Query(
     select(*(column for column in api_keys.c if column.name != "secret_hash"))
     .where(api_keys.c.customer_id == _customer_id)
     .order_by(api_keys.c.id)
+)
+_MEMBERSHIPS = Query(members.ALL.where(segment_members.c.customer_id == _customer_id).order_by(segment_members.c.since))
+_OVERRIDES = Query(
+    select(segment_overrides)
+    .where(segment_overrides.c.customer_id == _customer_id)
+    .order_by(segment_overrides.c.created_at)
+)
+_OWN_EXCEPTIONS = Query(
+    select(sla_exceptions, _NOW)
+    .where(sla_exceptions.c.customer_id == _customer_id)
+    .order_by(sla_exceptions.c.created_at)
 )
 _m, _v, _l, _e = messages.c, message_versions.c, ticket_links.c, events.c
 _they = or_(customers.c.id == _customer_id, customers.c.merged_into == _customer_id)
@@ -87,6 +100,9 @@ async def export(
         "organization": dict(await ORGANIZATIONS.get(tx, organization_id)) if organization_id else None,
         "merged_customers": _each(dict, await tx.rows(_MERGED, customer_id=id)),
         "api_keys": _each(dict, await tx.rows(_KEYS, customer_id=id)),
+        "segments": _each(members.shown, await tx.rows(_MEMBERSHIPS, customer_id=id)),
+        "overrides": _each(overrides.shown, await tx.rows(_OVERRIDES, customer_id=id)),
+        "exceptions": _each(exceptions.shown, await tx.rows(_OWN_EXCEPTIONS, customer_id=id)),
         "tickets": await _whole(tx, found["items"]),
         "messages_elsewhere": [] if query.cursor else _each(
             queries.message_shown, await tx.rows(_ELSEWHERE, customer_id=id)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.sla.core.policy import Effect, Policy, SlaException, first_match
+from app.sla.core.policy import Effect, Policy, Scope, SlaException, first_match
 from app.sla.core.timeline import Covered
 from app.sla.core.words import Metric
 
@@ -24,9 +24,9 @@ def of_ticket(ticket: Mapping[str, Any]) -> dict[str, object]:
     return facts
 
 
-def covering(policies: Iterable[Policy], ticket: Mapping[str, Any]) -> Policy | None:
-    """The policy for a ticket of these attributes."""
-    return first_match(policies, of_ticket(ticket))
+def covering(policies: Iterable[Policy], ticket: Mapping[str, Any], of_customer: Mapping[str, object]) -> Policy | None:
+    """The policy for a ticket of these attributes, whose customer has these facts."""
+    return first_match(policies, {**of_ticket(ticket), **of_customer})
 
 
 def cover_columns(cover: Covered) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def exceptions_data(exceptions: Iterable[SlaException]) -> list[dict[str, Any]]:
             "starts_at": each.starts_at.isoformat(),
             "expires_at": each.expires_at.isoformat() if each.expires_at else None,
             "seconds": each.seconds,
+            **({} if each.scope is Scope.ticket else {"scope": each.scope, "of": str(each.of) if each.of else None}),
         }
         for each in exceptions
     ]
@@ -69,6 +70,8 @@ def exceptions_from(data: Iterable[Mapping[str, Any]] | None) -> tuple[SlaExcept
             datetime.fromisoformat(each["starts_at"]),
             datetime.fromisoformat(each["expires_at"]) if each["expires_at"] else None,
             each["seconds"],
+            Scope(each.get("scope", Scope.ticket)),
+            UUID(each["of"]) if each.get("of") else None,
         )
         for each in data or ()
     )

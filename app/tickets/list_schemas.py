@@ -46,6 +46,7 @@ class TicketFilter(BaseModel):
     external_id: AnyOf[ExternalId] = None
     tag: AnyOf[Key] = None
     product: AnyOf[Product] = None
+    segment: AnyOf[Key] = None
     created_after: Instant | None = None
     created_before: Instant | None = None
     updated_after: Instant | None = None

@@ -56,8 +56,8 @@ _ORDERS = {
 }
 
 _ANY_OF = (
-    "external_id", "customer_id", "assignee_id", "organization_id", "team_id", "product", "status", "priority", "type",
-    "channel",
+    "external_id", "customer_id", "assignee_id", "organization_id", "team_id", "product", "segment", "status",
+    "priority", "type", "channel",
 )  # fmt: skip
 _STATES: dict[SlaState, ColumnElement[bool]] = {
     SlaState.breached: clocks.IS_STATE[State.breached],
@@ -65,7 +65,16 @@ _STATES: dict[SlaState, ColumnElement[bool]] = {
 }
 _BY_CREATION = [
     (name,)
-    for name in ("customer_id", "assignee_id", "organization_id", "team_id", "product", "human_needed", "status")
+    for name in (
+        "customer_id",
+        "assignee_id",
+        "organization_id",
+        "team_id",
+        "product",
+        "segment",
+        "human_needed",
+        "status",
+    )
 ]
 
 
@@ -146,7 +155,7 @@ SOURCES: dict[str, Source] = {
     "follower_id": _of_followers,
     "tag": _of_tags,
     "human_needed": _in_order(_t.created_at, _t.id),
-    **dict.fromkeys(("customer_id", "assignee_id", "organization_id", "team_id", "product"), _of_column),
+    **dict.fromkeys(("customer_id", "assignee_id", "organization_id", "team_id", "product", "segment"), _of_column),
     "has_deadline": _in_order(_deadline, _t.id),
     "status": _of_column,
     "created_after": _in_order(_t.created_at, _t.id),

@@ -1,6 +1,7 @@
 """Opening tickets: by customers, for them, towards them, and as the follow-up of one that is closed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,12 +17,12 @@ from app.customers.tables import customers, organizations
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events import log
-from app.sla import clocks, policies
+from app.sla import clocks, exceptions, policies
 from app.sla.core.engine import replay
-from app.sla.core.timeline import Entry, Opened, Promised
+from app.sla.core.timeline import Entry, Excepted, Opened, Promised
 from app.sla.core.words import AuthorKind, Status
 from app.tickets import greetings, promises
-from app.tickets.facts import cover_columns, cover_data
+from app.tickets.facts import cover_columns, cover_data, exceptions_data
 from app.tickets.lifecycle import LinkKind, Visibility
 from app.tickets.links import add_link
 from app.tickets.messages import write_message
@@ -29,9 +30,10 @@ from app.tickets.permissions import author_of, check_opening, customer_of
 from app.tickets.schemas import CustomerRef, TicketIn
 from app.tickets.store import INSERT, Locked, covered
 from app.tickets.tables import NUMBERS
+from app.tickets.whose import Whose, columns, fact_columns, join_new, read_whose, whose_in
 from app.web.schemas import fold
 
-_found, _known = customers.alias("found"), customers.alias("known")
+_found, _known, _its = customers.alias("found"), customers.alias("known"), organizations.alias("its")
 
 
 def known_parts() -> list[ColumnElement[bool]]:
@@ -42,11 +44,27 @@ def known_parts() -> list[ColumnElement[bool]]:
     return [agent.label("agent_known"), team.label("team_known"), organization.label("organization_known")]
 
 
-def _before_opening(customer: ColumnElement[bool]) -> Query:
-    """All that opening a ticket has to know, in one read. Who was merged is the one they were merged into."""
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """All that opening a ticket has to know, in one read; with the facts of its customer where some policy asks."""
+
+    plain: Query
+    with_facts: Query
+
+    def for_(self, tx: Transaction) -> Query:
+        return self.with_facts if policies.read(tx).customers else self.plain
+
+
+def _before_opening(customer: ColumnElement[bool]) -> _Reads:
+    return _Reads(_reading(customer, facts=False), _reading(customer, facts=True))
+
+
+def _reading(customer: ColumnElement[bool], *, facts: bool) -> Query:
+    """Who was merged is the one they were merged into."""
     found = select(_found.c.id, _found.c.merged_into).where(customer).order_by(_found.c.created_at).limit(1).subquery()
     one = select(literal_column("1")).subquery("one")
     is_known = _known.c.id == func.coalesce(found.c.merged_into, found.c.id)
+    whole = one.outerjoin(found, true()).outerjoin(_known, is_known)
     return Query(
         select(
             func.clock_timestamp().label("now"),
@@ -58,14 +76,18 @@ def _before_opening(customer: ColumnElement[bool]) -> Query:
             _known.c.name.label("customer_name"),
             _known.c.organization_id.label("customer_organization_id"),
             *known_parts(),
-        ).select_from(one.outerjoin(found, true()).outerjoin(_known, is_known))
+            *columns(_known.c),
+            *(fact_columns(_known.c, _its.c) if facts else ()),
+        ).select_from(whole.outerjoin(_its, _its.c.id == _known.c.organization_id) if facts else whole)
     )
 
 
 _BY_ID = _before_opening(_found.c.id == bindparam("customer"))
 _BY_EXTERNAL_ID = _before_opening(_found.c.external_id == bindparam("customer"))
 _BY_EMAIL = _before_opening(_found.c.email_folded == bindparam("customer"))
-_INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name", "email", "email_folded"])
+_INSERT_CUSTOMER = Query(
+    insert(customers), ["id", "external_id", "name", "email", "email_folded", "created_at", "updated_at"]
+)
 # What a follow-up has in common with the ticket that it follows.
 _KEPT = ("subject", "channel", "priority", "type", "organization_id", "team_id", "tags", "custom_fields", "product")
 _NO_PARTS = {"assignee_id": None, "team_id": None, "organization_id": None}
@@ -75,9 +97,9 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> dict[str
     """One read, one write. The customer is made when not known yet."""
     ref = customer_of(actor, body.customer)
     check_opening(actor, body)
-    query, wanted = _lookup(ref)
+    reads, wanted = _lookup(ref)
     parts = {name: getattr(body, name) for name in _NO_PARTS}
-    seen = await tx.row(query, customer=wanted, channel=body.channel, **parts)
+    seen = await tx.row(reads.for_(tx), customer=wanted, channel=body.channel, **parts)
     assert seen is not None
     check_parts(seen, **parts)
     now: datetime = seen["now"]
@@ -88,24 +110,23 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> dict[str
     values["custom_fields"] = await custom_fields.checked(
         tx, Subject.ticket, {}, body.custom_fields, ticket_type=body.type, revision=seen["field_revision"]
     )
-    values["customer_id"] = seen["customer_id"] or _make_customer(tx, actor, ref, now)
+    whose = await _whose(tx, seen) if seen["customer_id"] else await _make_customer(tx, actor, ref, seen)
     values["organization_id"] = body.organization_id or seen["customer_organization_id"]
     name = seen["customer_name"] if seen["customer_id"] else ref.name
-    return await _open(tx, actor, seen, name, values, body.description, remind_at)
+    return await _open(tx, actor, seen, whose, name, values, body.description, remind_at)
 
 
 async def follow_up(tx: Transaction, actor: Actor, locked: Locked, body: str) -> dict[str, Any]:
     """Open a ticket of its own for what is said on a closed one; the message that opens it."""
     closed = locked.ticket
     parts = {**_NO_PARTS, "team_id": closed["team_id"]}
-    seen = await tx.row(_BY_ID, customer=closed["customer_id"], channel=closed["channel"], **parts)
+    seen = await tx.row(_BY_ID.for_(tx), customer=closed["customer_id"], channel=closed["channel"], **parts)
     assert seen is not None
     values = {name: closed[name] for name in _KEPT}
     values |= {
-        "customer_id": closed["customer_id"], "assignee_id": None, "external_id": None,
-        "opened_by": AuthorKind.customer, "asks_confirmation": False,
+        "assignee_id": None, "external_id": None, "opened_by": AuthorKind.customer, "asks_confirmation": False,
     }  # fmt: skip
-    ticket = await _open(tx, actor, seen, seen["customer_name"], values, None, None)
+    ticket = await _open(tx, actor, seen, await _whose(tx, seen), seen["customer_name"], values, None, None)
     author = log.By(AuthorKind.customer, closed["customer_id"])
     message = write_message(tx, ticket["id"], author, Visibility.public, body, ticket["created_at"], opening=True)
     add_link(tx, log.by(actor), ticket["id"], closed["id"], LinkKind.follow_up_of, ticket["created_at"])
@@ -116,6 +137,7 @@ async def _open(
     tx: Transaction,
     actor: Actor,
     seen: Row,
+    whose: Whose,
     customer_name: str | None,
     values: Mapping[str, Any],
     description: str | None,
@@ -126,6 +148,8 @@ async def _open(
     greeting = seen["greeting"] if opened_by is AuthorKind.customer else None
     ticket: dict[str, Any] = {
         **values,
+        "customer_id": whose.customer_id,
+        "segment": whose.first_segment,
         "id": uuid7(),
         "number": seen["number"],
         "status": Status.new,
@@ -134,12 +158,25 @@ async def _open(
         "greeted_at": now if greeting else None,
         **_NOT_YET,
     }
-    cover = await covered(tx, seen["revision"], ticket, now)
-    entries: list[Entry] = [cover, Opened(now, opened_by), *([Promised(now, remind_at)] if remind_at else [])]
-    after = replay(entries)
+    cover = await covered(tx, seen["revision"], ticket, now, whose)
+    granted = [
+        each
+        for each in whose.granted(await exceptions.wide(tx, seen["revision"]))
+        if each.begun(now) and not each.over(now)
+    ]
+    excepted = [Excepted(now, tuple(granted))] if granted else []
+    entries: list[Entry] = [*excepted, cover, Opened(now, opened_by)]
+    after = replay([*entries, *([Promised(now, remind_at)] if remind_at else [])])
     ticket["due_at"] = clocks.next_due(after.clocks)
-    tx.write(INSERT, **ticket, **cover_columns(cover))
+    applied = exceptions_data(granted) if granted else None
+    tx.write(INSERT, **ticket, **cover_columns(cover), exceptions=applied)
     who = log.by(actor)
+    if applied:
+        # Told before the ticket is, and apart: customers read of its opening, and not of how they are grouped.
+        told = {"applied": applied, "because": "opened"}
+        log.record(
+            tx, log.SYSTEM, "sla.exceptions_applied", ticket["id"], now, told, ticket_id=ticket["id"], internal=True
+        )
     data = {"opened_by": opened_by, "status": Status.new, **cover_data(cover)}
     log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
     if remind_at:
@@ -165,7 +202,7 @@ _NOT_YET = {
 }
 
 
-def _lookup(ref: CustomerRef) -> tuple[Query, object]:
+def _lookup(ref: CustomerRef) -> tuple[_Reads, object]:
     if ref.id:
         return _BY_ID, ref.id
     if ref.external_id:
@@ -173,20 +210,30 @@ def _lookup(ref: CustomerRef) -> tuple[Query, object]:
     return _BY_EMAIL, fold(ref.email) if ref.email else None
 
 
-def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, now: datetime) -> UUID:
+async def _whose(tx: Transaction, seen: Row) -> Whose:
+    id_: UUID = seen["customer_id"]
+    # A policy that asks for more may be new to this process: then more is read.
+    await policies.in_force(tx, seen["revision"])
+    if policies.read(tx).customers and "customer_fact_created_at" not in seen:
+        return (await read_whose(tx, [id_]))[id_]
+    return await whose_in(tx, id_, seen)
+
+
+async def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, seen: Row) -> Whose:
     if ref.id:
         raise Invalid.at("/customer/id", "unknown", "there is no customer with this id")
-    id_ = uuid7()
+    id_, now = uuid7(), seen["now"]
     folded = fold(ref.email) if ref.email else None
     # Another caller may be making the same customer: then this unit is run again and finds theirs.
     constraint = "uq_customers_external_id" if ref.external_id else "uq_customers_email_folded"
     tx.write(
         _INSERT_CUSTOMER, retry_on=constraint,
-        id=id_, external_id=ref.external_id, name=ref.name, email=ref.email, email_folded=folded,
+        id=id_, external_id=ref.external_id, name=ref.name, email=ref.email, email_folded=folded, created_at=now,
+        updated_at=now,
     )  # fmt: skip
-    data = {"after": {"external_id": ref.external_id, "name": ref.name, "email": ref.email}}
-    log.record(tx, log.by(actor), "customer.created", id_, now, data)
-    return id_
+    known = {"external_id": ref.external_id, "name": ref.name, "email": ref.email}
+    log.record(tx, log.by(actor), "customer.created", id_, now, {"after": known})
+    return await join_new(tx, log.by(actor), id_, known, seen["segment_revision"], now)
 
 
 def check_parts(

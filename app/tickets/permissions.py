@@ -67,6 +67,8 @@ def check_list(actor: Actor, query: TicketQuery) -> None:
         raise Forbidden("deadlines are the staff's to know: leave `sla` out, and do not sort by due_at")
     if actor.is_customer and query.follower_id:
         raise Forbidden("who follows a ticket is the staff's to know: leave `follower_id` out")
+    if actor.is_customer and query.segment:
+        raise Forbidden("how customers are grouped is the staff's to know: leave `segment` out")
 
 
 def check_sharing(actor: Actor, *shared: bool) -> None:

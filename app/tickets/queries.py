@@ -78,6 +78,7 @@ CLOCKS = Listing(
         "metric": is_any(_c.metric),
         "team_id": is_any(_t.team_id),
         "assignee_id": is_any(_t.assignee_id),
+        "segment": is_any(_t.segment),
         "due_before": compares(_c.due_at, operator.lt),
         "has_target": lambda _name, _value: _c.target_seconds.is_not(None),
     },
@@ -112,8 +113,9 @@ def _found(row: Row | None) -> Row:
 
 
 def ticket_shown(actor: Actor, row: Values) -> Values:
-    """What it was merged into may be another customer's, and deadlines are policy: that is the staff's to know."""
-    return {**row, "merged_into": None, "due_at": None} if actor.is_customer else row
+    """What it was merged into may be another customer's, and deadlines are policy: that is the staff's to know.
+    So is how customers are grouped."""
+    return {**row, "merged_into": None, "due_at": None, "segment": None} if actor.is_customer else row
 
 
 def message_shown(row: Values) -> dict[str, Any]:

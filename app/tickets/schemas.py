@@ -109,6 +109,9 @@ class TicketOut(Out):
     assignee_id: UUID | None
     team_id: UUID | None
     product: str | None
+    segment: str | None = Field(
+        description="The key of its customer's first segment when it was opened. Null to customers."
+    )
     tags: list[str]
     custom_fields: Fields
     created_at: datetime

@@ -14,17 +14,27 @@ from app.customers.tables import customers
 from app.db import Query, Transaction
 from app.errors import Conflict, Invalid
 from app.events import log
-from app.sla.core.timeline import Entry, HandedOff, Said, StatusSet
+from app.sla.core.timeline import HandedOff, Said, StatusSet
 from app.sla.core.words import DONE, AuthorKind, Status
 from app.tickets import attachments
-from app.tickets.facts import MATCHED, cover_columns
+from app.tickets.facts import MATCHED
 from app.tickets.lifecycle import TicketClosed, Visibility, after_message, check_transition
 from app.tickets.messages import write_message
 from app.tickets.opening import check_parts, follow_up, known_parts
 from app.tickets.permissions import author_of, check_message, check_patch
 from app.tickets.promises import end_reminder
 from app.tickets.schemas import MessageIn, TicketPatch
-from app.tickets.store import SYSTEM, Locked, apply, lock_ticket, look_at_ticket, rematched, update_ticket
+from app.tickets.store import (
+    SYSTEM,
+    Locked,
+    Rematch,
+    apply,
+    lock_ticket,
+    look_at_ticket,
+    matched_anew,
+    rematched,
+    update_ticket,
+)
 from app.web.etag import require
 
 
@@ -175,12 +185,11 @@ async def change_ticket(
     check_transition(before, wanted)
     changed = [name for name in MATCHED if name in values]
     if changed:
-        cover = await rematched(tx, locked, {**locked.ticket, **values}, f"{', '.join(changed)} changed")
-        entries: list[Entry] = [cover] if cover else []
-        values |= cover_columns(cover) if cover else {}
+        because = f"{', '.join(changed)} changed"
+        entries, columns = await rematched(tx, locked, {**locked.ticket, **values}, because)
     else:
-        entries, cover_values = await _reopened(tx, locked, before, wanted)
-        values |= cover_values
+        entries, columns = await _reopened(tx, locked, before, wanted)
+    values |= columns
     if wanted is not before:
         entries.append(StatusSet(locked.now, wanted, AuthorKind(actor.kind)))
         _record_status(tx, log.by(actor), locked, before, wanted)
@@ -188,14 +197,12 @@ async def change_ticket(
     return update_ticket(tx, locked, after, values | _status_values(locked, before, wanted))
 
 
-async def _reopened(
-    tx: Transaction, locked: Locked, before: Status, after: Status
-) -> tuple[list[Entry], dict[str, Any]]:
-    """What is promised may be another thing by the time a ticket is reopened: it comes under the policy of today."""
+async def _reopened(tx: Transaction, locked: Locked, before: Status, after: Status) -> Rematch:
+    """What is promised may be another thing by the time a ticket is reopened: it comes under the policy of today, and
+    gets the exceptions of today."""
     if before not in DONE or after in DONE:
         return [], {}
-    cover = await rematched(tx, locked, locked.ticket, "reopened")
-    return ([cover], cover_columns(cover)) if cover else ([], {})
+    return await matched_anew(tx, locked, "reopened")
 
 
 async def _check_parts(tx: Transaction, values: Mapping[str, Any]) -> None:

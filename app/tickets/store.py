@@ -28,17 +28,18 @@ from app.auth.guard import Actor
 from app.auth.roles import SCOPES, Role
 from app.db import Query, Row, TakeLocks, Transaction
 from app.events import log
-from app.sla import calendars, clocks, policies
+from app.sla import calendars, clocks, exceptions, policies
 from app.sla.core.engine import TicketClocks, advance
-from app.sla.core.policy import Policy
-from app.sla.core.timeline import Covered, Entry
+from app.sla.core.policy import Policy, Scope, SlaException
+from app.sla.core.timeline import Covered, Entry, Excepted
 from app.sla.core.words import Priority, Status
 from app.sla.sweep import sweep_ticket
 from app.sla.tables import sla_clocks
 from app.tickets import facts
-from app.tickets.facts import cover_columns, cover_data, covering
+from app.tickets.facts import cover_columns, cover_data, covering, exceptions_data
 from app.tickets.lifecycle import no_such_ticket
 from app.tickets.tables import tickets
+from app.tickets.whose import Whose, read_whose
 
 # Stands for nobody: it may touch every ticket, and the log names the system.
 SYSTEM = Actor(UUID(int=0), Role.service, SCOPES)
@@ -49,7 +50,7 @@ MUTABLE = [
     "calendar_version",
 ]  # fmt: skip
 FIXED = ["id", "number", "customer_id", "opened_by", "created_at"]
-ONCE = ["greeted_at", "asks_confirmation"]
+ONCE = ["greeted_at", "asks_confirmation", "segment", "exceptions"]
 
 INSERT = Query(insert(tickets), [*FIXED, *MUTABLE, *ONCE, "updated_at"])
 _by_id = tickets.c.id == bindparam("key_id")
@@ -182,27 +183,75 @@ def _as_locked(rows: list[Row], policy: Policy | None, known: clocks.Calendars) 
     return Locked(ticket, ids, state, rows[-1]["now"], ticket["revision"])
 
 
-async def covered(tx: Transaction, revision: int, ticket: Mapping[str, Any], at: datetime) -> Covered:
-    """The entry that puts a ticket of these attributes under the policy that is in force for it."""
-    policy = covering(await policies.in_force(tx, revision), ticket)
+async def covered(
+    tx: Transaction, revision: int, ticket: Mapping[str, Any], at: datetime, whose: Whose | None = None
+) -> Covered:
+    """The entry that puts a ticket of these attributes under the policy that is in force for it. `whose` it is is read
+    where it is not given, and some policy asks."""
+    in_force = await policies.in_force(tx, revision)
+    if whose is None and policies.read(tx):
+        whose = await _whose(tx, ticket["customer_id"])
+    policy = covering(in_force, ticket, whose.facts if whose else {})
     return Covered(at, policy, Priority(ticket["priority"]))
 
 
-async def rematched(tx: Transaction, locked: Locked, ticket: Mapping[str, Any], because: str) -> Covered | None:
-    """`recover` under the policy that is in force for a ticket of these attributes."""
+Rematch = tuple[list[Entry], dict[str, Any]]
+
+
+async def rematched(tx: Transaction, locked: Locked, ticket: Mapping[str, Any], because: str) -> Rematch:
+    """Put it under the policy that is in force for a ticket of these attributes: what its clocks have to know of it,
+    and the columns of its row."""
     return await recover(tx, locked, await covered(tx, locked.revision, ticket, locked.now), because)
 
 
-async def recover(tx: Transaction, locked: Locked, cover: Covered, because: str) -> Covered | None:
-    """Tell the log of another cover; None where it is the same. Call it before queueing what happens under it: the log
-    is replayed in its order. The caller writes its `cover_columns`."""
+async def matched_anew(tx: Transaction, locked: Locked, because: str, whose: Whose | None = None) -> Rematch:
+    """`rematched` as it is, and with the exceptions that are granted to its customer now."""
+    whose = whose or await _whose(tx, locked.ticket["customer_id"])
+    granted = _granted(locked, whose.granted(await exceptions.wide(tx, locked.revision)), whose)
+    entries: list[Entry] = []
+    values: dict[str, Any] = {}
+    if granted != locked.state.exceptions:
+        await settle(tx, locked)
+        values["exceptions"] = exceptions_data(granted)
+        data = {"applied": values["exceptions"], "because": because}
+        type_ = "sla.exceptions_applied"
+        log.record(tx, log.SYSTEM, type_, locked.id, locked.now, data, ticket_id=locked.id, internal=True)
+        entries.append(Excepted(locked.now, granted))
+    cover = await covered(tx, locked.revision, locked.ticket, locked.now, whose)
+    cover_entries, columns = await recover(tx, locked, cover, because)
+    return [*entries, *cover_entries], values | columns
+
+
+def _granted(locked: Locked, reaching: list[SlaException], whose: Whose) -> tuple[SlaException, ...]:
+    """The ticket's own, and those that reach its customer now. One that is over stays with what it reached, as long as
+    its scope does."""
+    held, now = locked.state.exceptions, locked.now
+    ids = {each.id for each in reaching}
+    kept = [
+        each
+        for each in held
+        if each.scope is Scope.ticket
+        or each.id in ids
+        or (each.scope is Scope.customer and each.over(now) and whose.reached(each))
+    ]
+    known = {each.id for each in held}
+    return (*kept, *(each for each in reaching if each.id not in known and each.begun(now) and not each.over(now)))
+
+
+async def _whose(tx: Transaction, customer_id: UUID) -> Whose:
+    return (await read_whose(tx, [customer_id]))[customer_id]
+
+
+async def recover(tx: Transaction, locked: Locked, cover: Covered, because: str) -> Rematch:
+    """Tell the log of another cover; nothing where it is the same. Call it before queueing what happens under it: the
+    log is replayed in its order."""
     columns = cover_columns(cover)
     if cover.priority is locked.state.priority and all(locked.ticket[name] == columns[name] for name in columns):
-        return None
+        return [], {}
     await settle(tx, locked)
     data = {**cover_data(cover), "because": because}
     log.record(tx, log.SYSTEM, "sla.policy_applied", locked.id, locked.now, data, ticket_id=locked.id, internal=True)
-    return cover
+    return [cover], columns
 
 
 async def settle(tx: Transaction, locked: Locked) -> None:

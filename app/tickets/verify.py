@@ -41,7 +41,7 @@ BATCH = 1000
 _TOLD = [
     "ticket.created", "ticket.status_changed", "ticket.merged", "message.created", "sla.policy_applied",
     "sla_exception.granted", "sla_exception.started", "sla_exception.revoked", "promise.made", "promise.kept",
-    "promise.withdrawn", "ticket.handed_off",
+    "promise.withdrawn", "ticket.handed_off", "sla.exceptions_applied",
 ]  # fmt: skip
 _batch = any_(bindparam("ticket_ids", type_=ARRAY(Uuid)))
 _IDS = Query(select(tickets.c.id).where(tickets.c.id > bindparam("after")).order_by(tickets.c.id).limit(BATCH))

@@ -14,10 +14,12 @@ from tests.auth.world import (
     World,
     calendar,
     custom_field,
+    everywhere,
     exception,
     goal,
     greeting,
     policy,
+    segment,
     unique,
     view,
 )
@@ -105,6 +107,11 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_business_calendar": lambda w, _: calendar(),
     "update_business_calendar": lambda w, _: {"hours": {"tue": [["10:00", "11:00"]]}},
     "compute_business_time": lambda w, _: {"calendar": calendar(), "op": "is_open", "start": "2026-11-23T08:00:00Z"},
+    "create_segment": lambda w, _: segment(),
+    "update_segment": lambda w, _: {"name": "Other"},
+    "preview_segment": lambda w, _: {"rule": {"all": []}},
+    "create_segment_override": lambda w, _: {"customer_id": w.stranger, "effect": "exclude", "reason": "Not them."},
+    "create_sla_exception/for_everything": lambda w, _: everywhere(),
     "create_sla_exception": lambda w, _: exception(w.ticket),
     "merge_ticket": lambda w, _: {"into": w.ticket},
     "create_link": lambda w, _: {"kind": "relates_to", "ticket_id": w.ticket},
@@ -122,6 +129,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
 _QUERIES = {
     "include": {"include": "clocks,messages,customer"},
     "by_deadline": {"sort": "due_at"},
+    "of_a_segment": {"segment": "vip"},
     "at_risk": {"sla": "at_risk"},
     "followed": {"follower_id": "00000000-0000-7000-8000-000000000000"},
 }
@@ -147,7 +155,10 @@ async def place(world: World, row: MatrixRow, operation: Operation) -> str:
     for name in operation.path_parameters:
         # What hangs on a ticket comes after it.
         hangs = world.on_ticket.get(name)
-        parts[name] = await (hangs(parts["ticket_id"]) if hangs else world.path_part(name, row.whose))
+        if name == "override_id":
+            parts[name] = await world.add_override(parts["segment_id"])
+        else:
+            parts[name] = await (hangs(parts["ticket_id"]) if hangs else world.path_part(name, row.whose))
         path = path.replace(f"{{{name}}}", parts[name])
     if operation.id == "unmerge_customer":
         await world.merge_away(parts["customer_id"])

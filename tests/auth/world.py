@@ -121,6 +121,8 @@ class World:
             "calendar_id": lambda: self._id_of("/v1/business-calendars", calendar()),
             "exception_id": lambda: self._id_of("/v1/sla-exceptions", exception(self.ticket)),
             "job_id": self._job_id,
+            "segment_id": lambda: self._id_of("/v1/segments", segment()),
+            "segment_job_id": self._segment_job_id,
             "view_id": lambda: self._id_of("/v1/views", view()),
             "external_id": self._external_id,
         }
@@ -165,6 +167,14 @@ class World:
         policy_id = await self._id_of("/v1/sla-policies", policy())
         return (await self.admin.post(f"/v1/sla-policies/{policy_id}/reapply", json={})).json()["id"]
 
+    async def _segment_job_id(self) -> object:
+        await self.made("/v1/segments", segment())
+        return (await self.admin.get("/v1/segment-jobs?limit=1")).json()["items"][0]["id"]
+
+    async def add_override(self, segment_id: str) -> str:
+        override = {"customer_id": await self.add_customer(), "effect": "include", "reason": "VIP."}
+        return str(await self._id_of(f"/v1/segments/{segment_id}/overrides", override))
+
     async def _external_id(self) -> object:
         return unique()
 
@@ -193,6 +203,12 @@ def policy() -> Body:
     return {"key": unique(), "name": "Policy", "conditions": never, "targets": POLICY_TARGETS}
 
 
+def segment() -> Body:
+    """One that holds nobody, so that it gets into nobody's way."""
+    never = {"field": "customer.external_id", "op": "eq", "value": unique()}
+    return {"key": unique(), "name": "Segment", "rule": never}
+
+
 def view() -> Body:
     return {"name": "View", "filter": {"status": ["new", "open"]}, "sort": "due_at", "shared": True}
 
@@ -203,6 +219,11 @@ def calendar() -> Body:
 
 def exception(ticket_id: str) -> Body:
     return {"ticket_id": ticket_id, "effect": "extend", "seconds": 60, "reason": "Storm."}
+
+
+def everywhere() -> Body:
+    """An exception that reaches nothing: it begins when nobody works any more."""
+    return {"scope": "everything", "effect": "extend", "seconds": 1, "reason": "x", "starts_at": "2090-01-01T00:00:00Z"}
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from app.segments.rules import (
     ConditionOp,
     Fields,
     FieldType,
+    Memberships,
     Not,
     RuleError,
     evaluate,
@@ -31,6 +32,7 @@ FIELDS = Fields(
         "flag": FieldType.BOOLEAN,
         "at": FieldType.INSTANT,
         "tags": FieldType.TEXT_SET,
+        "segment": FieldType.MEMBERSHIP,
     },
     prefixes={"custom.": FieldType.ANY_SCALAR},
 )
@@ -41,6 +43,7 @@ NAMES = {
     FieldType.INSTANT: "at",
     FieldType.TEXT_SET: "tags",
     FieldType.ANY_SCALAR: "custom.x",
+    FieldType.MEMBERSHIP: "segment",
 }
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NAIVE = NOON.replace(tzinfo=None)
@@ -55,6 +58,7 @@ FITTING = {
     FieldType.INSTANT: EQUALITY | ORDER | {"exists"},
     FieldType.TEXT_SET: {"contains", "exists"},
     FieldType.ANY_SCALAR: EQUALITY | LISTS | ORDER | {"contains", "starts_with", "exists"},
+    FieldType.MEMBERSHIP: EQUALITY | LISTS | {"contains", "exists"},
 }
 
 
@@ -79,11 +83,24 @@ def naive_compare(op: str, fact: object, value: object) -> bool:
     return same_type(fact, value) and bool(compare(fact, value))
 
 
+def naive_part(fact: object, value: Any) -> bool:
+    if isinstance(fact, str):
+        return str.find(fact, value) >= 0
+    return isinstance(fact, list | frozenset) and value in list(fact)
+
+
+def naive_membership(op: str, fact: Memberships, value: Any) -> bool:
+    asked = value if op in LISTS else [value]
+    return bool([each for each in asked if each in list(fact)]) == (op in {"eq", "in"})
+
+
 def naive_condition(raw: dict[str, Any], facts: dict[str, object]) -> bool:
     fact, value = facts.get(raw["field"]), raw["value"]
     op: str = raw["op"]
     if raw["field"] == "at" and op != "exists":
         value = datetime.fromisoformat(value)
+    if isinstance(fact, Memberships) and op in EQUALITY | LISTS:
+        return naive_membership(op, fact, value)
     match op:
         case "exists":
             return (fact is None or fact in [[], frozenset()]) is not value
@@ -92,9 +109,7 @@ def naive_condition(raw: dict[str, Any], facts: dict[str, object]) -> bool:
         case "in" | "not_in":
             return any(naive_compare("eq", fact, each) for each in value) == (op == "in")
         case "contains":
-            if isinstance(fact, str):
-                return str.find(fact, value) >= 0
-            return isinstance(fact, list | frozenset) and value in list(fact)
+            return naive_part(fact, value)
         case "starts_with":
             return isinstance(fact, str) and fact[: len(value)] == value
         case _:
@@ -130,6 +145,7 @@ SCALARS: dict[FieldType, st.SearchStrategy[Any]] = {
     FieldType.INSTANT: instant_texts,
     FieldType.TEXT_SET: texts,
     FieldType.ANY_SCALAR: texts | numbers | st.booleans(),
+    FieldType.MEMBERSHIP: texts,
 }
 
 
@@ -163,7 +179,15 @@ trees = st.recursive(
 ).filter(lambda raw: depth_of(raw) <= 8)
 odd_facts = st.sampled_from([float("nan"), float("inf"), 10**400, b"a", {}, {"a": 1}, object(), NAIVE])
 some_facts = st.one_of(
-    st.none(), texts, numbers, st.booleans(), instants, st.frozensets(texts), st.lists(texts | numbers), odd_facts
+    st.none(),
+    texts,
+    numbers,
+    st.booleans(),
+    instants,
+    st.frozensets(texts),
+    st.lists(texts | numbers),
+    odd_facts,
+    st.frozensets(texts).map(Memberships),
 )
 all_facts = st.dictionaries(st.sampled_from(sorted(NAMES.values())), some_facts)
 

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
     multiple,
     rule,
@@ -27,6 +28,7 @@ from tests.auth.world import World
 from tests.conftest import client_for
 from tests.sla.scenes import Sql
 from tests.tickets.desk import Desk
+from tests.tickets.grouping import PRO, field, member_differences, settled
 from tests.tickets.test_machine import RUNS
 from tests.tickets.test_verify import differences
 
@@ -36,7 +38,8 @@ _KINDS = ("relates_to", "duplicates", "caused_by", "parent_of", "follow_up_of")
 _STATUSES = ("open", "pending", "on_hold", "resolved", "closed")
 _TABLES = (
     "tickets", "messages", "message_versions", "promises", "ticket_links", "ticket_followers", "attachments",
-    "attachment_contents", "customers", "organizations", "customer_merges", "api_keys",
+    "attachment_contents", "customers", "organizations", "customer_merges", "api_keys", "segments", "segment_overrides",
+    "sla_exceptions", "sla_policies", "sla_policy_versions",
 )  # fmt: skip
 # Clocks are left out: they follow from the rest, and `verify` looks at them.
 _STATE = " UNION ALL ".join(
@@ -67,8 +70,12 @@ _BROKEN = {
             ON c.ticket_id = p.ticket_id AND c.metric = 'promise' AND c.cycle = p.cycle WHERE c.id IS NULL""",
     "a merged customer who has tickets": """
         SELECT 1 FROM tickets t JOIN customers c ON c.id = t.customer_id WHERE c.merged_into IS NOT NULL""",
+    "a customer who is somebody else, or nobody, in a segment": """
+        SELECT 1 FROM segment_members m JOIN customers c ON c.id = m.customer_id
+        WHERE m.until IS NULL AND (c.merged_into IS NOT NULL OR c.erased_at IS NOT NULL)""",
     "a change without an event": """
-        SELECT 1 FROM tickets t WHERE version > (SELECT count(DISTINCT xid) FROM events e WHERE e.ticket_id = t.id)""",
+        SELECT 1 FROM tickets t
+        WHERE version > (SELECT count(DISTINCT (xid::text, type)) FROM events e WHERE e.ticket_id = t.id)""",
 }
 
 
@@ -209,6 +216,62 @@ class Office(RuleBasedStateMachine):
         assert made
         self.send(who, "POST", f"/customers/{made['customer_id']}/erase")
 
+    @initialize()
+    def group_customers(self) -> None:
+        """Segments, one with a figure and one that is not judged, and promises by them."""
+        self.segments: list[str] = []
+        complains = field("customer.open_tickets", "gte", 3)
+        for rule_, judged in (
+            (PRO, True),
+            (complains, True),
+            (field("customer.region", "eq", "FI"), False),
+            (None, True),
+        ):
+            key = secrets.token_hex(6)
+            segment = self.send("admin", "POST", "/segments", json={
+                "key": key, "name": key, "rule": rule_, "judged": judged, "position": len(self.segments),
+            })  # fmt: skip
+            assert segment
+            self.segments.append(segment["id"])
+            target = {"metric": "first_response", "seconds": 60 + len(self.segments)}
+            conditions = {"all": [field("segment", "eq", key)]}
+            policy = {"key": key, "name": key, "position": 1, "targets": [target], "conditions": conditions}
+            assert self.send("admin", "POST", "/sla-policies", json=policy)
+
+    @rule(who=st.sampled_from(_ROLES), plan=st.sampled_from(["pro", None]), region=st.sampled_from(["FI", "SE"]))
+    def change_customer(self, who: str, plan: str | None, region: str) -> None:
+        body = {"attributes": {"plan": plan}, "region": region}
+        self.send(who, "PATCH", f"/customers/{self.desk.customer_id}", json=body)
+
+    @rule(who=st.sampled_from(_ROLES), which=st.integers(0, 3), rule_=st.sampled_from([PRO, {"not": PRO}, None]))
+    def change_rule(self, who: str, which: int, rule_: Any) -> None:
+        self.send(who, "PATCH", f"/segments/{self.segments[which]}", json={"rule": rule_})
+
+    @rule(who=st.sampled_from(_ROLES), which=st.integers(0, 3), effect=st.sampled_from(["include", "exclude"]))
+    def override(self, who: str, which: int, effect: str) -> None:
+        path, them = f"/segments/{self.segments[which]}/overrides", self.desk.customer_id
+        made = self.send(who, "POST", path, json={"customer_id": them, "effect": effect, "reason": "So."})
+        if made is None:
+            listed = self.send("admin", "GET", path, params={"customer_id": them})
+            for item in listed["items"] if listed else ():
+                self.send(who, "DELETE", f"{path}/{item['id']}")
+
+    @rule(
+        who=st.sampled_from(_ROLES),
+        which=st.integers(0, 3),
+        wide=st.sampled_from(["customer", "segment", "everything"]),
+    )
+    def except_many(self, who: str, which: int, wide: str) -> None:
+        of = {"customer": {"customer_id": self.desk.customer_id}, "segment": {"segment_id": self.segments[which]}}
+        body = {"scope": wide, "effect": "extend", "seconds": 5, "reason": "Storm.", **of.get(wide, {})}
+        made = self.send(who, "POST", "/sla-exceptions", json=body)
+        if made and wide == "everything":
+            self.send(who, "DELETE", f"/sla-exceptions/{made['id']}")
+
+    @rule()
+    def work_off(self) -> None:
+        self.wait(settled(self.db))
+
     @rule()
     def read_as_customer(self) -> None:
         """Their list holds their tickets, and their tickets hold nothing internal."""
@@ -236,6 +299,9 @@ class Office(RuleBasedStateMachine):
         found = {row["id"]: row["body"] for row in rows}
         assert {id_: found.get(id_) for id_ in self.acknowledged} == self.acknowledged
         assert self.wait(differences(self.db)) == []
+        self.wait(settled(self.db))
+        assert self.wait(differences(self.db)) == []
+        assert self.wait(member_differences(self.db)) == []
 
 
 async def test_random_work_by_random_people_loses_and_leaks_nothing(world: World, desk: Desk) -> None:

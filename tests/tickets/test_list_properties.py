@@ -26,7 +26,7 @@ _STATUSES = ["new", "open", "pending", "on_hold", "resolved", "closed"]
 _PRIORITIES = ["urgent", "high", "normal", "low"]
 _PLAIN = [
     "status", "priority", "type", "channel", "customer_id", "organization_id", "assignee_id", "team_id", "product",
-    "external_id",
+    "segment", "external_id",
 ]  # fmt: skip
 _TAGS = ["red", "blue", "green"]
 
@@ -48,7 +48,8 @@ def _ticket(chance: random.Random, n: int, ids: dict[str, list[Any]]) -> Body:
         "priority": chance.choice(_PRIORITIES), "type": chance.choice(["question", "task"]),
         "channel": chance.choice(["web", "email", "phone"]),
         **{name: chance.choice(ids[name]) for name in ("customer_id", "organization_id", "assignee_id", "team_id")},
-        "product": chance.choice(["p", "q", None]), "external_id": f"x{n}" if n % 3 else None,
+        "product": chance.choice(["p", "q", None]), "segment": chance.choice(["s", "t", None]),
+        "external_id": f"x{n}" if n % 3 else None,
         "tags": chance.sample(_TAGS, chance.randrange(3)), "created_at": created,
         "updated_at": created + timedelta(seconds=chance.randrange(30)), "due_at": due,
         "needs_human": chance.random() < 0.2, "followers": chance.sample(ids["follower_id"], chance.randrange(3)),

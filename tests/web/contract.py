@@ -32,6 +32,7 @@ _FILTER: dict[str, Any] = {
     "sla": "at_risk",
     "q": "words",
 }
+_RULE = {"all": [{"field": "customer.region", "op": "eq", "value": "FI"}, {"not": {"any": []}}]}
 # Where a value that fits the schema is not yet one that makes sense.
 _SENSIBLE: dict[str, dict[str, Any]] = {
     "create_ticket": {"customer": {"external_id": "c-1"}},
@@ -48,7 +49,10 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
     "create_business_calendar": _HOURS,
     "update_business_calendar": _HOURS,
     "compute_business_time": {"calendar": _HOURS, "op": "after", "seconds": 3600},
-    "create_sla_exception": {"effect": "extend", "seconds": 60},
+    "create_sla_exception": {"scope": "ticket", "effect": "extend", "seconds": 60},
+    "create_segment": {"rule": _RULE},
+    "preview_segment": {"rule": _RULE},
+    "update_segment": {"rule": _RULE},
     "explain_sla_policies": {"facts": {"ticket.priority": "high"}},
     "import_tickets": {
         "tickets": [
@@ -87,7 +91,9 @@ _LEFT_OUT = {
     "update_customer": {"organization_id"},
     "upsert_customer": {"organization_id"},
     "create_api_key": {"agent_id", "customer_id"},
-    "create_sla_exception": {"starts_at"},
+    "create_sla_exception": {"starts_at", "customer_id", "segment_id"},
+    # It never changes.
+    "update_segment": {"key"},
     "create_custom_field": {"choices", "ticket_types"},
     "update_custom_field": {"choices", "ticket_types"},
     "compute_business_time": {"calendar_id"},
@@ -136,6 +142,9 @@ class Operation:
             named["ticket_id"] = named["into"]
         if self.id == "update_tickets":
             named["tickets"] = [{**patch, "id": named["ticket_id"]} for patch in self.body["tickets"]]
+        if self.id == "create_segment_override":
+            # Each may have one at a time.
+            named["customer_id"] = (ids or {}).get("into_customer", NOBODY)
         if self.id == "merge_customer":
             named["into"] = (ids or {}).get("into_customer", NOBODY)
         return self.body | {n: v for n, v in (unique | named).items() if n in self.body}
@@ -225,6 +234,8 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         return answer.json()["id"]
 
     word = secrets.token_hex(6)
+    segment_id = await made("/v1/segments", key=word, name="S", rule=_RULE)
+    segment_jobs = (await client.get("/v1/segment-jobs?limit=1")).json()["items"]
     customer_id = customer_id or await made("/v1/customers", external_id=word, name="C")
     # Towards the customer, so that it may be confirmed.
     ticket = await open_ticket(customer={"id": customer_id}, opened_by="agent", asks_confirmation=True)
@@ -254,6 +265,11 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         "organization_id": await made("/v1/organizations", name="O", external_id=word),
         "field_id": await made("/v1/custom-fields", subject="ticket", key=f"f_{word}", name="F", type="text"),
         "greeting_id": await made("/v1/greetings", channel="phone", language=f"en-{word[:8]}", body="Hello."),
+        "segment_id": segment_id,
+        "segment_job_id": segment_jobs[0]["id"],
+        "override_id": await made(
+            f"/v1/segments/{segment_id}/overrides", customer_id=customer_id, effect="include", reason="R"
+        ),
         "external_id": word,
         "agent_id": await made("/v1/agents", name="A"),
         "team_id": await made("/v1/teams", key=word, name="T"),

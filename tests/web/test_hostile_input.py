@@ -62,6 +62,10 @@ WRITERS = (
     "update_business_calendar",
     "compute_business_time",
     "create_sla_exception",
+    "create_segment",
+    "update_segment",
+    "preview_segment",
+    "create_segment_override",
     "create_promise",
     "withdraw_promise",
     "merge_ticket",
@@ -198,12 +202,14 @@ def _places_of(operation: Operation, stored: dict[str, Any]) -> list[str]:
         return [f"/v1/tickets/{item['ticket_id']}" for item in stored["items"] if item["ticket"]]
     if operation.id == "create_link":
         return [f"/v1/tickets/{stored['source_id']}"]
+    if operation.id == "create_segment_override":
+        return [f"/v1/segments/{stored['segment_id']}/overrides/{stored['id']}"]
     if operation.id in ("create_promise", "withdraw_promise"):
         return [f"/v1/tickets/{stored['ticket_id']}/promises"]
     # What cannot be read alone: a list of it is read, or nothing was stored, or it is its agent's own.
     alone = (
         "create_api_key", "compute_business_time", "explain_sla_policies", "reapply_sla_policy", "create_view",
-        "update_view",
+        "update_view", "preview_segment",
     )  # fmt: skip
     return [] if operation.id in alone else [f"/v1/{operation.path.split('/')[2]}/{stored['id']}"]
 

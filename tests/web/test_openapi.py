@@ -37,7 +37,7 @@ _OPEN_OBJECTS = {
     ("InlineCalendar", "date_hours"),
 }
 # They only look, and take too much for a URL.
-_READ_BY_POST = {"compute_business_time", "explain_sla_policies"}
+_READ_BY_POST = {"preview_segment", "compute_business_time", "explain_sla_policies"}
 _PAUSE_KIND = ("PauseOut", "properties", "kind")
 # The scopes are data of a list, not an enum of the code.
 _UNNAMED_ENUMS = {
@@ -84,6 +84,7 @@ def test_operation_ids_are_unique_and_plain_verb_noun(document: dict[str, Any]) 
     verbs = {
         "create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report", "compute", "explain",
         "reapply", "merge", "unmerge", "erase", "export", "keep", "withdraw", "follow", "unfollow", "hand", "confirm",
+        "preview",
     }  # fmt: skip
     assert {id_.partition("_")[0] for id_ in ids} <= verbs
 

@@ -126,6 +126,8 @@ async def test_reads_are_one_statement_without_a_transaction(
         "/v1/sla-policies",
         "/v1/sla-jobs",
         "/v1/sla-exceptions",
+        "/v1/segments",
+        "/v1/segment-jobs",
         "/v1/business-calendars",
         "/v1/reports/response-times?interval=day&group_by=team,priority",
     ):

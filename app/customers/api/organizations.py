@@ -1,16 +1,10 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.auth.guard import Actor, may
-from app.customers.schemas import (
-    OrganizationIn,
-    OrganizationOut,
-    OrganizationPage,
-    OrganizationPatch,
-    OrganizationUpsert,
-)
+from app.customers.schemas import OrganizationIn, OrganizationOut, OrganizationPage
 from app.customers.service import organizations as service
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
@@ -42,39 +36,9 @@ async def create_organization(body: OrganizationIn, response: Response, tx: Tx, 
     return tag(response, row)
 
 
-@routes.put(
-    "/by-external-id/{external_id}",
-    response_model=OrganizationOut,
-    responses={201: {"model": OrganizationOut, "description": "Made."}},
-    summary="Add or replace an organization",
-)
-async def upsert_organization(
-    external_id: Annotated[ExternalId, Path()],
-    body: OrganizationUpsert,
-    response: Response,
-    tx: Tx,
-    actor: Writer,
-    if_match: IfMatch = None,
-) -> Any:
-    """Makes the organization (201) or replaces what is known of it (200)."""
-    row, made = await service.upsert_organization(tx, actor, external_id, body, if_match)
-    if made:
-        response.status_code = 201
-        response.headers["Location"] = f"/v1/organizations/{row['id']}"
-    return tag(response, row)
-
-
 @routes.get("/{organization_id}", response_model=OrganizationOut, summary="Read an organization")
 async def get_organization(organization_id: UUID, response: Response, tx: Tx, actor: Reader) -> Any:
     return tag(response, await service.ORGANIZATIONS.get(tx, organization_id))
-
-
-@routes.patch("/{organization_id}", response_model=OrganizationOut, summary="Change an organization")
-async def update_organization(
-    organization_id: UUID, patch: OrganizationPatch, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
-) -> Any:
-    """JSON merge patch; an attribute set to null goes away."""
-    return tag(response, await service.change_organization(tx, actor, organization_id, patch, if_match))
 
 
 @routes.delete("/{organization_id}", status_code=204, summary="Remove an organization")

@@ -116,10 +116,20 @@ class Effect(StrEnum):
     freeze = "freeze"
 
 
+class Scope(StrEnum):
+    """Whose clocks an exception reaches: those of one ticket, of a customer, of a segment's members, or all."""
+
+    ticket = "ticket"
+    customer = "customer"
+    segment = "segment"
+    everything = "everything"
+
+
 @dataclass(frozen=True, slots=True)
 class SlaException:
     """A promise set aside for a reason. It reaches the clocks of its metrics (none named: all) that run at some time
-    between its instants, and stays with each until that clock ends."""
+    between its instants, and stays with each until that clock ends. `of` is the customer or segment of a wider scope
+    than a ticket."""
 
     id: UUID
     effect: Effect
@@ -127,6 +137,15 @@ class SlaException:
     starts_at: datetime
     expires_at: datetime | None = None
     seconds: int | None = None
+    scope: Scope = Scope.ticket
+    of: UUID | None = None
+
+    def begun(self, now: datetime) -> bool:
+        """Frozen time is known beforehand; everything else begins when it begins."""
+        return self.effect is Effect.freeze or self.starts_at <= now
+
+    def over(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)

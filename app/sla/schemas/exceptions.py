@@ -5,21 +5,20 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.sla.core.policy import Effect
+from app.sla.core.policy import Effect, Scope
 from app.sla.core.words import AuthorKind, Metric
 from app.sla.schemas.words import MetricWord, Seconds
 from app.web.schemas import FROM_TEXT, Id, In, Instant, Name, Out, Page
 
 
-class Scope(StrEnum):
-    ticket = "ticket"
-
-
 class SlaExceptionIn(In):
-    """`extend` and `retarget` need `seconds`; `freeze` stops time from `starts_at` until `expires_at`."""
+    """`extend` and `retarget` need `seconds`; `freeze` stops time from `starts_at` until `expires_at`. The id that
+    belongs to the scope is given, and no other."""
 
     scope: Annotated[Scope, FROM_TEXT] = Scope.ticket
-    ticket_id: Id
+    ticket_id: Id | None = None
+    customer_id: Id | None = None
+    segment_id: Id | None = None
     effect: Annotated[Effect, FROM_TEXT]
     metrics: Annotated[list[MetricWord], Field(max_length=5)] = Field(default=[], description="None named: all.")
     seconds: Seconds | None = None
@@ -43,7 +42,9 @@ class GrantedBy(Out):
 class SlaExceptionOut(Out):
     id: UUID
     scope: Scope
-    ticket_id: UUID
+    ticket_id: UUID | None
+    customer_id: UUID | None
+    segment_id: UUID | None
     effect: Effect
     metrics: list[Metric]
     seconds: int | None

@@ -12,7 +12,7 @@ from app.tickets import queries
 from app.web.paging import PageQuery, page
 from app.web.query import AnyOf, Ids
 from app.web.route import Tx, router
-from app.web.schemas import FROM_TEXT, Instant
+from app.web.schemas import FROM_TEXT, Instant, Key
 
 routes = router("/v1/sla-clocks", "sla")
 Reader = Annotated[Actor, may("sla:read")]
@@ -27,6 +27,7 @@ class ClockQuery(PageQuery):
     state: AnyOf[Annotated[State, FROM_TEXT]] = None
     team_id: Ids = None
     assignee_id: Ids = None
+    segment: AnyOf[Key] = None
     due_before: Instant | None = None
     sort: Annotated[ClockOrder, FROM_TEXT] = ClockOrder.due_at
 
@@ -38,7 +39,7 @@ async def list_sla_clocks(
     """The queue: clocks that have a target, by their deadline; what a pause holds up comes last. `state=running` is
     what can still be kept."""
     where: dict[str, object] = {
-        name: getattr(query, name) for name in ("metric", "team_id", "assignee_id", "due_before")
+        name: getattr(query, name) for name in ("metric", "team_id", "assignee_id", "segment", "due_before")
     }
     where["has_target"] = True
     if query.state:

@@ -7,13 +7,17 @@ from fastapi import Query, Request, Response
 from app.auth.guard import Actor, check_governs, may
 from app.errors import Invalid, NotFound
 from app.sla import jobs, policies
+from app.sla.conditions import checked_facts
+from app.sla.core.policy import Scope
 from app.sla.schemas.exceptions import SlaExceptionIn, SlaExceptionOut, SlaExceptionPage
 from app.sla.schemas.policies import ExplainIn, ReapplyIn, SlaJobOut, SlaPolicyExplanation
 from app.tickets import exceptions, facts, queries
 from app.tickets.jobs import dry_run
+from app.tickets.whose import read_whose
 from app.web.paging import PageQuery, page
-from app.web.query import Ids
+from app.web.query import AnyOf, Ids
 from app.web.route import Tx, router
+from app.web.schemas import FROM_TEXT
 
 policy_routes = router("/v1/sla-policies", "sla")
 exception_routes = router("/v1/sla-exceptions", "sla")
@@ -27,12 +31,13 @@ async def explain_sla_policies(body: ExplainIn, tx: Tx, actor: Reader) -> Any:
     if (body.ticket_id is None) == (body.facts is None):
         raise Invalid.at("/ticket_id", "required", "send a ticket_id or facts, not both")
     if body.ticket_id is None:
-        return await policies.explain(tx, policies.checked_facts(body.facts or {}))
+        return await policies.explain(tx, checked_facts(body.facts or {}))
     try:
         ticket = await queries.get_whole_ticket(tx, actor, body.ticket_id)
     except NotFound:
         raise Invalid.at("/ticket_id", "unknown", "there is no ticket with this id") from None
-    return await policies.explain(tx, facts.of_ticket(ticket))
+    whose = (await read_whose(tx, [ticket["customer_id"]]))[ticket["customer_id"]]
+    return await policies.explain(tx, {**facts.of_ticket(ticket), **whose.facts})
 
 
 @policy_routes.post(
@@ -57,7 +62,10 @@ async def reapply_sla_policy(policy_id: UUID, body: ReapplyIn, response: Respons
 
 
 class ExceptionQuery(PageQuery):
+    scope: AnyOf[Annotated[Scope, FROM_TEXT]] = None
     ticket_id: Ids = None
+    customer_id: Ids = None
+    segment_id: Ids = None
 
 
 @exception_routes.get("", response_model=SlaExceptionPage, summary="List exceptions")
@@ -65,14 +73,15 @@ async def list_sla_exceptions(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[ExceptionQuery, Query()]
 ) -> Any:
     """Newest first, with those that are over."""
-    where = {"ticket_id": query.ticket_id}
+    where = {name: getattr(query, name) for name in ("scope", "ticket_id", "customer_id", "segment_id")}
     answer = await page(request, response, tx, exceptions.LISTING, query, where, "-created_at")
     return {**answer, "items": [exceptions.shown(row) for row in answer["items"]]}
 
 
 @exception_routes.post("", status_code=201, response_model=SlaExceptionOut, summary="Grant an exception")
 async def create_sla_exception(body: SlaExceptionIn, response: Response, tx: Tx, actor: Writer) -> Any:
-    """Leads and above. It reaches the clocks that run while it is in force, and stays with each until that one ends."""
+    """Leads and above. It reaches the clocks that run while it is in force, and stays with each until that one ends.
+    For more than a ticket, those that run take it by a job."""
     granted = await exceptions.grant(tx, actor, body)
     response.headers["Location"] = f"/v1/sla-exceptions/{granted['id']}"
     return granted

@@ -10,10 +10,10 @@ from uuid import UUID
 from app.errors import FieldError, Invalid
 from app.sla.core.clock import Clock
 from app.sla.core.engine import TicketClocks, advance
-from app.sla.core.policy import Policy
-from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
+from app.sla.core.policy import Policy, SlaException
+from app.sla.core.timeline import Covered, Entry, Excepted, Opened, Said, StatusSet
 from app.sla.core.words import DONE, AuthorKind, Priority, Status
-from app.tickets.facts import cover_columns, cover_data, covering
+from app.tickets.facts import cover_columns, cover_data, covering, exceptions_data
 from app.tickets.imports.schemas import (
     ImportedAssignee,
     ImportedMessage,
@@ -23,6 +23,7 @@ from app.tickets.imports.schemas import (
     ImportedTicket,
 )
 from app.tickets.lifecycle import Visibility
+from app.tickets.whose import Whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,30 @@ class Happened:
     internal: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Under:
+    """What a ticket of the past stands under: the policies and exceptions of today, for whose it is."""
+
+    policies: Sequence[Policy]
+    wide: Sequence[SlaException]
+    whose: Whose
+
+    def granted(self, opened_at: datetime, at: datetime) -> tuple[SlaException, ...]:
+        """Those that had begun by then, and were not over when the ticket was opened."""
+        reaching = self.whose.granted(self.wide)
+        return tuple(each for each in reaching if each.begun(at) and not each.over(opened_at))
+
+    def beginnings(self, opened_at: datetime) -> list[datetime]:
+        """When others began since."""
+        return sorted({each.starts_at for each in self.whose.granted(self.wide) if not each.begun(opened_at)})
+
+
 @dataclass(slots=True)
 class History:
     ticket: dict[str, Any]
     priority: Priority
+    under: "Under"
+    exceptions: tuple[SlaException, ...] = ()
     entries: list[Entry] = field(default_factory=list)
     events: list[Happened] = field(default_factory=list)
 
@@ -59,10 +80,8 @@ def check(item: ImportedTicket, now: datetime) -> None:
         latest = entry.at
 
 
-def walk(
-    item: ImportedTicket, id: UUID, customer_id: UUID, agent_ids: Mapping[str, UUID], policies: Sequence[Policy]
-) -> History:
-    """The ticket's history under the policies in force, as if it had happened live."""
+def walk(item: ImportedTicket, id: UUID, agent_ids: Mapping[str, UUID], under: Under, now: datetime) -> History:
+    """The ticket's history under what is in force, as if it had happened live."""
     ticket: dict[str, Any] = {
         "id": id,
         "external_id": item.external_id,
@@ -71,12 +90,13 @@ def walk(
         "priority": item.priority,
         "type": item.type,
         "channel": item.channel,
-        "customer_id": customer_id,
+        "customer_id": under.whose.customer_id,
         "organization_id": None,
         "opened_by": item.opened_by,
         "assignee_id": None,
         "team_id": None,
         "product": item.product,
+        "segment": under.whose.first_segment,
         "tags": item.tags,
         "custom_fields": {name: value for name, value in item.custom_fields.items() if value is not None},
         "created_at": item.created_at,
@@ -85,13 +105,21 @@ def walk(
         "closed_at": item.created_at if item.status is Status.closed else None,
     }
     opened_by = AuthorKind(item.opened_by)
-    cover = _cover(ticket, policies, item.created_at)
-    ticket |= cover_columns(cover)
-    history = History(ticket, item.priority, [cover, Opened(item.created_at, opened_by, item.status)])
+    cover = _cover(ticket, under, item.created_at)
+    granted = under.granted(item.created_at, item.created_at)
+    ticket |= {**cover_columns(cover), "exceptions": exceptions_data(granted) or None}
+    excepted = [Excepted(item.created_at, granted)] if granted else []
+    entries: list[Entry] = [*excepted, cover, Opened(item.created_at, opened_by, item.status)]
+    history = History(ticket, item.priority, under, granted, entries)
+    if granted:
+        history.events.append(_applied(item.created_at, ticket["exceptions"], "opened"))
     data = {"opened_by": opened_by, "status": item.status, **cover_data(cover)}
     history.events.append(Happened(item.created_at, "ticket.created", opened_by, data))
+    begin = under.beginnings(item.created_at)
     for entry in item.timeline:
-        history.events.extend(_step(history, entry, agent_ids, policies))
+        history.events.extend(_begun(history, begin, entry.at))
+        history.events.extend(_step(history, entry, agent_ids))
+    history.events.extend(_begun(history, begin, now))
     return history
 
 
@@ -110,9 +138,23 @@ def lived(entries: Sequence[Entry]) -> tuple[tuple[Clock, ...], list[Clock]]:
     return state.clocks, broken
 
 
-def _step(
-    history: History, entry: Any, agent_ids: Mapping[str, UUID], policies: Sequence[Policy]
-) -> Iterator[Happened]:
+def _begun(history: History, begin: list[datetime], until: datetime) -> Iterator[Happened]:
+    """Exceptions that began on the way."""
+    while begin and begin[0] <= until:
+        at = begin.pop(0)
+        history.exceptions = history.under.granted(history.ticket["created_at"], at)
+        history.entries.append(Excepted(at, history.exceptions))
+        applied = history.ticket["exceptions"] = exceptions_data(history.exceptions)
+        history.ticket["updated_at"] = max(at, history.ticket["updated_at"])
+        yield _applied(at, applied, "exception started")
+
+
+def _applied(at: datetime, applied: list[dict[str, Any]], because: str) -> Happened:
+    data = {"applied": applied, "because": because}
+    return Happened(at, "sla.exceptions_applied", AuthorKind.system, data, internal=True)
+
+
+def _step(history: History, entry: Any, agent_ids: Mapping[str, UUID]) -> Iterator[Happened]:
     match entry:
         case ImportedMessage():
             internal = entry.visibility is Visibility.internal
@@ -120,24 +162,24 @@ def _step(
             data = {"visibility": entry.visibility, "opening": False}
             yield Happened(entry.at, "message.created", entry.author, data, entry, internal)
         case ImportedStatus():
-            yield from _status(history, entry, policies)
+            yield from _status(history, entry)
         case ImportedPriority():
-            yield from _attribute(history, "priority", entry.priority, entry.at, policies)
+            yield from _attribute(history, "priority", entry.priority, entry.at)
         case ImportedTags():
-            yield from _attribute(history, "tags", entry.tags, entry.at, policies)
+            yield from _attribute(history, "tags", entry.tags, entry.at)
         case ImportedAssignee():
             assignee = agent_ids[entry.assignee.external_id] if entry.assignee else None
             yield from _changed(history, "assignee_id", assignee, entry.at)
 
 
-def _status(history: History, entry: ImportedStatus, policies: Sequence[Policy]) -> Iterator[Happened]:
+def _status(history: History, entry: ImportedStatus) -> Iterator[Happened]:
     before, after = history.ticket["status"], entry.status
     if after is before:
         return  # as live: what changes nothing has not happened
     reopened = before in DONE and after not in DONE
     if reopened:
         # As live: a clock that starts anew takes the policy in force.
-        yield from _recovered(history, entry.at, policies, "reopened")
+        yield from _recovered(history, entry.at, "reopened")
     history.entries.append(StatusSet(entry.at, after, entry.by))
     if after is Status.resolved:
         history.ticket |= {"resolved_at": entry.at, "closed_at": None}
@@ -150,11 +192,9 @@ def _status(history: History, entry: ImportedStatus, policies: Sequence[Policy])
     yield Happened(entry.at, "ticket.status_changed", entry.by, data)
 
 
-def _attribute(
-    history: History, name: str, value: object, at: datetime, policies: Sequence[Policy]
-) -> Iterator[Happened]:
+def _attribute(history: History, name: str, value: object, at: datetime) -> Iterator[Happened]:
     yield from _changed(history, name, value, at)
-    yield from _recovered(history, at, policies, f"{name} changed")
+    yield from _recovered(history, at, f"{name} changed")
 
 
 def _changed(history: History, name: str, value: object, at: datetime) -> Iterator[Happened]:
@@ -165,8 +205,8 @@ def _changed(history: History, name: str, value: object, at: datetime) -> Iterat
     yield Happened(at, "ticket.updated", AuthorKind.agent, data, internal=True)
 
 
-def _recovered(history: History, at: datetime, policies: Sequence[Policy], because: str) -> Iterator[Happened]:
-    cover = _cover(history.ticket, policies, at)
+def _recovered(history: History, at: datetime, because: str) -> Iterator[Happened]:
+    cover = _cover(history.ticket, history.under, at)
     columns = cover_columns(cover)
     if cover.priority is history.priority and all(history.ticket[name] == columns[name] for name in columns):
         return
@@ -177,8 +217,8 @@ def _recovered(history: History, at: datetime, policies: Sequence[Policy], becau
     yield Happened(at, "sla.policy_applied", AuthorKind.system, data, internal=True)
 
 
-def _cover(ticket: Mapping[str, Any], policies: Sequence[Policy], at: datetime) -> Covered:
-    return Covered(at, covering(policies, ticket), Priority(ticket["priority"]))
+def _cover(ticket: Mapping[str, Any], under: Under, at: datetime) -> Covered:
+    return Covered(at, covering(under.policies, ticket, under.whose.facts), Priority(ticket["priority"]))
 
 
 def _refused(pointer: str, code: str, detail: str) -> Invalid:

@@ -11,32 +11,44 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, func, insert, select
 from uuid_utils.compat import uuid7
 
 from app.agents.tables import agents
-from app.customers.tables import customers
-from app.db import Query, Transaction
+from app.customers.tables import customers, organizations
+from app.db import Query, Row, Transaction
 from app.errors import AppError, FieldError, Invalid, Malformed
 from app.events import log
-from app.sla import clocks, policies
-from app.sla.core.policy import Policy
+from app.segments import service as segments
+from app.sla import clocks, exceptions, policies
 from app.sla.core.words import AuthorKind
-from app.tickets.imports.history import Happened, check, lived, walk
+from app.tickets.imports.history import Happened, Under, check, lived, walk
 from app.tickets.imports.schemas import READER, ImportedAssignee, ImportedTicket, ImportOutcome
 from app.tickets.messages import INSERT as INSERT_MESSAGE
 from app.tickets.store import MUTABLE
 from app.tickets.tables import tickets
+from app.tickets.whose import Whose, columns, fact_columns, join_new, whose_in
 from app.web.problems import as_problem, pointer
 
 _asked = bindparam("external_ids", type_=ARRAY(Text))
-_NOW = Query(select(func.clock_timestamp().label("now"), policies.REVISION.label("revision")))
-_TICKETS = Query(select(tickets.c.external_id, tickets.c.id).where(tickets.c.external_id == any_(_asked)))
-# Who was merged is the one they were merged into.
-_CUSTOMERS = Query(
-    select(customers.c.external_id, func.coalesce(customers.c.merged_into, customers.c.id).label("id")).where(
-        customers.c.external_id == any_(_asked)
+_NOW = Query(
+    select(
+        func.clock_timestamp().label("now"),
+        policies.REVISION.label("revision"),
+        segments.REVISION.label("segment_revision"),
     )
 )
+_TICKETS = Query(select(tickets.c.external_id, tickets.c.id).where(tickets.c.external_id == any_(_asked)))
+# Who was merged is the one they were merged into.
+_known, _its = customers.alias("known"), organizations.alias("its")
+_CUSTOMERS = Query(
+    select(customers.c.external_id, _known.c.id, *columns(_known.c), *fact_columns(_known.c, _its.c))
+    .join(_known, _known.c.id == func.coalesce(customers.c.merged_into, customers.c.id))
+    .outerjoin(_its, _its.c.id == _known.c.organization_id)
+    .where(customers.c.external_id == any_(_asked))
+)
 _AGENTS = Query(select(agents.c.external_id, agents.c.id).where(agents.c.external_id == any_(_asked)))
-_INSERT = Query(insert(tickets), ["id", "customer_id", "opened_by", "created_at", *MUTABLE, "updated_at", "imported"])
-_INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name"])
+_INSERT = Query(
+    insert(tickets),
+    ["id", "customer_id", "opened_by", "created_at", *MUTABLE, "updated_at", "imported", "segment", "exceptions"],
+)
+_INSERT_CUSTOMER = Query(insert(customers), ["id", "external_id", "name", "created_at", "updated_at"])
 _INSERT_AGENT = Query(insert(agents), ["id", "external_id", "name", "active"])
 
 Item = dict[str, Any]
@@ -49,11 +61,14 @@ async def import_tickets(tx: Transaction, who: log.By, batch: Sequence[object]) 
     now: datetime = seen["now"]
     items = [_read(raw, now) for raw in batch]
     fresh = await _new_ones(tx, items)
-    customer_ids = await _ids(tx, _CUSTOMERS, {item.customer.external_id for item in fresh})
+    known = await tx.rows(_CUSTOMERS, external_ids=list({item.customer.external_id for item in fresh}))
+    customer_ids: dict[str, UUID] = {row["external_id"]: row["id"] for row in known}
+    whose = {row["id"]: await whose_in(tx, row["id"], row) for row in known}
     agent_ids = await _ids(tx, _AGENTS, _agents_named(fresh))
-    _make_customers(tx, who, fresh, customer_ids, now)
+    await _make_customers(tx, who, fresh, customer_ids, whose, seen)
     _make_agents(tx, who, fresh, agent_ids, now)
     in_force = await policies.in_force(tx, seen["revision"])
+    wide = await exceptions.wide(tx, seen["revision"])
     outcomes = []
     created: dict[str, UUID] = {}
     waiting = {item.external_id: item for item in fresh}
@@ -61,7 +76,8 @@ async def import_tickets(tx: Transaction, who: log.By, batch: Sequence[object]) 
         if not isinstance(item, ImportedTicket):
             outcomes.append(item)
         elif waiting.get(item.external_id) is item:
-            created[item.external_id] = _write(tx, item, customer_ids, agent_ids, in_force, now)
+            under = Under(in_force, wide, whose[customer_ids[item.customer.external_id]])
+            created[item.external_id] = _write(tx, item, agent_ids, under, now)
             outcomes.append(_outcome(item, ImportOutcome.created, created[item.external_id]))
         else:
             outcomes.append(_outcome(item, ImportOutcome.duplicate, None))
@@ -118,16 +134,25 @@ def _agents_named(items: Iterable[ImportedTicket]) -> set[str]:
     }
 
 
-def _make_customers(
-    tx: Transaction, who: log.By, items: Iterable[ImportedTicket], known: dict[str, UUID], now: datetime
+async def _make_customers(
+    tx: Transaction,
+    who: log.By,
+    items: Iterable[ImportedTicket],
+    known: dict[str, UUID],
+    whose: dict[UUID, Whose],
+    seen: Row,
 ) -> None:
+    now: datetime = seen["now"]
     for item in items:
         external_id, name = item.customer.external_id, item.customer.name
         if external_id not in known:
             id_ = known[external_id] = uuid7()
-            tx.write(_INSERT_CUSTOMER, retry_on="uq_customers_external_id", id=id_, external_id=external_id, name=name)
-            data = {"after": {"external_id": external_id, "name": name}}
-            log.record(tx, who, "customer.created", id_, now, data, imported=True)
+            about = {"external_id": external_id, "name": name}
+            tx.write(
+                _INSERT_CUSTOMER, retry_on="uq_customers_external_id", id=id_, **about, created_at=now, updated_at=now
+            )
+            log.record(tx, who, "customer.created", id_, now, {"after": about}, imported=True)
+            whose[id_] = await join_new(tx, who, id_, about, seen["segment_revision"], now)
 
 
 def _make_agents(
@@ -144,20 +169,18 @@ def _make_agents(
 def _write(
     tx: Transaction,
     item: ImportedTicket,
-    customer_ids: dict[str, UUID],
     agent_ids: dict[str, UUID],
-    in_force: Sequence[Policy],
+    under: Under,
     now: datetime,
 ) -> UUID:
     id_ = uuid7()
-    customer_id = customer_ids[item.customer.external_id]
-    history = walk(item, id_, customer_id, agent_ids, in_force)
+    history = walk(item, id_, agent_ids, under, now)
     # A concurrent import of the same ticket: this batch is run again and finds it a duplicate.
     after, broken = lived(history.entries)
     due_at = clocks.next_due(after)
     tx.write(_INSERT, retry_on="uq_tickets_external_id", imported=True, **history.ticket, due_at=due_at)
     for happened in history.events:
-        _record(tx, id_, customer_id, happened)
+        _record(tx, id_, under.whose.customer_id, happened)
     clocks.insert_history(tx, id_, after, now, broken)
     return id_
 

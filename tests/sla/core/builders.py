@@ -7,6 +7,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from app.segments.rules import parse_conditions
+from app.sla.conditions import TICKET_FIELDS
 from app.sla.core.calendar import BusinessCalendar, Hours
 from app.sla.core.clock import Clock
 from app.sla.core.engine import TicketClocks, replay
@@ -23,7 +24,6 @@ from app.sla.core.timeline import (
     StatusSet,
 )
 from app.sla.core.words import AuthorKind, Metric, Priority, Status
-from app.sla.policies import TICKET_FIELDS
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 """A Monday."""
