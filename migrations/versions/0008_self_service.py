@@ -114,6 +114,7 @@ def _articles() -> None:
         sa.Column("article_id", sa.Uuid(), nullable=False),
         sa.Column("configuration", sa.Text(), nullable=False),
         sa.Column("words", postgresql.TSVECTOR(), nullable=False),
+        sa.Column("title_terms", sa.Integer(), nullable=False),
         _foreign("article_words", "article_id", "articles"),
         sa.PrimaryKeyConstraint("article_id", name=op.f("pk_article_words")),
     )
@@ -121,6 +122,16 @@ def _articles() -> None:
         "ix_article_words_words", "article_words", ["words"], postgresql_using="gin",
         postgresql_with={"fastupdate": "off"},
     )  # fmt: skip
+    op.create_table(
+        "article_terms",
+        sa.Column("configuration", sa.Text(), nullable=False),
+        sa.Column("lexeme", sa.Text(), nullable=False),
+        sa.Column("article_id", sa.Uuid(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        _foreign("article_terms", "article_id", "articles"),
+        sa.PrimaryKeyConstraint("configuration", "lexeme", "article_id", name=op.f("pk_article_terms")),
+    )
+    op.create_index(op.f("ix_article_terms_article_id"), "article_terms", ["article_id"])
 
 
 def downgrade() -> None:
@@ -133,5 +144,5 @@ def downgrade() -> None:
     op.alter_column("sla_exceptions", "effect", nullable=False)
     for table, name in (("sla_exceptions", "kind"), ("sla_exceptions", "automations"), ("tickets", "self_service")):
         op.drop_column(table, name)
-    for table in ("automations", "ticket_offers", "article_words", "articles"):
+    for table in ("automations", "ticket_offers", "article_terms", "article_words", "articles"):
         op.drop_table(table)

@@ -4,7 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, Uuid, bindparam, cast, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSQUERY, TSVECTOR, insert
 
 from app.auth.guard import Actor
@@ -16,7 +32,7 @@ from app.segments import service as segments
 from app.tickets import search
 from app.tickets.self_service.automations import segments_of
 from app.tickets.self_service.schemas import ArticleIn, ArticlePatch, ArticleQuery
-from app.tickets.self_service.tables import article_words, articles
+from app.tickets.self_service.tables import article_terms, article_words, articles
 from app.tickets.tables import search_languages
 from app.tickets.words import folded, language
 from app.web.paging import Clause, Listing, Order, is_any, overlaps
@@ -44,12 +60,30 @@ _words = (
     .op("||")(_vector("whole", "D", _plain))
 )
 _write = insert(article_words).values(
-    article_id=bindparam("id"), configuration=bindparam("configuration", type_=Text), words=_words
+    article_id=bindparam("id"),
+    configuration=bindparam("configuration", type_=Text),
+    words=_words,
+    title_terms=func.length(_vector("title", "A", _stems)),
 )
 _WRITE_WORDS = Query(
     _write.on_conflict_do_update(
         index_elements=["article_id"],
-        set_={name: _write.excluded[name] for name in ("configuration", "words")},
+        set_={name: _write.excluded[name] for name in ("configuration", "words", "title_terms")},
+    )
+)
+_FORGET_TERMS = Query(delete(article_terms).where(article_terms.c.article_id == bindparam("key_id")))
+_its = (
+    func.unnest(_w.words)
+    .table_valued(column("lexeme", Text), column("positions"), column("weights", ARRAY(Text)), name="its")
+    .render_derived()
+)
+_most_prominent: Select[Any] = select(func.min(column("place"))).select_from(func.unnest(_its.c.weights).alias("place"))
+_WRITE_TERMS = Query(
+    insert(article_terms).from_select(
+        ["configuration", "lexeme", "article_id", "place"],
+        select(_w.configuration, _its.c.lexeme, _w.article_id, _most_prominent.scalar_subquery())
+        .select_from(article_words.join(_its, true()))
+        .where(_w.article_id == bindparam("key_id"), _its.c.weights.bool_op("&&")(literal_column("'{A,B,C}'::text[]"))),
     )
 )
 _LANGUAGE = Query(insert(search_languages).on_conflict_do_nothing(), ["name"])
@@ -138,7 +172,7 @@ async def create_article(tx: Transaction, actor: Actor, body: ArticleIn) -> Row:
     _check_staff(actor)
     await _check_segments(tx, body.segment_ids)
     row = await ARTICLES.create(tx, actor, {**body.model_dump(), "key_folded": fold(body.key)})
-    _write_words(tx, row)
+    await _write_words(tx, row)
     return row
 
 
@@ -153,7 +187,7 @@ async def change_article(tx: Transaction, actor: Actor, id: UUID, patch: Article
         values["key_folded"] = fold(values["key"])
     after = await ARTICLES.change(tx, actor, before, values)
     if after["version"] != before["version"]:
-        _write_words(tx, after)
+        await _write_words(tx, after)
     return after
 
 
@@ -176,7 +210,7 @@ def configuration_of(tag: str) -> str:
     return language(tag) or PLAIN
 
 
-def _write_words(tx: Transaction, row: Values) -> None:
+async def _write_words(tx: Transaction, row: Values) -> None:
     title, tagged, body = folded(row["title"]), folded(" ".join(row["tags"])), folded(row["body"])
     configuration = configuration_of(row["language"])
     tx.write(
@@ -185,6 +219,9 @@ def _write_words(tx: Transaction, row: Values) -> None:
     )  # fmt: skip
     if configuration != PLAIN:
         tx.write(_LANGUAGE, name=configuration)
+    await tx.flush()
+    await tx.locked_rows(_FORGET_TERMS, key_id=row["id"])
+    await tx.locked_rows(_WRITE_TERMS, key_id=row["id"])
 
 
 async def _check_segments(tx: Transaction, ids: Sequence[UUID]) -> None:
