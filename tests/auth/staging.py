@@ -99,7 +99,7 @@ class Stage:
             await self.say(staff, ticket, NOTE, visibility="internal")
         for kind in ("customer", "agent", "bot", "system"):
             for may_name in (self.service.http, self.admin):
-                author = {"kind": kind, "id": str(self.customer.id)}
+                author = {"kind": kind, "id": str(self.agent.id if kind == "agent" else self.customer.id)}
                 await self.say(may_name, ticket, NOTE, visibility="internal", author=author)
         file = await self._made(f"/v1/tickets/{ticket['id']}/attachments?name={NOTE}&visibility=internal", {"a": NOTE})
         await self.say(self.agent.http, ticket, NOTE, visibility="internal", attachment_ids=[file["id"]])
