@@ -30,6 +30,7 @@ from app.tickets.api import customers as whole_customers
 from app.tickets.api import segments as segments_of_customers
 from app.tickets.imports import api as imports
 from app.tickets.lifecycle import TicketType
+from app.tickets.self_service import api as self_service
 from app.web import docs, logs, openapi, problems
 from app.web.cors import Cors
 from app.web.frame import Frame
@@ -65,6 +66,8 @@ ROUTERS = [
     agents.team_routes,
     custom_fields.routes,
     greetings.routes,
+    self_service.article_routes,
+    self_service.automation_routes,
     keys.routes,
     operations.routes,
 ]
@@ -79,6 +82,8 @@ TAGS = [
     {"name": "agents", "description": "Who helps."},
     {"name": "custom-fields", "description": "What this installation adds to tickets, customers and organizations."},
     {"name": "greetings", "description": "What is said at once to who opens a ticket."},
+    {"name": "articles", "description": "Short answers that customers get before a person answers."},
+    {"name": "automations", "description": "What the service does by itself."},
     {"name": "keys", "description": "API keys."},
     {"name": "operations", "description": "Health, figures and explanations; open to all."},
 ]

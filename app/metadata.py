@@ -11,9 +11,10 @@ from app.operations import tables as operations
 from app.segments import tables as segments
 from app.sla import tables as sla
 from app.tickets import tables as tickets
+from app.tickets.self_service import tables as self_service
 from app.web import tables as web
 
 __all__ = [
-    "agents", "auth", "custom_fields", "customers", "events", "goals", "metadata", "operations", "segments", "sla",
-    "tickets", "web",
+    "agents", "auth", "custom_fields", "customers", "events", "goals", "metadata", "operations", "segments",
+    "self_service", "sla", "tickets", "web",
 ]  # fmt: skip

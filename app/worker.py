@@ -14,6 +14,7 @@ from app.operations.health import beat
 from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
 from app.tickets import exceptions, jobs, search_index, segment_jobs
+from app.tickets.self_service import closing
 from app.web import idempotency, metrics
 
 log = structlog.get_logger("ninety.worker")
@@ -25,6 +26,7 @@ _EXCEPTION_SECONDS = 0.5
 # Under load a search may find things later; what is asked for must not be slower.
 _SEARCH_REST = 4.0
 _SEARCH_SECONDS = 0.3
+_CLOSING_SECONDS = 30.0
 _CLEANING_SECONDS = 60.0
 
 
@@ -50,6 +52,7 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("segments", partial(segment_jobs.turn, db), _EXCEPTION_SECONDS, stop),
         _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
         _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
+        _loop("closing", partial(closing.turn, db), _CLOSING_SECONDS, stop),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
     )
 

@@ -20,7 +20,7 @@ from tests.conftest import ADMIN_KEY
 NEW = [
     "organizations", "custom_fields", "custom_field_revision", "ticket_links", "ticket_followers", "views",
     "attachments", "attachment_contents", "greetings", "ticket_search", "search_languages", "customer_merges",
-    "event_readers",
+    "event_readers", "articles", "article_words", "ticket_offers", "automations",
 ]  # fmt: skip
 
 
@@ -86,6 +86,9 @@ async def _fill_what_is_new(http: httpx.AsyncClient, sql: "asyncpg.Connection[as
     await post(f"/tickets/{one['id']}/links", {"kind": "relates_to", "ticket_id": other["id"]})
     kept = await post("/tickets", {"subject": "s", "customer": {"external_id": "kept"}})
     await post(f"/tickets/{kept['id']}/attachments", content=b"text")
+    article = await post("/articles", {"key": "a", "title": "T", "body": "B", "language": "en"})
+    await post(f"/tickets/{kept['id']}/solved-by", {"article_id": article["id"]})
+    await post("/sla-exceptions", {"kind": "automation", "scope": "everything", "reason": "R"})
     await post("/greetings", {"channel": "web", "body": "Hello."})
     agent = await post("/agents", {"name": "A"})
     await post(f"/customers/{pair[0]['id']}/merge", {"into": pair[1]["id"]})

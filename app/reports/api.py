@@ -15,6 +15,8 @@ from app.reports.schemas import (
     ReportQuery,
     ResponseTimes,
     ResponseTimesReport,
+    SelfServiceQuery,
+    SelfServiceReport,
     Unanswered,
 )
 from app.web.route import Tx, router
@@ -38,6 +40,12 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
     if "text/csv" in request.headers.get("accept", ""):
         return Response(_csv(items), media_type="text/csv")
     return {"items": items, "cohort": Cohort.started, "percentiles": Percentiles.nearest_rank}
+
+
+@routes.get("/self-service", response_model=SelfServiceReport, summary="Report what self-service came to")
+async def report_self_service(tx: Tx, actor: Reader, query: Annotated[SelfServiceQuery, Query()]) -> Any:
+    """Over the tickets that opened in the span. By article, a ticket counts with each one that it was answered with."""
+    return {"items": await queries.self_service(tx, query.from_, query.to, query.group_by or ())}
 
 
 _FIGURES = [name for name in ResponseTimes.model_fields if name not in {"interval_start", "group", "unanswered"}]

@@ -6,18 +6,19 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Text, bindparam, extract, func, or_, select
+from sqlalchemy import ColumnElement, DateTime, Text, bindparam, extract, func, literal, or_, select
 
 from app.customers.tables import customers
 from app.db import Query, Row, Transaction
-from app.reports.schemas import Exceptions, GroupBy, Interval
+from app.reports.schemas import Exceptions, GroupBy, Interval, SelfServiceGroup
 from app.sla.clocks import states
 from app.sla.core.clock import EndedReason, State
 from app.sla.core.words import Metric
 from app.sla.tables import sla_clocks
+from app.tickets.self_service.tables import ticket_offers
 from app.tickets.tables import tickets
 
-_c, _t = sla_clocks.c, tickets.c
+_c, _t, _o = sla_clocks.c, tickets.c, ticket_offers.c
 _GROUPS: dict[GroupBy, ColumnElement[Any]] = {
     GroupBy.team: _t.team_id,
     GroupBy.agent: _t.assignee_id,
@@ -64,6 +65,14 @@ def _figures(exceptions: Exceptions) -> list[ColumnElement[Any]]:
     ]
 
 
+_INSTANT = DateTime(timezone=True)
+
+
+def _within(instant: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+    from_, to = bindparam("from_", type_=_INSTANT), bindparam("to", type_=_INSTANT)
+    return [or_(from_.is_(None), instant >= from_), or_(to.is_(None), instant < to)]
+
+
 @lru_cache
 def _report(interval: Interval | None, groups: tuple[GroupBy, ...], exceptions: Exceptions) -> Query:
     keys = [_GROUPS[group].label(f"by_{group}") for group in groups]
@@ -73,19 +82,48 @@ def _report(interval: Interval | None, groups: tuple[GroupBy, ...], exceptions: 
     joined = sla_clocks.join(tickets, _t.id == _c.ticket_id)
     if GroupBy.region in groups:
         joined = joined.join(customers, customers.c.id == _t.customer_id)
-    instant = DateTime(timezone=True)
     statement = (
         select(*keys, *_figures(exceptions))
         .select_from(joined)
         .where(
             _c.metric == bindparam("metric", type_=Text),
-            or_(bindparam("from_", type_=instant).is_(None), _c.started_at >= bindparam("from_", type_=instant)),
-            or_(bindparam("to", type_=instant).is_(None), _c.started_at < bindparam("to", type_=instant)),
+            *_within(_c.started_at),
         )
     )
     if exceptions is Exceptions.with_:
         statement = statement.where(~_c.excluded)
     return Query(statement.group_by(*keys).order_by(*keys) if keys else statement)
+
+
+_SELF_SERVICE_GROUPS: dict[SelfServiceGroup, ColumnElement[Any]] = {
+    SelfServiceGroup.segment: _t.segment,
+    SelfServiceGroup.article: _o.article_id,
+}
+
+
+@lru_cache
+def _self_service(groups: tuple[SelfServiceGroup, ...]) -> Query:
+    keys = [_SELF_SERVICE_GROUPS[group].label(f"by_{group}") for group in groups]
+    by_article = SelfServiceGroup.article in groups
+    deflected = _t.self_service == literal("deflected")
+    if by_article:
+        deflected &= _o.helped_at.is_not(None)
+    counted = [
+        func.count().label("offered"),
+        _count(deflected).label("deflected"),
+        _count(_t.self_service == literal("handed_off")).label("handed_off"),
+    ]
+    source = tickets.join(ticket_offers, _o.ticket_id == _t.id) if by_article else tickets
+    statement = select(*keys, *counted).select_from(source).where(_t.self_service.is_not(None), *_within(_t.created_at))
+    return Query(statement.group_by(*keys).order_by(*keys) if keys else statement)
+
+
+async def self_service(
+    tx: Transaction, from_: datetime | None, to: datetime | None, groups: Sequence[SelfServiceGroup]
+) -> list[dict[str, Any]]:
+    """Over the tickets that opened in the span and got answers. Cost: those, by an index that holds no others."""
+    rows = await tx.rows(_self_service(tuple(dict.fromkeys(groups))), from_=from_, to=to)
+    return [{**row, "group": {group: row.get(f"by_{group}") for group in SelfServiceGroup}} for row in rows]
 
 
 async def response_times(

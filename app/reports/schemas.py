@@ -94,12 +94,42 @@ class ResponseTimesReport(Out):
     percentiles: Percentiles
 
 
-class ReportQuery(BaseModel):
+class SelfServiceGroup(StrEnum):
+    segment = "segment"
+    article = "article"
+
+
+class SelfServiceOf(Out):
+    """What an item is about; null for what was not asked for. `segment` is a key."""
+
+    segment: str | None
+    article: UUID | None
+
+
+class SelfServiceFigures(Out):
+    group: SelfServiceOf
+    offered: int = Field(description="Tickets that got answers before a person answered.")
+    deflected: int = Field(description="Of these, those that an article resolved: by article, this one.")
+    handed_off: int = Field(description="Of these, those for which a person was asked nonetheless.")
+
+
+class SelfServiceReport(Out):
+    items: list[SelfServiceFigures]
+
+
+class SpanQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    metric: Annotated[Metric, FROM_TEXT] = Metric.first_response
     from_: Annotated[Instant | None, Field(alias="from", description="Inclusive; left out: from the beginning.")] = None
     to: Annotated[Instant | None, Field(description="Exclusive; left out: up to now.")] = None
+
+
+class SelfServiceQuery(SpanQuery):
+    group_by: AnyOf[Annotated[SelfServiceGroup, FROM_TEXT]] = None
+
+
+class ReportQuery(SpanQuery):
+    metric: Annotated[Metric, FROM_TEXT] = Metric.first_response
     interval: Annotated[Interval, FROM_TEXT] | None = None
     group_by: AnyOf[Annotated[GroupBy, FROM_TEXT]] = None
     exceptions: Annotated[Exceptions, FROM_TEXT] = Exceptions.with_

@@ -7,12 +7,14 @@ from app.db import Query, Row, Transaction
 from app.sla import policies
 from app.sla.core.policy import Effect, Scope, SlaException
 from app.sla.core.words import Metric
+from app.sla.schemas.exceptions import ExceptionKind
 from app.sla.tables import sla_exceptions as exceptions
 
 _x = exceptions.c
 _WIDE = Query(
     select(exceptions)
     .where(
+        _x.kind == ExceptionKind.sla.value,
         or_(_x.scope == Scope.segment.value, _x.scope == Scope.everything.value),
         _x.revoked_at.is_(None),
     )

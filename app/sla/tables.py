@@ -171,12 +171,15 @@ sla_exceptions = Table(
     "sla_exceptions",
     metadata,
     Column("id", Uuid, primary_key=True),
+    # `sla` relaxes clocks, `automation` keeps automations away: those named, or all.
+    Column("kind", Text, nullable=False, server_default="sla"),
+    Column("automations", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("scope", Text, nullable=False),
     # Whose: one of these by the scope, none where it is for everything.
     Column("ticket_id", Uuid, ForeignKey("tickets.id")),
     Column("customer_id", Uuid, ForeignKey("customers.id")),
     Column("segment_id", Uuid, ForeignKey("segments.id")),
-    Column("effect", Text, nullable=False),
+    Column("effect", Text),
     Column("metrics", ARRAY(Text), nullable=False),
     Column("seconds", Integer),
     Column("reason", Text, nullable=False),
@@ -189,6 +192,8 @@ sla_exceptions = Table(
     # When it begins or expires next: the worker reads nothing else.
     Column("next_at", DateTime(timezone=True)),
     CheckConstraint("expires_at > starts_at", name="starts_before_it_expires"),
+    CheckConstraint("(effect IS NULL) = (kind = 'automation')", name="effect_on_clocks"),
+    Index("ix_sla_exceptions_automation", "starts_at", postgresql_where="kind = 'automation' AND revoked_at IS NULL"),
     Index("ix_sla_exceptions_ticket_id", "ticket_id"),
     Index("ix_sla_exceptions_customer_id", "customer_id", postgresql_where="customer_id IS NOT NULL"),
     Index("ix_sla_exceptions_segment_id", "segment_id", postgresql_where="segment_id IS NOT NULL"),

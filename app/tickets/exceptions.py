@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Uuid, bindparam, func, insert, select, update
 from uuid_utils.compat import uuid7
 
 from app.auth.guard import Actor
@@ -19,14 +19,17 @@ from app.sla import jobs
 from app.sla.core.policy import Effect, Scope, SlaException
 from app.sla.core.timeline import Excepted
 from app.sla.exceptions import as_exception
-from app.sla.schemas.exceptions import ExceptionState, SlaExceptionIn
+from app.sla.schemas.exceptions import ExceptionKind, ExceptionState, SlaExceptionIn
 from app.sla.tables import sla_exceptions as exceptions
 from app.tickets.facts import exceptions_data
 from app.tickets.store import SYSTEM, Locked, apply, lock_ticket, settle, update_ticket
+from app.tickets.tables import tickets
 from app.web.paging import Listing, Order, is_any
 
 _GIVEN = [
     "id",
+    "kind",
+    "automations",
     "scope",
     "ticket_id",
     "customer_id",
@@ -46,7 +49,7 @@ _REVOKE = Query(update(exceptions).where(_by_id), ["revoked_at", "next_at"])
 _WAIT = Query(update(exceptions).where(_by_id), ["next_at"])
 # Without a lock: the ticket's lock decides, and `next_at` is read again under it.
 _DUE = Query(
-    select(exceptions.c.id, exceptions.c.ticket_id)
+    select(exceptions.c.id, exceptions.c.ticket_id, exceptions.c.kind)
     .where(exceptions.c.next_at <= func.clock_timestamp())
     .order_by(exceptions.c.next_at)
     .limit(100)
@@ -55,6 +58,10 @@ _LOCK = Query(select(exceptions, _NOW).where(_by_id).with_for_update())
 _KNOWN = Query(
     select(
         _NOW,
+        select(tickets.c.id)
+        .where(tickets.c.id == bindparam("ticket_id", type_=Uuid))
+        .scalar_subquery()
+        .label("ticket_id"),
         select(customers.c.id)
         .where(customers.c.id == bindparam("customer_id"), customers.c.merged_into.is_(None))
         .scalar_subquery()
@@ -68,7 +75,7 @@ _KNOWN = Query(
 LISTING = Listing(
     "sla_exceptions",
     select(exceptions, _NOW),
-    {name: is_any(exceptions.c[name]) for name in ("scope", "ticket_id", "customer_id", "segment_id")},
+    {name: is_any(exceptions.c[name]) for name in ("kind", "scope", "ticket_id", "customer_id", "segment_id")},
     {"-created_at": Order((exceptions.c.created_at, exceptions.c.id), descending=True)},
 )
 
@@ -85,56 +92,66 @@ async def grant(tx: Transaction, actor: Actor, body: SlaExceptionIn) -> dict[str
     more than one: the clocks that run take it by a job."""
     _check_granting(actor)
     _check_scope(body)
-    if body.scope is not Scope.ticket:
+    _check_kind(body)
+    if body.scope is not Scope.ticket or body.kind is ExceptionKind.automation:
         return await _grant_widely(tx, actor, body)
     assert body.ticket_id is not None
     locked = await _lock(tx, body.ticket_id)
-    row, exception = _write(tx, actor, body, locked.now)
+    row = _write(tx, actor, body, locked.now)
+    assert body.effect is not None
+    exception = SlaException(
+        row["id"], body.effect, frozenset(body.metrics), row["starts_at"], body.expires_at, body.seconds
+    )
     granted = (*locked.state.exceptions, exception) if exception.begun(locked.now) else None
     await _set(tx, locked, log.by(actor), "granted", exception.id, granted, {"after": _told(row)})
     return shown({**row, "revoked_at": None, "now": locked.now})
 
 
-def _write(tx: Transaction, actor: Actor, body: SlaExceptionIn, now: datetime) -> tuple[dict[str, Any], SlaException]:
+def _write(tx: Transaction, actor: Actor, body: SlaExceptionIn, now: datetime) -> dict[str, Any]:
     starts_at = body.starts_at or now
     _check(body, starts_at, now)
-    of = body.customer_id or body.segment_id
-    exception = SlaException(
-        uuid7(), body.effect, frozenset(body.metrics), starts_at, body.expires_at, body.seconds, body.scope, of
-    )
+    # Frozen time is known beforehand; everything else begins when it begins.
+    begun = body.effect is Effect.freeze or starts_at <= now
     who = log.by(actor)
     row: dict[str, Any] = {
-        "id": exception.id, "scope": body.scope, "ticket_id": body.ticket_id, "customer_id": body.customer_id,
+        "id": uuid7(), "kind": body.kind, "automations": sorted(body.automations), "scope": body.scope,
+        "ticket_id": body.ticket_id, "customer_id": body.customer_id,
         "segment_id": body.segment_id, "effect": body.effect, "metrics": sorted(body.metrics), "seconds": body.seconds,
         "reason": body.reason, "starts_at": starts_at, "expires_at": body.expires_at, "granted_by_kind": who.kind,
-        "granted_by_id": who.id, "created_at": now, "next_at": body.expires_at if exception.begun(now) else starts_at,
+        "granted_by_id": who.id, "created_at": now, "next_at": body.expires_at if begun else starts_at,
     }  # fmt: skip
     tx.write(_INSERT, **row)
-    return row, exception
+    return row
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     scope = {} if row["scope"] is Scope.ticket else {name: row[name] for name in ("scope", "customer_id", "segment_id")}
+    if row["kind"] is ExceptionKind.automation:
+        scope = {**scope, "kind": row["kind"], "automations": row["automations"]}
     return {
         **scope, **{name: row[name] for name in ("effect", "metrics", "seconds", "reason", "starts_at", "expires_at")}
     }  # fmt: skip
 
 
 async def _grant_widely(tx: Transaction, actor: Actor, body: SlaExceptionIn) -> dict[str, Any]:
-    seen = await tx.row(_KNOWN, customer_id=body.customer_id, segment_id=body.segment_id)
+    """Also what keeps automations away, of one ticket, too: no clock is touched."""
+    ids = {name: getattr(body, name) for name in _ITS_ID.values()}
+    seen = await tx.row(_KNOWN, **ids)
     assert seen is not None
-    for name in ("customer_id", "segment_id"):
+    for name in ids:
         if getattr(body, name) and not seen[name]:
             raise Invalid.at(f"/{name}", "unknown", "there is none with this id, or not any more")
     now: datetime = seen["now"]
-    row, exception = _write(tx, actor, body, now)
-    log.record(tx, log.by(actor), "sla_exception.granted", exception.id, now, {"after": _told(row)}, internal=True)
-    _let_act(tx, row, now, begun=exception.begun(now))
+    row = _write(tx, actor, body, now)
+    _tell(tx, log.by(actor), "granted", row, now, {"after": _told(row)})
+    _let_act(tx, row, now, begun=row["next_at"] != row["starts_at"])
     return shown({**row, "revoked_at": None, "now": now})
 
 
 def _let_act(tx: Transaction, row: Values, now: datetime, *, begun: bool = True) -> None:
-    """New tickets see it from now on; a job brings it to those that are open."""
+    """New tickets see it from now on; a job brings it to those that are open. Automations ask when they act."""
+    if row["kind"] == ExceptionKind.automation:
+        return
     if row["scope"] in (Scope.segment, Scope.everything):
         jobs.count_up(tx)
     if begun:
@@ -145,7 +162,7 @@ async def revoke(tx: Transaction, actor: Actor, id: UUID) -> None:
     """Running clocks are judged without it again. What has ended keeps it."""
     _check_granting(actor)
     row = await get_exception(tx, id)
-    if row["scope"] != Scope.ticket:
+    if row["scope"] != Scope.ticket or row["kind"] == ExceptionKind.automation:
         return await _revoke_widely(tx, actor, id)
     locked = await _lock(tx, row["ticket_id"])
     row = await get_exception(tx, id)
@@ -162,16 +179,16 @@ async def _revoke_widely(tx: Transaction, actor: Actor, id: UUID) -> None:
     if row["revoked_at"] is None:
         now = row["now"]
         tx.write(_REVOKE, key_id=id, revoked_at=now, next_at=None)
-        log.record(tx, log.by(actor), "sla_exception.revoked", id, now, {}, internal=True)
+        _tell(tx, log.by(actor), "revoked", row, now, {})
         _let_act(tx, row, now)
 
 
 async def turn(db: Database) -> bool:
     """Let begin and expire what is due; whether there may be more."""
     async with db.transaction() as tx:
-        due = [(row["id"], row["ticket_id"]) for row in await tx.rows(_DUE)]
-    for id_, ticket_id in due:
-        turn_one = _turn if ticket_id else _turn_widely
+        due = [(row["id"], row["ticket_id"] and row["kind"] == ExceptionKind.sla) for row in await tx.rows(_DUE)]
+    for id_, of_clocks in due:
+        turn_one = _turn if of_clocks else _turn_widely
         await db.run(lambda tx, id_=id_, turn_one=turn_one: turn_one(tx, id_))  # type: ignore[misc]
     return bool(due)
 
@@ -188,11 +205,18 @@ async def _turn(tx: Transaction, id: UUID) -> None:
 async def _turn_widely(tx: Transaction, id: UUID) -> None:
     row = await tx.locked_row(_LOCK, key_id=id)
     assert row is not None
-    if _expired(tx, row, ticket_id=None):
+    if _expired(tx, row, ticket_id=row["ticket_id"]):
         return
     tx.write(_WAIT, key_id=id, next_at=row["expires_at"])
-    log.record(tx, log.SYSTEM, "sla_exception.started", id, row["now"], {}, internal=True)
+    _tell(tx, log.SYSTEM, "started", row, row["now"], {})
     _let_act(tx, row, row["now"])
+
+
+def _tell(tx: Transaction, who: log.By, verb: str, row: Values, now: datetime, data: Mapping[str, Any]) -> None:
+    """That no clock of its ticket, if it is one ticket's, changes is what `applied` says."""
+    ticket_id = row["ticket_id"]
+    data = {**data, "applied": None} if ticket_id else data
+    log.record(tx, who, f"sla_exception.{verb}", row["id"], now, data, ticket_id=ticket_id, internal=True)
 
 
 def _expired(tx: Transaction, row: Row, ticket_id: UUID | None) -> bool:
@@ -237,6 +261,18 @@ def _check_scope(body: SlaExceptionIn) -> None:
             raise Invalid.at(f"/{name}", "unexpected", f"the scope is {body.scope}")
         if not given and scope is body.scope:
             raise Invalid.at(f"/{name}", "required", f"the scope {scope} needs it")
+
+
+def _check_kind(body: SlaExceptionIn) -> None:
+    """Raises Invalid for what belongs to the other kind."""
+    if body.kind is ExceptionKind.sla:
+        if body.effect is None:
+            raise Invalid.at("/effect", "required", "an exception to what is promised has an effect")
+        given = "automations" if body.automations else None
+    else:
+        given = next((name for name in ("effect", "metrics", "seconds") if getattr(body, name)), None)
+    if given:
+        raise Invalid.at(f"/{given}", "unexpected", f"an exception of kind {body.kind} has none")
 
 
 def _check(body: SlaExceptionIn, starts_at: datetime, now: datetime) -> None:

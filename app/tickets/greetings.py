@@ -5,30 +5,43 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, bindparam, func, literal_column, or_, select
+from sqlalchemy import ScalarSelect, bindparam, func, literal_column, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.errors import Invalid
 from app.events.resource import Resource
+from app.sla.core.words import AutomationKey
+from app.tickets.self_service.automations import excepted, is_on, segments_of
+from app.tickets.self_service.tables import automations
 from app.tickets.tables import greetings
 from app.web.paging import Listing, Order
 
 GREETINGS = Resource(greetings, "greeting", ["channel", "language", "body", "active"])
 LISTING = Listing("greetings", GREETINGS.select, {}, {"channel": Order((greetings.c.channel, greetings.c.id))})
+KEY = AutomationKey.auto_acknowledge
 PLACES = ("customer_name", "ticket_number", "ticket_subject")
 _PLACE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
-def for_language(language: ColumnElement[str | None]) -> ScalarSelect[str]:
-    """The text for the bound `channel` and a customer of this language: in it, in its main language, or in any."""
-    wanted = func.lower(language)
+def for_customer(customer: Any) -> ScalarSelect[Any]:
+    """The text for the bound `channel` and this customer, and the version of the rule that says it: in their language,
+    in its main language, or in any; none where they are kept from it."""
+    wanted = func.lower(customer.language)
     fits = or_(
         greetings.c.language.is_(None),
         greetings.c.language == wanted,
         greetings.c.language == func.split_part(wanted, literal_column("'-'"), literal_column("1")),
     )
     return (
-        select(greetings.c.body)
-        .where(greetings.c.channel == bindparam("channel"), greetings.c.active, fits)
+        select(func.jsonb_build_array(greetings.c.body, automations.c.version, type_=JSONB))
+        .select_from(greetings.join(automations, is_on(KEY)))
+        .where(
+            greetings.c.channel == bindparam("channel"),
+            greetings.c.active,
+            fits,
+            ~excepted(KEY, customer.id, segments_of(customer.id)),
+        )
+        .correlate(customer.id.table)
         .order_by(func.length(greetings.c.language).desc().nulls_last())
         .limit(literal_column("1"))
         .scalar_subquery()

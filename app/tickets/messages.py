@@ -1,6 +1,6 @@
 """Messages: written, and edited or deleted afterwards, which keeps what was there and moves no clock."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -77,16 +77,17 @@ def write_message(
     *,
     opening: bool = False,
     attachment_ids: Sequence[UUID] = (),
+    told: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Queue a message and tell of it; what it does to clocks is the caller's. The message as it is shown. That the
-    attachments may be taken was checked before."""
+    """Queue a message and tell of it, with what else is `told`; what it does to clocks is the caller's. The message as
+    it is shown. That the attachments may be taken was checked before."""
     message: dict[str, Any] = {
         "id": uuid7(), "ticket_id": ticket_id, "author_kind": author.kind, "author_id": author.id,
         "visibility": visibility, "body": body, "created_at": now,
     }  # fmt: skip
     tx.write(INSERT, **message)
     # The text stays out of the log: a log entry outlives an erased customer.
-    data: dict[str, Any] = {"visibility": visibility, "opening": opening}
+    data: dict[str, Any] = {"visibility": visibility, "opening": opening, **(told or {})}
     if attachment_ids:
         attachments.take(tx, attachment_ids, message["id"], visibility)
         data["attachment_ids"] = attachment_ids

@@ -27,7 +27,8 @@ from app.tickets.lifecycle import LinkKind, Visibility
 from app.tickets.links import add_link
 from app.tickets.messages import write_message
 from app.tickets.permissions import author_of, check_opening, customer_of
-from app.tickets.schemas import CustomerRef, TicketIn
+from app.tickets.schemas import CustomerRef, Opener, SelfService, TicketIn
+from app.tickets.self_service import automations, offering
 from app.tickets.store import INSERT, Locked, covered
 from app.tickets.tables import NUMBERS
 from app.tickets.whose import Whose, columns, fact_columns, join_new, read_whose, whose_in
@@ -71,9 +72,10 @@ def _reading(customer: ColumnElement[bool], *, facts: bool) -> Query:
             NUMBERS.next_value().label("number"),
             policies.REVISION.label("revision"),
             custom_fields.REVISION.label("field_revision"),
-            greetings.for_language(_known.c.language).label("greeting"),
+            greetings.for_customer(_known.c).label("greeting"),
             _known.c.id.label("customer_id"),
             _known.c.name.label("customer_name"),
+            _known.c.language.label("customer_language"),
             _known.c.organization_id.label("customer_organization_id"),
             *known_parts(),
             *columns(_known.c),
@@ -93,8 +95,9 @@ _KEPT = ("subject", "channel", "priority", "type", "organization_id", "team_id",
 _NO_PARTS = {"assignee_id": None, "team_id": None, "organization_id": None}
 
 
-async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> dict[str, Any]:
-    """One read, one write. The customer is made when not known yet."""
+async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn, *, suggest: bool = False) -> dict[str, Any]:
+    """One read, one write. The customer is made when not known yet. Only where answers are asked for, or are to come
+    first, are they looked for: one read, or two."""
     ref = customer_of(actor, body.customer)
     check_opening(actor, body)
     reads, wanted = _lookup(ref)
@@ -113,7 +116,12 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn) -> dict[str
     whose = await _whose(tx, seen) if seen["customer_id"] else await _make_customer(tx, actor, ref, seen)
     values["organization_id"] = body.organization_id or seen["customer_organization_id"]
     name = seen["customer_name"] if seen["customer_id"] else ref.name
-    return await _open(tx, actor, seen, whose, name, values, body.description, remind_at)
+    made = await offering.answers(
+        tx, whose, f"{body.subject}\n{body.description or ''}", seen["customer_language"],
+        first=body.opened_by is Opener.customer, asked=suggest,
+    )  # fmt: skip
+    ticket = await _open(tx, actor, seen, whose, name, values, body.description, remind_at, made)
+    return {**ticket, "suggestions": made.suggestions}
 
 
 async def follow_up(tx: Transaction, actor: Actor, locked: Locked, body: str) -> dict[str, Any]:
@@ -142,10 +150,11 @@ async def _open(
     values: Mapping[str, Any],
     description: str | None,
     remind_at: datetime | None,
+    made: offering.Answers = offering.NONE,
 ) -> dict[str, Any]:
     now: datetime = seen["now"]
     opened_by = AuthorKind(values["opened_by"])
-    greeting = seen["greeting"] if opened_by is AuthorKind.customer else None
+    greeting = await _greeting(tx, seen, whose) if opened_by is AuthorKind.customer else None
     ticket: dict[str, Any] = {
         **values,
         "customer_id": whose.customer_id,
@@ -156,6 +165,7 @@ async def _open(
         "created_at": now,
         "updated_at": now,
         "greeted_at": now if greeting else None,
+        "self_service": SelfService.offered if made.offered else None,
         **_NOT_YET,
     }
     cover = await covered(tx, seen["revision"], ticket, now, whose)
@@ -188,9 +198,20 @@ async def _open(
         )
         write_message(tx, ticket["id"], author, Visibility.public, description, now, opening=True)
     if greeting:
-        text = greetings.filled(greeting, ticket, customer_name)
-        write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now)
+        body, version = greeting
+        text = greetings.filled(body, ticket, customer_name)
+        told = automations.named(greetings.KEY, version)
+        write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now, told=told)
+    offering.send(tx, ticket["id"], made, seen["customer_language"], now)
     return {**ticket, "version": 1}
+
+
+async def _greeting(tx: Transaction, seen: Row, whose: Whose) -> tuple[str, int] | None:
+    """Of somebody new, that read could not know what keeps them from it."""
+    greeting: tuple[str, int] | None = seen["greeting"]
+    if greeting and not seen["customer_id"] and whose.segments:
+        return greeting if await automations.reaches(tx, greetings.KEY, whose) else None
+    return greeting
 
 
 _NOT_YET = {

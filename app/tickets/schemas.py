@@ -94,6 +94,15 @@ class TicketPatch(In):
     product: Product | None | MISSING = MISSING
 
 
+class SelfService(StrEnum):
+    """`offered`: answers were sent. `deflected`: one of them helped, and no person answered. `handed_off`: a person was
+    asked for nonetheless."""
+
+    offered = "offered"
+    deflected = "deflected"
+    handed_off = "handed_off"
+
+
 class TicketOut(Out):
     id: UUID
     number: int
@@ -121,6 +130,7 @@ class TicketOut(Out):
     due_at: datetime | None = Field(description="The earliest deadline of its running clocks. Null to customers.")
     needs_human: bool = Field(description="A person was asked for, and none has answered since.")
     greeted_at: datetime | None = Field(description="When the automatic greeting was sent; it is no response.")
+    self_service: SelfService | None = Field(description="What came of the answers that were sent to it, if any were.")
     asks_confirmation: bool
     confirmed_at: datetime | None
     merged_into: UUID | None = Field(description="Null to customers.")

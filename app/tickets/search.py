@@ -13,13 +13,13 @@ from app.db import Query, Transaction
 from app.tickets.tables import search_languages
 from app.tickets.words import asked
 
-_configurations = union_all(
+CONFIGURATIONS = union_all(
     select(literal("simple", Text).label("name")), select(search_languages.c.name).order_by(search_languages.c.name)
 ).subquery()
 
 
 def _read(words: str) -> ColumnElement[str]:
-    return func.websearch_to_tsquery(cast(_configurations.c.name, REGCONFIG), bindparam(words, type_=Text), type_=Text)
+    return func.websearch_to_tsquery(cast(CONFIGURATIONS.c.name, REGCONFIG), bindparam(words, type_=Text), type_=Text)
 
 
 _READ = Query(

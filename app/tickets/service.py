@@ -23,7 +23,8 @@ from app.tickets.messages import write_message
 from app.tickets.opening import check_parts, follow_up, known_parts
 from app.tickets.permissions import author_of, check_message, check_patch
 from app.tickets.promises import end_reminder
-from app.tickets.schemas import MessageIn, TicketPatch
+from app.tickets.schemas import MessageIn, SelfService, TicketPatch
+from app.tickets.self_service.offering import helped
 from app.tickets.store import (
     SYSTEM,
     Locked,
@@ -148,7 +149,41 @@ async def _hand_off(tx: Transaction, actor: Actor, locked: Locked) -> Mapping[st
     entries.append(HandedOff(locked.now))
     log.record(tx, who, "ticket.handed_off", locked.id, locked.now, {}, ticket_id=locked.id)
     after = apply(tx, who, locked, entries)
-    return update_ticket(tx, locked, after, values | _status_values(locked, before, wanted) | {"needs_human": True})
+    values |= _status_values(locked, before, wanted) | {"needs_human": True}
+    if locked.ticket["self_service"]:
+        values["self_service"] = SelfService.handed_off
+    return update_ticket(tx, locked, after, values)
+
+
+async def solved_by(tx: Transaction, actor: Actor, ticket_id: UUID, article_id: UUID) -> Mapping[str, Any]:
+    """An article helped: the ticket is resolved by its customer, whoever says it for them. Whether a person is still
+    wanted is not a machine's to say."""
+    locked = await lock_ticket(tx, actor, ticket_id)
+    if locked.ticket["status"] == Status.closed:
+        raise TicketClosed("it is over: open a new one")
+    person_wanted = locked.ticket["needs_human"] and AuthorKind(actor.kind) is AuthorKind.bot
+    values = await helped(tx, locked.ticket, article_id, locked.now, person_wanted=person_wanted)
+    data = {"article_id": article_id}
+    log.record(tx, log.by(actor), "ticket.solved_by_article", locked.id, locked.now, data, ticket_id=locked.id)
+    return move(tx, log.By("customer", locked.ticket["customer_id"]), locked, Status.resolved, values)
+
+
+def move(
+    tx: Transaction,
+    who: log.By,
+    locked: Locked,
+    wanted: Status,
+    values: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+) -> Mapping[str, Any]:
+    """Set a status that reopens nothing, and `values` beside it; the log is `told` why."""
+    before = Status(locked.ticket["status"])
+    entries = []
+    if wanted is not before:
+        entries.append(StatusSet(locked.now, wanted, AuthorKind(who.kind)))
+        _record_status(tx, who, locked, before, wanted, told)
+    after = apply(tx, who, locked, entries)
+    return update_ticket(tx, locked, after, {**(values or {}), **_status_values(locked, before, wanted)})
 
 
 async def confirm(tx: Transaction, actor: Actor, ticket_id: UUID) -> Mapping[str, Any]:
@@ -223,11 +258,15 @@ def _status_values(locked: Locked, before: Status, after: Status) -> dict[str, A
         values["closed_at"] = locked.now
     elif before is Status.resolved:
         values["resolved_at"] = None
+        if locked.ticket["self_service"] == SelfService.deflected:
+            values["self_service"] = SelfService.offered
     return values
 
 
-def _record_status(tx: Transaction, who: log.By, locked: Locked, before: Status, after: Status) -> None:
-    data = {"changes": {"status": {"before": before, "after": after}}}
+def _record_status(
+    tx: Transaction, who: log.By, locked: Locked, before: Status, after: Status, told: Mapping[str, Any] | None = None
+) -> None:
+    data = {"changes": {"status": {"before": before, "after": after}}, **(told or {})}
     log.record(tx, who, "ticket.status_changed", locked.id, locked.now, data, ticket_id=locked.id)
 
 

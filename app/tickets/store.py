@@ -50,12 +50,12 @@ MUTABLE = [
     "calendar_version",
 ]  # fmt: skip
 FIXED = ["id", "number", "customer_id", "opened_by", "created_at"]
-ONCE = ["greeted_at", "asks_confirmation", "segment", "exceptions"]
+ONCE = ["greeted_at", "asks_confirmation", "segment", "exceptions", "self_service"]
 
 INSERT = Query(insert(tickets), [*FIXED, *MUTABLE, *ONCE, "updated_at"])
 _by_id = tickets.c.id == bindparam("key_id")
 _next_version = update(tickets).where(_by_id).values(version=literal_column("tickets.version + 1"))
-_CHANGED = [*MUTABLE, "exceptions", "merged_into", "needs_human", "confirmed_at"]
+_CHANGED = [*MUTABLE, "exceptions", "merged_into", "needs_human", "confirmed_at", "self_service"]
 _UPDATE = Query(_next_version, [*_CHANGED, "updated_at"])
 # What a message brings about, which is most of what happens to tickets.
 _MOVED = ["status", "assignee_id", "resolved_at", "closed_at", "due_at", "needs_human"]

@@ -77,6 +77,8 @@ tickets = Table(
     # Of a ticket opened towards the customer: whether they are to confirm it, and when they did.
     Column("asks_confirmation", Boolean, nullable=False, server_default=false()),
     Column("confirmed_at", DateTime(timezone=True)),
+    # Answers were offered: `offered`, `deflected` or `handed_off`.
+    Column("self_service", Text),
     Column("imported", Boolean, nullable=False, server_default=false()),
     Column("version", Integer, nullable=False, server_default="1"),
     UniqueConstraint("number"),
@@ -98,6 +100,9 @@ tickets = Table(
     Index("ix_tickets_tags", "tags", postgresql_using="gin", postgresql_where="tags <> '{}'"),
     Index("ix_tickets_due_at", text(DUE_SQL), "id"),
     Index("ix_tickets_urgency", text(URGENCY_SQL), "created_at", "id"),
+    # What is closed by itself in a while, and what answers were offered to.
+    Index("ix_tickets_resolved_at", "resolved_at", "id", postgresql_where="status = 'resolved' AND NOT needs_human"),
+    Index("ix_tickets_self_service", "created_at", "id", postgresql_where="self_service IS NOT NULL"),
     # An agent's own queue.
     Index(
         "ix_tickets_assignee_id_due_at", "assignee_id", text(DUE_SQL), "id",

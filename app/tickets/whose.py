@@ -77,7 +77,7 @@ def columns(customer: Any) -> list[ColumnElement[Any]]:
     ids = select(_m.segment_id).where(_m.customer_id == customer.id, _m.until.is_(None)).correlate(customer.id.table)
     own = (
         select(func.jsonb_agg(as_json(_x), type_=JSONB))
-        .where(_x.customer_id == customer.id, _x.revoked_at.is_(None), _LIVE)
+        .where(_x.customer_id == customer.id, _x.kind == literal_column("'sla'"), _x.revoked_at.is_(None), _LIVE)
         .correlate(customer.id.table)
     )
     return [

@@ -48,6 +48,7 @@ class Stage:
         link_id = (await self._made(f"/v1/tickets/{self.own['id']}/links", link))["id"]
         await self._made(f"/v1/tickets/{self.theirs['id']}/attachments?name={THEIRS}", {"words": THEIRS})
         await self.agent.http.put(f"/v1/tickets/{self.own['id']}/followers/{agent_id['id']}")
+        await self._write_articles()
         self.own_ids = [self.own["id"], str(self.own["number"]), str(self.customer.id)]
         self.values = [
             *self.own_ids, self.theirs["id"], str(self.theirs["number"]), self.theirs["customer_id"], THEIRS,
@@ -58,6 +59,7 @@ class Stage:
             *await self.ids("SELECT id FROM promises UNION SELECT id FROM sla_jobs"),
             *await self.ids("SELECT id FROM attachments UNION SELECT id FROM ticket_links"),
             *await self.ids("SELECT id FROM custom_fields UNION SELECT id FROM views"),
+            *await self.ids("SELECT id FROM articles UNION SELECT id FROM segments"),
         ]  # fmt: skip
         self.private |= {
             self.theirs["id"], self.theirs["customer_id"], organization["id"],
@@ -65,6 +67,13 @@ class Stage:
             *await self.ids("SELECT id FROM messages WHERE body LIKE 'canary%'"),
             *await self.ids(f"SELECT id FROM sla_clocks WHERE ticket_id = '{self.theirs['id']}'"),
         }  # fmt: skip
+
+    async def _write_articles(self) -> None:
+        """One that is not shown yet, and one for others, about what a customer asks for."""
+        members = await self._made("/v1/segments", {"key": STAFF, "name": STAFF, "position": 1, "self_service": True})
+        article = {"title": f"Hello again {STAFF}", "body": f"{STAFF} {NOTE}", "tags": [STAFF], "language": "en"}
+        await self._made("/v1/articles", {**article, "key": "draft", "active": False})
+        await self._made("/v1/articles", {**article, "key": "members", "segment_ids": [members["id"]]})
 
     async def _agree_on_times(self, team_id: str) -> None:
         """Promises to both customers, exceptions for both tickets, a policy and a calendar: the staff's own business,
@@ -90,7 +99,7 @@ class Stage:
             await self.say(staff, ticket, NOTE, visibility="internal")
         for kind in ("customer", "agent", "bot", "system"):
             for may_name in (self.service.http, self.admin):
-                author = {"kind": kind, "id": str(self.customer.id)}
+                author = {"kind": kind, "id": str(self.agent.id if kind == "agent" else self.customer.id)}
                 await self.say(may_name, ticket, NOTE, visibility="internal", author=author)
         file = await self._made(f"/v1/tickets/{ticket['id']}/attachments?name={NOTE}&visibility=internal", {"a": NOTE})
         await self.say(self.agent.http, ticket, NOTE, visibility="internal", attachment_ids=[file["id"]])

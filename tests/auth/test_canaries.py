@@ -45,6 +45,7 @@ def _queries(stage: Stage) -> list[Body]:
         {"internal": "true"},
         {"q": NOTE, "count": "estimate"},
         {"q": "canary", "sort": "relevance"},
+        {"active": "false"},
     ]
 
 
@@ -56,6 +57,7 @@ def _bodies(stage: Stage) -> list[Body]:
         {"body": "Hello?", "status": "resolved"},
         {"status": "resolved"},
         {"subject": "Again"},
+        {"text": "Hello again"},
         {"subject": "Again", "external_id": THEIRS},
         {"subject": "Again", "customer": {"external_id": THEIRS}},
         {"assignee_id": str(stage.agent.id)},
@@ -123,6 +125,17 @@ def _wrong() -> list[Body]:
         {"key": STAFF, "name": NOTE},
         {"name": NOTE, "role": NOTE, "scopes": [NOTE], "agent_id": NOTE},
     ]
+
+
+async def test_no_suggestion_shows_a_customer_what_is_not_for_them(stage: Stage) -> None:
+    body = {"subject": "Hello again"}
+    theirs = await stage.customer.http.post("/v1/tickets?suggest=true", json=body)
+    assert (theirs.status_code, theirs.json()["suggestions"]) == (201, [])
+    # Who opens it for them is shown what is for them.
+    own = {**body, "customer": {"id": str(stage.customer.id)}}
+    assert (await stage.admin.post("/v1/tickets?suggest=true", json=own)).json()["suggestions"] == []
+    found = (await stage.admin.post("/v1/articles/suggest", json={"text": "Hello again"})).json()["items"]
+    assert [item["key"] for item in found] == ["members"]
 
 
 async def test_a_note_leaves_everything_that_a_customer_sees_as_it_was(

@@ -38,7 +38,7 @@ class World:
         self.sql = sql
         self._stack = stack
         self._callers: dict[tuple[str, str], httpx.AsyncClient] = {}
-        self.customer = self.stranger = self.agent = self.colleague = self.ticket = ""
+        self.customer = self.stranger = self.agent = self.colleague = self.ticket = self.article = ""
 
     async def logged(self, thing: Body) -> list[tuple[str, Body]]:
         """What the log says of a thing, in order: type and data."""
@@ -52,6 +52,7 @@ class World:
         self.colleague = await self.add_agent()
         self.ticket = (await self.add_ticket(Whose.own))["id"]
         await self.made("/v1/custom-fields", custom_field(key="order"))
+        self.article = (await self.made("/v1/articles", article()))["id"]
 
     async def caller(self, kind: str, scope: str) -> httpx.AsyncClient:
         """The client of a caller. `scope` is the one that a service has or lacks; of several, with spaces, it has all
@@ -116,6 +117,8 @@ class World:
             "team_id": lambda: self._id_of("/v1/teams", {"key": unique(), "name": "Team"}),
             "key_id": lambda: self._id_of("/v1/api-keys", {"name": "k", "role": "admin"}),
             "greeting_id": lambda: self._id_of("/v1/greetings", greeting()),
+            "article_id": lambda: self._id_of("/v1/articles", article()),
+            "automation_key": self._automation_key,
             "goal_id": lambda: self._id_of("/v1/service-goals", goal()),
             "policy_id": lambda: self._id_of("/v1/sla-policies", policy()),
             "calendar_id": lambda: self._id_of("/v1/business-calendars", calendar()),
@@ -167,6 +170,9 @@ class World:
         policy_id = await self._id_of("/v1/sla-policies", policy())
         return (await self.admin.post(f"/v1/sla-policies/{policy_id}/reapply", json={})).json()["id"]
 
+    async def _automation_key(self) -> object:
+        return "auto_close"
+
     async def _segment_job_id(self) -> object:
         await self.made("/v1/segments", segment())
         return (await self.admin.get("/v1/segment-jobs?limit=1")).json()["items"][0]["id"]
@@ -190,6 +196,10 @@ def greeting() -> Body:
     """In a language that none has yet."""
     language = "".join(secrets.choice(_LETTERS) for _ in range(3))
     return {"channel": "phone", "language": f"{language}-{unique()[:8]}", "body": "Hello, {{customer_name}}."}
+
+
+def article() -> Body:
+    return {"key": unique(), "title": "Where is my parcel?", "body": "On its way.", "language": "en"}
 
 
 def custom_field(**more: Any) -> Body:

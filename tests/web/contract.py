@@ -49,6 +49,7 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
     "create_business_calendar": _HOURS,
     "update_business_calendar": _HOURS,
     "compute_business_time": {"calendar": _HOURS, "op": "after", "seconds": 3600},
+    "update_automation": {"enabled": False, "settings": {"after_days": 7}},
     "create_sla_exception": {"scope": "ticket", "effect": "extend", "seconds": 60},
     "create_segment": {"rule": _RULE},
     "preview_segment": {"rule": _RULE},
@@ -91,7 +92,7 @@ _LEFT_OUT = {
     "update_customer": {"organization_id"},
     "upsert_customer": {"organization_id"},
     "create_api_key": {"agent_id", "customer_id"},
-    "create_sla_exception": {"starts_at", "customer_id", "segment_id"},
+    "create_sla_exception": {"starts_at", "customer_id", "segment_id", "automations"},
     # It never changes.
     "update_segment": {"key"},
     "create_custom_field": {"choices", "ticket_types"},
@@ -102,6 +103,7 @@ _LEFT_OUT = {
 _BY_FIELD: dict[str, Any] = {
     "team_ids": [],
     "attachment_ids": [],
+    "segment_ids": [],
     # `things` defines it.
     "custom_fields": {"a": "b"},
     "attributes": {"a": "b"},
@@ -137,7 +139,7 @@ class Operation:
         unique = {
             "key": word, "external_id": word, "email": f"{word}@example.test", "language": f"en-{word[:8]}",
         }  # fmt: skip
-        named = {name: (ids or {}).get(name, NOBODY) for name in ("ticket_id", "into")}
+        named = {name: (ids or {}).get(name, NOBODY) for name in ("ticket_id", "into", "article_id")}
         if self.id == "create_link":
             named["ticket_id"] = named["into"]
         if self.id == "update_tickets":
@@ -265,6 +267,8 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         "organization_id": await made("/v1/organizations", name="O", external_id=word),
         "field_id": await made("/v1/custom-fields", subject="ticket", key=f"f_{word}", name="F", type="text"),
         "greeting_id": await made("/v1/greetings", channel="phone", language=f"en-{word[:8]}", body="Hello."),
+        "article_id": await made("/v1/articles", key=word, title="A", body="B", language="en"),
+        "automation_key": "auto_close",
         "segment_id": segment_id,
         "segment_job_id": segment_jobs[0]["id"],
         "override_id": await made(

@@ -29,6 +29,10 @@ _OPEN_OBJECTS = {
     ("OrganizationUpsert", "attributes"),
     ("ImportedTicket", "custom_fields"),
     ("ExplainIn", "facts"),
+    ("OpenedTicketOut", "custom_fields"),
+    # By language.
+    ("SettingsPatch", "introductions"),
+    ("AutomationSettings", "introductions"),
     # By weekday and by date.
     ("BusinessCalendarOut", "hours"),
     ("BusinessCalendarIn", "date_hours"),
@@ -37,7 +41,7 @@ _OPEN_OBJECTS = {
     ("InlineCalendar", "date_hours"),
 }
 # They only look, and take too much for a URL.
-_READ_BY_POST = {"preview_segment", "compute_business_time", "explain_sla_policies"}
+_READ_BY_POST = {"preview_segment", "suggest_articles", "compute_business_time", "explain_sla_policies"}
 _PAUSE_KIND = ("PauseOut", "properties", "kind")
 # The scopes are data of a list, not an enum of the code.
 _UNNAMED_ENUMS = {
@@ -84,7 +88,7 @@ def test_operation_ids_are_unique_and_plain_verb_noun(document: dict[str, Any]) 
     verbs = {
         "create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report", "compute", "explain",
         "reapply", "merge", "unmerge", "erase", "export", "keep", "withdraw", "follow", "unfollow", "hand", "confirm",
-        "preview",
+        "preview", "suggest", "solve",
     }  # fmt: skip
     assert {id_.partition("_")[0] for id_ in ids} <= verbs
 

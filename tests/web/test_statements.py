@@ -65,6 +65,38 @@ async def test_opening_a_ticket_is_one_read_and_one_write(
         assert len(sent) <= 4
 
 
+async def test_suggestions_cost_one_read_and_answers_first_one_more_and_nobody_else_pays_for_them(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    article = {"key": "a", "title": "Charged twice", "body": "Wait.", "language": "en"}
+    assert (await client.post("/v1/articles", json=article)).status_code == 201
+    greeting = {"channel": "web", "body": "Hello."}
+    assert (await client.post("/v1/greetings", json=greeting)).status_code == 201
+    segment = (
+        await client.post("/v1/segments", json={"key": "s", "name": "S", "position": 1, "self_service": True})
+    ).json()
+    for n, enabled in enumerate((False, True)):
+        await client.patch("/v1/automations/self_service_first", json={"enabled": enabled})
+        override = {"effect": "include", "reason": "R"}
+        made = await client.post("/v1/customers", json={"external_id": f"member{n}"})
+        override["customer_id"] = made.json()["id"]
+        assert (await client.post(f"/v1/segments/{segment['id']}/overrides", json=override)).status_code == 201
+    for body in ({"subject": "warm", "customer": {"external_id": f"member{n}"}} for n in range(2)):
+        await client.post("/v1/tickets?suggest=true", json=body)
+    await _warm(client, open_ticket, statements)
+    costs = []
+    for path, customer in (
+        ("/v1/tickets", "plain"), ("/v1/tickets?suggest=true", "plain"), ("/v1/tickets", "member1"),
+        ("/v1/tickets?suggest=true", "member1"),
+    ):  # fmt: skip
+        body = {"subject": "Charged twice", "channel": "web", "customer": {"external_id": customer}}
+        for _ in range(2):
+            statements()
+            assert (await client.post(path, json=body)).status_code == 201
+        costs.append(len(_work(statements())))
+    assert costs == [2, 3, 4, 4]
+
+
 async def test_a_reply_that_stops_a_clock_is_one_read_and_one_write(
     client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
 ) -> None:
@@ -123,6 +155,9 @@ async def test_reads_are_one_statement_without_a_transaction(
         "/v1/teams",
         "/v1/api-keys",
         "/v1/service-goals",
+        "/v1/articles?language=en",
+        "/v1/automations",
+        "/v1/reports/self-service?group_by=segment,article",
         "/v1/sla-policies",
         "/v1/sla-jobs",
         "/v1/sla-exceptions",

@@ -35,3 +35,12 @@ class Metric(StrEnum):
     periodic_update = "periodic_update"
     resolution = "resolution"
     promise = "promise"
+
+
+class AutomationKey(StrEnum):
+    """`auto_acknowledge`: greetings. `auto_close`: what has been resolved for a while is closed. `self_service_first`:
+    who is in a self-service segment gets articles in answer to a new ticket."""
+
+    auto_acknowledge = "auto_acknowledge"
+    auto_close = "auto_close"
+    self_service_first = "self_service_first"

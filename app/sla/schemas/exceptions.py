@@ -6,20 +6,31 @@ from uuid import UUID
 from pydantic import Field
 
 from app.sla.core.policy import Effect, Scope
-from app.sla.core.words import AuthorKind, Metric
-from app.sla.schemas.words import MetricWord, Seconds
+from app.sla.core.words import AuthorKind, AutomationKey, Metric
+from app.sla.schemas.words import AutomationWord, MetricWord, Seconds
 from app.web.schemas import FROM_TEXT, Id, In, Instant, Name, Out, Page
+
+
+class ExceptionKind(StrEnum):
+    """`sla` relaxes what is promised, `automation` keeps automated treatment away."""
+
+    sla = "sla"
+    automation = "automation"
 
 
 class SlaExceptionIn(In):
     """`extend` and `retarget` need `seconds`; `freeze` stops time from `starts_at` until `expires_at`. The id that
-    belongs to the scope is given, and no other."""
+    belongs to the scope is given, and no other. One of kind `automation` has neither effect nor metrics."""
 
+    kind: Annotated[ExceptionKind, FROM_TEXT] = ExceptionKind.sla
+    automations: Annotated[list[AutomationWord], Field(max_length=10)] = Field(
+        default=[], description="Of kind `automation`: which are kept away; none named: all."
+    )
     scope: Annotated[Scope, FROM_TEXT] = Scope.ticket
     ticket_id: Id | None = None
     customer_id: Id | None = None
     segment_id: Id | None = None
-    effect: Annotated[Effect, FROM_TEXT]
+    effect: Annotated[Effect, FROM_TEXT] | None = Field(default=None, description="Of kind `sla`, which needs it.")
     metrics: Annotated[list[MetricWord], Field(max_length=5)] = Field(default=[], description="None named: all.")
     seconds: Seconds | None = None
     reason: Annotated[Name, Field(max_length=200)]
@@ -41,11 +52,13 @@ class GrantedBy(Out):
 
 class SlaExceptionOut(Out):
     id: UUID
+    kind: ExceptionKind
+    automations: list[AutomationKey]
     scope: Scope
     ticket_id: UUID | None
     customer_id: UUID | None
     segment_id: UUID | None
-    effect: Effect
+    effect: Effect | None
     metrics: list[Metric]
     seconds: int | None
     reason: str

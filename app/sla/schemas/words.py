@@ -5,13 +5,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.sla.core.words import Metric, Status
+from app.sla.core.words import AutomationKey, Metric, Status
 from app.web.schemas import FROM_TEXT
 
 TEN_YEARS = 315_360_000
 
 Seconds = Annotated[int, Field(ge=1, le=TEN_YEARS)]
 MetricWord = Annotated[Metric, FROM_TEXT]
+AutomationWord = Annotated[AutomationKey, FROM_TEXT]
 StatusWord = Annotated[Status, FROM_TEXT]
 
 

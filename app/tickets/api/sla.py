@@ -9,7 +9,7 @@ from app.errors import Invalid, NotFound
 from app.sla import jobs, policies
 from app.sla.conditions import checked_facts
 from app.sla.core.policy import Scope
-from app.sla.schemas.exceptions import SlaExceptionIn, SlaExceptionOut, SlaExceptionPage
+from app.sla.schemas.exceptions import ExceptionKind, SlaExceptionIn, SlaExceptionOut, SlaExceptionPage
 from app.sla.schemas.policies import ExplainIn, ReapplyIn, SlaJobOut, SlaPolicyExplanation
 from app.tickets import exceptions, facts, queries
 from app.tickets.jobs import dry_run
@@ -62,6 +62,7 @@ async def reapply_sla_policy(policy_id: UUID, body: ReapplyIn, response: Respons
 
 
 class ExceptionQuery(PageQuery):
+    kind: AnyOf[Annotated[ExceptionKind, FROM_TEXT]] = None
     scope: AnyOf[Annotated[Scope, FROM_TEXT]] = None
     ticket_id: Ids = None
     customer_id: Ids = None
@@ -73,7 +74,7 @@ async def list_sla_exceptions(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[ExceptionQuery, Query()]
 ) -> Any:
     """Newest first, with those that are over."""
-    where = {name: getattr(query, name) for name in ("scope", "ticket_id", "customer_id", "segment_id")}
+    where = {name: getattr(query, name) for name in ("kind", "scope", "ticket_id", "customer_id", "segment_id")}
     answer = await page(request, response, tx, exceptions.LISTING, query, where, "-created_at")
     return {**answer, "items": [exceptions.shown(row) for row in answer["items"]]}
 

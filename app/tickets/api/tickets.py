@@ -27,6 +27,7 @@ from app.tickets.schemas import (
     TicketWithOut,
     WithdrawIn,
 )
+from app.tickets.self_service.schemas import OpenedTicketOut, SolvedIn
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.query import AnyOf
@@ -40,6 +41,9 @@ Writer = Annotated[Actor, may("tickets:write")]
 Explainer = Annotated[Actor, may("tickets:read", "sla:read")]
 
 
+_SUGGEST = "Send the articles that may answer it along."
+
+
 class Include(StrEnum):
     clocks = "clocks"
     messages = "messages"
@@ -49,10 +53,17 @@ class Include(StrEnum):
 Including = Annotated[AnyOf[Annotated[Include, FROM_TEXT]], Query(description="What to send with the ticket.")]
 
 
-@routes.post("", status_code=201, response_model=TicketOut, summary="Open a ticket")
-async def create_ticket(body: TicketIn, response: Response, tx: Tx, actor: Writer) -> Any:
-    """The customer is found, or made, by what is given of them. The clock of the first response starts now."""
-    ticket = await opening.open_ticket(tx, actor, body)
+@routes.post("", status_code=201, response_model=OpenedTicketOut, summary="Open a ticket")
+async def create_ticket(
+    body: TicketIn,
+    response: Response,
+    tx: Tx,
+    actor: Writer,
+    suggest: Annotated[bool, Query(description=_SUGGEST)] = False,
+) -> Any:
+    """The customer is found, or made, by what is given of them. The clock of the first response starts now. Who is in a
+    self-service segment gets the articles that match, as a message of the system, where the automation is on."""
+    ticket = await opening.open_ticket(tx, actor, body, suggest=suggest)
     response.headers["Location"] = f"/v1/tickets/{ticket['id']}"
     return tag(response, queries.ticket_shown(actor, ticket))
 
@@ -189,6 +200,12 @@ async def hand_off_ticket(ticket_id: UUID, tx: Tx, actor: Writer) -> Any:
     """By the customer, or a bot for them. It succeeds on every ticket that is not closed, reopens a resolved one,
     starts the clock of the next answer where none runs, and marks the ticket `needs_human` until a person answers."""
     return queries.ticket_shown(actor, await service.hand_off(tx, actor, ticket_id))
+
+
+@routes.post("/{ticket_id}/solved-by", response_model=TicketOut, summary="Tell that an article helped")
+async def solve_ticket_by_article(ticket_id: UUID, body: SolvedIn, tx: Tx, actor: Writer) -> Any:
+    """By the customer, or for them. The ticket is resolved; where no person has answered it, it counts as deflected."""
+    return queries.ticket_shown(actor, await service.solved_by(tx, actor, ticket_id, body.article_id))
 
 
 @routes.post("/{ticket_id}/confirm", response_model=TicketOut, summary="Confirm a ticket opened towards the customer")
