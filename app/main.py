@@ -31,6 +31,7 @@ from app.web import docs, logs, openapi, problems
 from app.web.frame import Frame
 from app.web.paging import Signer
 from app.web.route import RAW_AT_ONCE
+from app.webhooks import api as webhooks
 
 ROUTERS = [
     tickets.routes,
@@ -55,6 +56,7 @@ ROUTERS = [
     custom_fields.routes,
     greetings.routes,
     keys.routes,
+    webhooks.routes,
     operations.routes,
 ]
 TAGS = [
@@ -67,6 +69,7 @@ TAGS = [
     {"name": "agents", "description": "Who helps."},
     {"name": "custom-fields", "description": "What this installation adds to tickets, customers and organizations."},
     {"name": "greetings", "description": "What is said at once to who opens a ticket."},
+    {"name": "webhooks", "description": "Who is told of what happens, and how that went."},
     {"name": "keys", "description": "API keys."},
     {"name": "operations", "description": "Health, figures and explanations; open to all."},
 ]

@@ -11,8 +11,9 @@ from app.operations import tables as operations
 from app.sla import tables as sla
 from app.tickets import tables as tickets
 from app.web import tables as web
+from app.webhooks import tables as webhooks
 
 __all__ = [
     "agents", "auth", "custom_fields", "customers", "events", "goals", "metadata", "operations", "sla", "tickets",
-    "web",
+    "web", "webhooks",
 ]  # fmt: skip

@@ -15,6 +15,8 @@ from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
 from app.tickets import exceptions, jobs, search_index
 from app.web import idempotency, metrics
+from app.webhooks import planning
+from app.webhooks.sending import sender
 
 log = structlog.get_logger("ninety.worker")
 
@@ -26,6 +28,9 @@ _EXCEPTION_SECONDS = 0.5
 _SEARCH_REST = 4.0
 _SEARCH_SECONDS = 0.3
 _CLEANING_SECONDS = 60.0
+_PLANNING_SECONDS = 0.1
+_SENDING_SECONDS = 0.05
+_RECORDING_SECONDS = 0.02
 
 
 async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
@@ -42,14 +47,19 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         async with db.transaction() as tx:
             return await idempotency.clean(tx) > 0
 
-    await asyncio.gather(
-        _loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
-        _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
-        _loop("job", partial(jobs.work, db), _JOB_SECONDS, stop),
-        _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
-        _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
-        _loop("clean", clean, _CLEANING_SECONDS, stop),
-    )
+    async with sender(db, settings) as sending:
+        await asyncio.gather(
+            _loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
+            _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
+            _loop("job", partial(jobs.work, db), _JOB_SECONDS, stop),
+            _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
+            _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
+            _loop("clean", clean, _CLEANING_SECONDS, stop),
+            _loop("webhook_planning", partial(planning.turn, db), _PLANNING_SECONDS, stop),
+            _loop("webhook_sending", sending.turn, _SENDING_SECONDS, stop),
+            _loop("webhook_recording", sending.record, _RECORDING_SECONDS, stop),
+            _loop("webhook_cleaning", partial(planning.clean, db), _CLEANING_SECONDS, stop),
+        )
 
 
 async def _sweep(db: Database) -> bool:
