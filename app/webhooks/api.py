@@ -99,7 +99,7 @@ async def test_webhook(webhook_id: UUID, response: Response, tx: Tx, actor: Writ
 
 
 @routes.post("/{webhook_id}/redeliver", response_model=Redelivered, summary="Send a range again")
-async def redeliver_range(webhook_id: UUID, body: Redelivery, tx: Tx, actor: Writer) -> Any:
+async def redeliver_webhook_deliveries(webhook_id: UUID, body: Redelivery, tx: Tx, actor: Writer) -> Any:
     """Up to 10,000 deliveries, the oldest first, each under its id; those that are pending are left alone."""
     return await redelivering.redeliver_range(tx, actor, webhook_id, body)
 
@@ -129,6 +129,6 @@ async def get_webhook_delivery(webhook_id: UUID, delivery_id: UUID, tx: Tx, acto
 @routes.post(
     "/{webhook_id}/deliveries/{delivery_id}/redeliver", response_model=DeliveryOut, summary="Send a delivery again"
 )
-async def redeliver(webhook_id: UUID, delivery_id: UUID, tx: Tx, actor: Writer) -> Any:
+async def redeliver_webhook_delivery(webhook_id: UUID, delivery_id: UUID, tx: Tx, actor: Writer) -> Any:
     """Under the same `webhook-id`; one that is pending is refused."""
     return await service.redeliver(tx, actor, webhook_id, delivery_id)

@@ -1,11 +1,11 @@
 """Webhooks: made, changed, turned off; their secrets; deliveries asked for by people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, any_, bindparam, delete, func, insert, null, select, update
 
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
@@ -51,6 +51,9 @@ AGAIN = {
     "give_up_at": func.statement_timestamp() + KEPT_TRYING,
 }  # fmt: skip
 _SEND_AGAIN = Query(update(deliveries).where(_that_one, _d.state != State.pending).values(AGAIN).returning(_d.id))
+
+_about = _d.about_id == any_(bindparam("ids", type_=ARRAY(Uuid)))
+_FORGET_ANSWERS = Query(update(deliveries).where(_about, _d.answer.is_not(None)).values(answer=null()))
 
 _ADD_SECRET = Query(insert(secrets), ["webhook_id", "secret", "sealed"])
 _of_webhook = _s.webhook_id == bindparam("key_id")
@@ -131,6 +134,11 @@ async def redeliver(tx: Transaction, actor: Actor, webhook_id: UUID, id: UUID) -
         await get_delivery(tx, webhook_id, id)
         raise DeliveryPending("wait for what becomes of it")
     return await get_delivery(tx, webhook_id, id)
+
+
+async def erase_answers(tx: Transaction, about_ids: Sequence[UUID]) -> None:
+    """What receivers said to events about these tickets and subjects: they may have repeated what they were told."""
+    await tx.locked_rows(_FORGET_ANSWERS, ids=about_ids)
 
 
 def shown(row: Mapping[str, Any] | Row) -> dict[str, Any]:

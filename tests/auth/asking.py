@@ -20,6 +20,7 @@ from tests.auth.world import (
     policy,
     unique,
     view,
+    webhook,
 )
 
 _METHODS = {"get", "put", "post", "patch", "delete"}
@@ -117,6 +118,10 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "update_agent": lambda w, _: {"name": "Anne"},
     "create_team": lambda w, _: {"key": unique(), "name": "Team"},
     "update_team": lambda w, _: {"name": "Crew"},
+    "create_webhook": lambda w, _: webhook(),
+    "update_webhook": lambda w, _: {"types": ["ticket.created"]},
+    "rotate_webhook_secret": lambda w, _: {},
+    "redeliver_webhook_deliveries": lambda w, _: {},
     "create_api_key": lambda w, _: {"name": "k", "role": "admin"},
 }
 _QUERIES = {
@@ -145,9 +150,9 @@ async def place(world: World, row: MatrixRow, operation: Operation) -> str:
     path = operation.path
     parts: dict[str, str] = {}
     for name in operation.path_parameters:
-        # What hangs on a ticket comes after it.
+        # What hangs on something comes after it.
         hangs = world.on_ticket.get(name)
-        parts[name] = await (hangs(parts["ticket_id"]) if hangs else world.path_part(name, row.whose))
+        parts[name] = await (hangs(next(iter(parts.values()))) if hangs else world.path_part(name, row.whose))
         path = path.replace(f"{{{name}}}", parts[name])
     if operation.id == "unmerge_customer":
         await world.merge_away(parts["customer_id"])
