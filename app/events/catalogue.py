@@ -107,6 +107,8 @@ _TYPES = [
     *_each("api_key", "created", p.KeyCreated, scope="keys:read"),
     *_each("api_key", "updated", p.Changed, scope="keys:read"),
     *_each("api_key", "revoked", p.Nothing, scope="keys:read"),
+    *_each("webhook", "created updated deleted", p.Changed, scope="webhooks:read"),
+    *_each("webhook", "secret_rotated redelivered", p.Nothing, scope="webhooks:read"),
 ]  # fmt: skip
 CATALOGUE: Mapping[str, EventType] = {each.name: each for each in _TYPES}
 

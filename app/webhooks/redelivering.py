@@ -1,5 +1,6 @@
 """A range of deliveries sent again: what a receiver lost, or was away for."""
 
+import re
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,8 @@ from app.webhooks.schemas import Redelivery
 from app.webhooks.service import AGAIN, active_webhook
 from app.webhooks.tables import webhook_deliveries as deliveries
 
+# As the catalogue writes it: epoch, transaction, number.
+_POSITION = re.compile(r"[0-9a-f]{1,8}\.([0-9a-f]{1,15})\.([0-9a-f]{1,15})")
 _AT_ONCE = 10_000
 _d = deliveries.c
 
@@ -67,7 +70,7 @@ async def redeliver_range(tx: Transaction, actor: Actor, webhook_id: UUID, body:
 
 
 def _read_position(pointer: str, position: str) -> tuple[int, int]:
-    xid, dash, id_ = position.partition("-")
-    if not (dash and xid.isdigit() and id_.isdigit()):
-        raise Invalid.at(pointer, "bad_position", "a position of an event")
-    return int(xid), int(id_)
+    found = _POSITION.fullmatch(position)
+    if found is None:
+        raise Invalid.at(pointer, "bad_position", "the position of an event, as the feed and each payload have it")
+    return int(found[1], 16), int(found[2], 16)

@@ -145,7 +145,9 @@ class Sender:
         except targets.BadTarget:
             return Attempt(Failure.not_public)
         body = (
-            told.body(event) if event is not None else told.test_body(row["webhook_id"], row["id"], row["created_at"])
+            told.body(event)
+            if event is not None
+            else told.body_of_test(row["webhook_id"], row["id"], row["created_at"])
         )
         return await self._courier.post(target, _headers(row["id"], keys, row["now"], body), body)
 

@@ -78,6 +78,7 @@ class DeliveryPending(Conflict):
 async def create_webhook(tx: Transaction, actor: Actor, body: WebhookIn, settings: Settings) -> dict[str, Any]:
     """The webhook's row with `secret`. Raises Invalid."""
     _check_url(body.url, settings)
+    told.check_may_hear(actor, body.types)
     values = {"url": body.url, "types": _unique(body.types), "active": body.active}
     row = await WEBHOOKS.create(tx, actor, {**values, **_HEALTHY})
     return {**row, "secret": _add_secret(tx, row["id"], body.secret, settings)}
@@ -91,6 +92,7 @@ async def change_webhook(
     if "url" in values:
         _check_url(values["url"], settings)
     if "types" in values:
+        told.check_may_hear(actor, values["types"])
         values["types"] = _unique(values["types"])
     before = await WEBHOOKS.locked(tx, id, if_match)
     fresh = values.get("active") or values.get("url", before["url"]) != before["url"]

@@ -1,16 +1,21 @@
-"""What a webhook is told: an event of the log, read there whenever it is sent: nothing is kept of it here."""
+"""What a webhook is told: events of the catalogue, read in the log whenever they are sent, so that nothing of them is
+kept here. Of an import nobody is told: it is history."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, BigInteger, bindparam, column, func, select
+from sqlalchemy import ARRAY, BigInteger, and_, bindparam, column, func, select
 
+from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
+from app.errors import Forbidden
+from app.events.catalogue import CATALOGUE, SOURCE, SPECVERSION, outward
 from app.events.tables import Xid8, events
 
 TEST = "webhook.test"
+# Every type but those that ask for a scope of their own.
 ALL = "*"
 MOST_BYTES = 20_000
 
@@ -20,30 +25,59 @@ _key = (
     .table_valued(column("xid", Xid8()), column("id", BigInteger), name="key")
     .render_derived()
 )
-_READ = Query(select(events).join(_key, (events.c.xid == _key.c.xid) & (events.c.id == _key.c.id)))
+_READ = Query(select(events).join(_key, and_(events.c.xid == _key.c.xid, events.c.id == _key.c.id)))
+
+
+class TooLarge(Exception):
+    """A payload is larger than a receiver was promised."""
 
 
 async def read(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Row]:
-    """Events of the log by (xid, id); what is there no more is left out."""
+    """Events of the log by (xid, id), in its order; what is there no more is left out."""
     wanted = sorted(set(keys))
     if not wanted:
         return {}
     rows = await tx.rows(_READ, xids=[xid for xid, _ in wanted], ids=[id_ for _, id_ in wanted])
-    return {(row["xid"], row["id"]): row for row in rows}
+    found = {(row["xid"], row["id"]): row for row in rows}
+    return {key: found[key] for key in wanted if key in found}
 
 
 def check_type(type_: str) -> str:
+    """Raises ValueError."""
+    if type_ != ALL and type_ not in CATALOGUE:
+        raise ValueError("a type of the catalogue of events, or *")
     return type_
+
+
+def check_may_hear(actor: Actor, types: Iterable[str]) -> None:
+    """Raises Forbidden: whoever may not read a thing lets nobody be told of it."""
+    scopes = sorted({scope for type_ in types if type_ != ALL and (scope := CATALOGUE[type_].scope)} - actor.scopes)
+    if scopes:
+        raise Forbidden(f"these types need the scope {', '.join(scopes)}")
 
 
 def concerns(event: Row, types: Sequence[str]) -> bool:
     """Whether it goes to who asked for these types."""
-    return not event["internal"] and not event["imported"] and (ALL in types or event["type"] in types)
+    type_ = CATALOGUE.get(event["type"])
+    if type_ is None or event["imported"]:
+        return False
+    return type_.name in types or (ALL in types and type_.scope is None)
 
 
 def body(event: Row) -> bytes:
-    return orjson.dumps({"id": str(event["id"]), "type": event["type"], "time": event["occurred_at"]})
+    """Raises TooLarge."""
+    told = orjson.dumps(outward(event))
+    if len(told) > MOST_BYTES:
+        raise TooLarge
+    return told
 
 
-def test_body(webhook_id: UUID, delivery_id: UUID, at: datetime) -> bytes:
-    return orjson.dumps({"id": str(delivery_id), "type": TEST, "time": at})
+def body_of_test(webhook_id: UUID, delivery_id: UUID, at: datetime) -> bytes:
+    """In the shape of an event, of a type that no event has."""
+    return orjson.dumps(
+        {
+            "specversion": SPECVERSION, "id": str(delivery_id), "source": SOURCE, "type": TEST, "dataversion": 1,
+            "time": at, "recorded_at": at, "subject": str(webhook_id), "actor": {"kind": "system", "id": None},
+            "ticket_id": None, "ticket_version": None, "imported": False, "position": None, "data": {},
+        }
+    )  # fmt: skip
