@@ -37,6 +37,38 @@ class NameUnknown(Exception):
     """A name leads nowhere."""
 
 
+class HandshakeFailed(Exception):
+    """No TLS with the one whose name it is."""
+
+
+class _Plain(httpcore.AsyncNetworkStream):
+    """A connection before TLS. httpcore leaves it open where the handshake is broken off."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, *args: Any, **more: Any) -> bytes:
+        return await self._inner.read(*args, **more)
+
+    async def write(self, *args: Any, **more: Any) -> None:
+        await self._inner.write(*args, **more)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+    async def start_tls(self, *args: Any, **more: Any) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._inner.start_tls(*args, **more)
+        except BaseException as error:
+            await asyncio.shield(self._inner.aclose())
+            if isinstance(error, httpcore.ConnectError):
+                raise HandshakeFailed from None
+            raise
+
+
 class Guard(httpcore.AsyncNetworkBackend):
     """Connects to addresses that it has looked at. `private` lets every address pass: for development and tests."""
 
@@ -60,7 +92,7 @@ class Guard(httpcore.AsyncNetworkBackend):
         failed: Exception = NameUnknown()
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
-                return await self._inner.connect_tcp(address, port, _SECONDS_TO_CONNECT)
+                return _Plain(await self._inner.connect_tcp(address, port, _SECONDS_TO_CONNECT))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed
@@ -157,6 +189,8 @@ def _is_address(host: str) -> bool:
 _FAILURES: dict[Failure, tuple[type[Exception], ...]] = {
     Failure.not_public: (NotPublic,),
     Failure.name: (NameUnknown,),
+    Failure.tls: (HandshakeFailed,),
+    # A TimeoutError is an OSError, so the order matters.
     Failure.timeout: (TimeoutError, httpcore.TimeoutException),
     Failure.protocol: (httpcore.ProtocolError,),
     Failure.connect: (httpcore.NetworkError, OSError),
@@ -166,10 +200,4 @@ _FAILURES: dict[Failure, tuple[type[Exception], ...]] = {
 def _failure(error: Exception) -> Failure | None:
     """What an exception is called; None where it is a bug of ours. Its text is kept nowhere: it may name what only we
     can see."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return Failure.tls
-        cause = cause.__context__
-    # TimeoutError is an OSError, so the order matters.
     return next((failure for failure, kinds in _FAILURES.items() if isinstance(error, kinds)), None)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 # Parsers disagree about everything else, and what they disagree about is how one gets past a check. So there is one
 # reading of a URL here, of the plainest kind, and the connection is made from its parts.
 _URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?)"
+    r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?(?P<target>(?:[/?][A-Za-z0-9\-._~:/?@!$&'()*+,;=%]*)?)",
     re.ASCII,
 )
