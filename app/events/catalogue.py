@@ -16,6 +16,7 @@ from typing_extensions import TypeAliasType
 
 from app.db import Values
 from app.events import payloads as p
+from app.events.feed import position_of
 from app.web.schemas import Out
 
 SOURCE = "/ninety"
@@ -132,9 +133,9 @@ def outward(row: Values, *, for_customer: bool = False) -> dict[str, Any]:
         "subject": str(row["subject_id"]),
         "actor": {"kind": row["actor_kind"], "id": _text(row["actor_id"])},
         "ticket_id": _text(row["ticket_id"]),
-        "ticket_version": row.get("ticket_version"),
+        "ticket_version": row["ticket_version"],
         "imported": row["imported"],
-        "position": position(row),
+        "position": str(position_of(row)),
         "data": _payload(type_, row["data"], for_customer) if type_ else {},
     }
 
@@ -152,11 +153,6 @@ def event_id(id: int, recorded_at: datetime) -> str:
     milliseconds, rest = divmod(microseconds, 1000)
     digits = f"{milliseconds:012x}7{rest:03x}{(0b10 << 62) | id:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def position(row: Values) -> str:
-    """The place of a row in the feed. In each epoch of the database the log is in the order of (xid, id)."""
-    return f"{row.get('epoch', 1):x}.{row['xid']:x}.{row['id']:x}"
 
 
 def _text(id: UUID | None) -> str | None:
