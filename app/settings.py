@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     import_limit_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     sweep_interval_seconds: Annotated[float, Field(ge=0.01, le=60)] = 0.1
+    event_retention_days: Annotated[int, Field(ge=31, le=36_500)] | None = None
+    """How long the log is kept: whole months go once all of them is older. Without it, for ever."""
     shutdown_seconds: Annotated[int, Field(ge=1, le=300)] = 10
     """How long running requests may take to finish after SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -4,7 +4,7 @@ The log holds what its own readers need: values before and after, what clocks ar
 has the shape of a CloudEvent, and `data` is what the payload of its type names and nothing else. What the catalogue
 does not know cannot be written."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,9 +14,11 @@ from uuid import UUID
 from pydantic import Field, create_model
 from typing_extensions import TypeAliasType
 
+from app.auth.guard import Actor
 from app.db import Values
+from app.errors import Forbidden
 from app.events import payloads as p
-from app.events.feed import position_of
+from app.events.feed import Wanted, position_of
 from app.web.schemas import Out
 
 SOURCE = "/ninety"
@@ -120,7 +122,7 @@ def known(type_: str) -> str:
 
 def outward(row: Values, *, for_customer: bool = False) -> dict[str, Any]:
     """A row of the log as others see it; instants are left to the encoder. The caller has decided that the reader may
-    know of it at all: see `told`."""
+    know of it at all: see `seen_by`."""
     type_ = CATALOGUE.get(row["type"])
     return {
         "specversion": SPECVERSION,
@@ -140,10 +142,22 @@ def outward(row: Values, *, for_customer: bool = False) -> dict[str, Any]:
     }
 
 
-def told(type_: str, internal: bool) -> bool:
-    """Whether a customer is told of such an event on a ticket of theirs."""
-    about = CATALOGUE.get(type_)
-    return about is not None and about.told_to_customers and not internal
+def seen_by(actor: Actor, types: Sequence[str] | None = None, ticket_id: UUID | None = None) -> Wanted:
+    """What this reader may know of, and of that what they want. Customers are told of their own tickets, and of nothing
+    internal; types that say more than the log does need their own scope."""
+    seen = [each.name for each in _TYPES if _may_see(actor, each)]
+    if types is not None:
+        seen = [name for name in seen if name in types]
+    if actor.is_customer and actor.customer_id is None:
+        raise Forbidden("this caller stands for no customer")
+    everything = len(seen) == len(_TYPES)
+    return Wanted(None if everything else tuple(seen), ticket_id, actor.customer_id if actor.is_customer else None)
+
+
+def _may_see(actor: Actor, about: EventType) -> bool:
+    if actor.is_customer:
+        return about.told_to_customers
+    return about.scope is None or about.scope in actor.scopes
 
 
 def event_id(id: int, recorded_at: datetime) -> str:
