@@ -15,6 +15,9 @@ from app.auth.keys import Credentials
 from app.custom_fields import api as custom_fields
 from app.customers.api import customers, organizations
 from app.db import Database
+from app.events import api as events
+from app.events import partitions
+from app.events.hub import Hub
 from app.goals import api as goals
 from app.keys import api as keys
 from app.migrate import schema_head
@@ -55,6 +58,9 @@ ROUTERS = [
     agents.team_routes,
     custom_fields.routes,
     greetings.routes,
+    events.routes,
+    events.stream_routes,
+    events.ticket_routes,
     keys.routes,
     webhooks.routes,
     operations.routes,
@@ -65,6 +71,7 @@ TAGS = [
     {"name": "sla", "description": "What is promised, and every clock against it."},
     {"name": "goals", "description": "What is promised on average, judged with those who still wait."},
     {"name": "reports", "description": "Figures."},
+    {"name": "events", "description": "What happened, in order: exported, streamed."},
     {"name": "imports", "description": "Tickets with their past."},
     {"name": "agents", "description": "Who helps."},
     {"name": "custom-fields", "description": "What this installation adds to tickets, customers and organizations."},
@@ -88,7 +95,9 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.schema_head = schema_head()
             app.state.large_bodies = asyncio.Semaphore(RAW_AT_ONCE)
             app.state.ticket_types = tuple(TicketType)
-            async with _working(db, settings):
+            app.state.hub = Hub(db)
+            await partitions.settle_epoch(db)
+            async with _working(db, settings), app.state.hub.running():
                 yield
 
     app = FastAPI(

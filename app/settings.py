@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     """Webhooks may go to http, to every port and to addresses that are not public: for development and tests."""
     webhook_secret_keys: Annotated[str, Field(repr=False)] = ""
     """Fernet keys, with commas, that webhooks' secrets are encrypted with in the database: the first one encrypts."""
+    event_retention_days: Annotated[int, Field(ge=31, le=36_500)] | None = None
+    """How long the log is kept: whole months go once all of them is older. Without it, for ever."""
     shutdown_seconds: Annotated[int, Field(ge=1, le=300)] = 10
     """How long running requests may take to finish after SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -10,6 +10,7 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from app.db import Database
+from app.events import partitions, stream_tickets
 from app.operations.health import beat
 from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
@@ -31,6 +32,7 @@ _CLEANING_SECONDS = 60.0
 _PLANNING_SECONDS = 0.1
 _SENDING_SECONDS = 0.05
 _RECORDING_SECONDS = 0.02
+_MONTHS_SECONDS = 600.0
 
 
 async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
@@ -40,11 +42,13 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
     async def heartbeat() -> bool:
         async with db.transaction() as tx:
             await beat(tx, worker_id)
+        await partitions.settle_epoch(db)
         metrics.HEARTBEAT.set_to_current_time()
         return False
 
     async def clean() -> bool:
         async with db.transaction() as tx:
+            await stream_tickets.clean(tx)
             return await idempotency.clean(tx) > 0
 
     async with sender(db, settings) as sending:
@@ -55,6 +59,7 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
             _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
             _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
             _loop("clean", clean, _CLEANING_SECONDS, stop),
+            _loop("months", partial(partitions.tend, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
             _loop("webhook_planning", partial(planning.turn, db), _PLANNING_SECONDS, stop),
             _loop("webhook_sending", sending.turn, _SENDING_SECONDS, stop),
             _loop("webhook_recording", sending.record, _RECORDING_SECONDS, stop),

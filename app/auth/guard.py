@@ -65,10 +65,14 @@ class KeyGuard(Guard):
 
     async def admit(self, request: Request, scopes: Sequence[str]) -> Actor:
         actor: Actor = await request.app.state.credentials.actor(bearer_token(request))
-        missing = [scope for scope in scopes if scope not in actor.scopes]
-        if missing:
-            raise Forbidden(f"this needs the scope {', '.join(missing)}")
+        check_scopes(actor, scopes)
         return actor
+
+
+def check_scopes(actor: Actor, scopes: Sequence[str]) -> None:
+    missing = [scope for scope in scopes if scope not in actor.scopes]
+    if missing:
+        raise Forbidden(f"this needs the scope {', '.join(missing)}")
 
 
 _GUARD = KeyGuard()

@@ -4,7 +4,7 @@ The log holds what its own readers need: values before and after, what clocks ar
 has the shape of a CloudEvent, and `data` is what the payload of its type names and nothing else. What the catalogue
 does not know cannot be written."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,8 +14,11 @@ from uuid import UUID
 from pydantic import Field, create_model
 from typing_extensions import TypeAliasType
 
+from app.auth.guard import Actor
 from app.db import Values
+from app.errors import Forbidden
 from app.events import payloads as p
+from app.events.feed import Wanted, position_of
 from app.web.schemas import Out
 
 SOURCE = "/ninety"
@@ -121,7 +124,7 @@ def known(type_: str) -> str:
 
 def outward(row: Values, *, for_customer: bool = False) -> dict[str, Any]:
     """A row of the log as others see it; instants are left to the encoder. The caller has decided that the reader may
-    know of it at all: see `told`."""
+    know of it at all: see `seen_by`."""
     type_ = CATALOGUE.get(row["type"])
     return {
         "specversion": SPECVERSION,
@@ -134,17 +137,29 @@ def outward(row: Values, *, for_customer: bool = False) -> dict[str, Any]:
         "subject": str(row["subject_id"]),
         "actor": {"kind": row["actor_kind"], "id": _text(row["actor_id"])},
         "ticket_id": _text(row["ticket_id"]),
-        "ticket_version": row.get("ticket_version"),
+        "ticket_version": row["ticket_version"],
         "imported": row["imported"],
-        "position": position(row),
+        "position": str(position_of(row)),
         "data": _payload(type_, row["data"], for_customer) if type_ else {},
     }
 
 
-def told(type_: str, internal: bool) -> bool:
-    """Whether a customer is told of such an event on a ticket of theirs."""
-    about = CATALOGUE.get(type_)
-    return about is not None and about.told_to_customers and not internal
+def seen_by(actor: Actor, types: Sequence[str] | None = None, ticket_id: UUID | None = None) -> Wanted:
+    """What this reader may know of, and of that what they want. Customers are told of their own tickets, and of nothing
+    internal; types that say more than the log does need their own scope."""
+    seen = [each.name for each in _TYPES if _may_see(actor, each)]
+    if types is not None:
+        seen = [name for name in seen if name in types]
+    if actor.is_customer and actor.customer_id is None:
+        raise Forbidden("this caller stands for no customer")
+    everything = len(seen) == len(_TYPES)
+    return Wanted(None if everything else tuple(seen), ticket_id, actor.customer_id if actor.is_customer else None)
+
+
+def _may_see(actor: Actor, about: EventType) -> bool:
+    if actor.is_customer:
+        return about.told_to_customers
+    return about.scope is None or about.scope in actor.scopes
 
 
 def event_id(id: int, recorded_at: datetime) -> str:
@@ -154,11 +169,6 @@ def event_id(id: int, recorded_at: datetime) -> str:
     milliseconds, rest = divmod(microseconds, 1000)
     digits = f"{milliseconds:012x}7{rest:03x}{(0b10 << 62) | id:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def position(row: Values) -> str:
-    """The place of a row in the feed. In each epoch of the database the log is in the order of (xid, id)."""
-    return f"{row.get('epoch', 1):x}.{row['xid']:x}.{row['id']:x}"
 
 
 def _text(id: UUID | None) -> str | None:

@@ -15,8 +15,11 @@ from app.events.tables import events
 
 INSERT = Query(
     insert(events),
-    ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "imported", "data"],
-)
+    [
+        "type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "ticket_version", "internal",
+        "imported", "data",
+    ],
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,18 @@ def record(
         **named(who),
         subject_id=subject_id,
         ticket_id=ticket_id,
+        ticket_version=None,
         internal=internal,
         imported=imported,
         data=data,
     )
+
+
+def bear_version(tx: Transaction, ticket_id: UUID, version: int) -> None:
+    """What is queued on a ticket bears the version that the same transaction makes of it."""
+    for row in tx.queued(INSERT):
+        if row["ticket_id"] == ticket_id:
+            row["ticket_version"] = version
 
 
 def of_each(

@@ -153,6 +153,7 @@ async def _open(
     if greeting:
         text = greetings.filled(greeting, ticket, customer_name)
         write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now)
+    log.bear_version(tx, ticket["id"], 1)
     return {**ticket, "version": 1}
 
 

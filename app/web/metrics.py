@@ -36,6 +36,7 @@ DELIVERY_LAG = Histogram(
     "From an event to the receiver's answer, where the first attempt was the last.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
+LISTENERS_DROPPED = Counter("ninety_stream_listeners_dropped", "Listeners that fell behind and were cut off.")
 LOOP_FAILURES = Counter("ninety_worker_failures", "Iterations of a worker loop that failed.", ["loop"])
 HEARTBEAT = Gauge(
     "ninety_worker_heartbeat_seconds", "When a worker last finished a round.", multiprocess_mode="mostrecent"

@@ -2,7 +2,9 @@
 position commit together, and the key of the rows keeps an event from being planned twice for the same webhook."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import delete, func, literal_column, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -21,11 +23,13 @@ _BATCH = 1_000
 _d = deliveries.c
 _NOW = func.statement_timestamp()
 _COLUMNS = (
-    "webhook_id", "id", "event_xid", "event_id", "type", "about_id", "next_at", "give_up_at", "created_at",
+    "webhook_id", "id", "event_epoch", "event_xid", "event_id", "event_at", "type", "about_id", "next_at", "give_up_at",
+    "created_at",
 )  # fmt: skip
 _WANTED = Query(
     select(webhooks.c.id, webhooks.c.types, webhooks.c.created_at, _NOW.label("now")).where(webhooks.c.active)
 )
+_EVENT = {"epoch": "epoch", "xid": "xid", "id": "id", "at": "recorded_at"}
 INSERT = Query(insert(deliveries).on_conflict_do_nothing(), _COLUMNS)
 # Its webhook was turned off, or never answered, for as long as is tried.
 _some_late = (
@@ -53,14 +57,13 @@ async def turn(db: Database) -> bool:
             return False
         wanted = await tx.rows(_WANTED)
         if wanted:
-            found = await told.read(tx, ((event["xid"], event["id"]) for event in batch.events))
-            for row in _planned(found.values(), wanted):
+            for row in _planned(batch.events, wanted):
                 tx.write(INSERT, **row)
         reader.advance(tx, READER, batch.events[-1])
         return len(batch.events) == _BATCH
 
 
-def _planned(events: Any, wanted: list[Row]) -> Iterator[dict[str, Any]]:
+def _planned(events: list[Row], wanted: list[Row]) -> Iterator[dict[str, Any]]:
     for event in events:
         for webhook in wanted:
             # A webhook hears of what happens from its making on.
@@ -69,11 +72,12 @@ def _planned(events: Any, wanted: list[Row]) -> Iterator[dict[str, Any]]:
                 yield planned(webhook["id"], webhook["now"], event["type"], about, event)
 
 
-def planned(webhook_id: Any, now: Any, type_: str, about_id: Any, event: Row | None = None) -> dict[str, Any]:
+def planned(webhook_id: UUID, now: datetime, type_: str, about_id: UUID, event: Row | None = None) -> dict[str, Any]:
     """A delivery that is due at once."""
     return {
-        "webhook_id": webhook_id, "id": uuid7(), "event_xid": event and event["xid"], "event_id": event and event["id"],
-        "type": type_, "about_id": about_id, "next_at": now, "give_up_at": now + KEPT_TRYING, "created_at": now,
+        "webhook_id": webhook_id, "id": uuid7(), "type": type_, "about_id": about_id, "next_at": now,
+        "give_up_at": now + KEPT_TRYING, "created_at": now,
+        **{f"event_{name}": event and event[of] for name, of in _EVENT.items()},
     }  # fmt: skip
 
 

@@ -1,33 +1,37 @@
 """A range of deliveries sent again: what a receiver lost, or was away for."""
 
-import re
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, bindparam, func, literal_column, or_, select, tuple_, update
+from sqlalchemy import BigInteger, DateTime, SmallInteger, bindparam, func, literal_column, or_, select, tuple_, update
 
 from app.auth.guard import Actor
 from app.db import Query, Transaction
-from app.errors import Invalid
 from app.events import log
+from app.events.feed import parse_position
 from app.events.tables import Xid8
 from app.webhooks.retries import State
 from app.webhooks.schemas import Redelivery
 from app.webhooks.service import AGAIN, active_webhook
 from app.webhooks.tables import webhook_deliveries as deliveries
 
-# As the catalogue writes it: epoch, transaction, number.
-_POSITION = re.compile(r"[0-9a-f]{1,8}\.([0-9a-f]{1,15})\.([0-9a-f]{1,15})")
 _AT_ONCE = 10_000
 _d = deliveries.c
 
 
-_xid, _id, _at = Xid8(), BigInteger(), DateTime(timezone=True)
-_place = tuple_(_d.event_xid, _d.event_id)
+_TYPES = {"epoch": SmallInteger(), "xid": Xid8(), "id": BigInteger()}
+_at = DateTime(timezone=True)
+_place = tuple_(_d.event_epoch, _d.event_xid, _d.event_id)
+
+
+def _position(side: str) -> Any:
+    return tuple_(*(bindparam(f"{side}_{name}", type_=type_) for name, type_ in _TYPES.items()))
+
+
 _BOUNDS = {
-    "from_position": _place > tuple_(bindparam("from_xid", type_=_xid), bindparam("from_id", type_=_id)),
-    "to_position": _place <= tuple_(bindparam("to_xid", type_=_xid), bindparam("to_id", type_=_id)),
+    "from_position": _place > _position("from"),
+    "to_position": _place <= _position("to"),
     "from_time": _d.created_at >= bindparam("from_time", type_=_at),
     "to_time": _d.created_at < bindparam("to_time", type_=_at),
 }
@@ -59,7 +63,8 @@ async def redeliver_range(tx: Transaction, actor: Actor, webhook_id: UUID, body:
     bounds = tuple(given)
     for side in ("from", "to"):
         if (position := given.pop(f"{side}_position", None)) is not None:
-            given[f"{side}_xid"], given[f"{side}_id"] = _read_position(f"/{side}_position", position)
+            parsed = parse_position(position, f"/{side}_position")
+            given |= {f"{side}_{name}": part for name, part in parsed._asdict().items()}
     row = await active_webhook(tx, webhook_id)
     found = await tx.locked_row(_again(bounds, body.failed_only), webhook_id=webhook_id, **given)
     assert found is not None
@@ -67,10 +72,3 @@ async def redeliver_range(tx: Transaction, actor: Actor, webhook_id: UUID, body:
     data = {"count": count, **body.model_dump(mode="json", exclude_none=True)}
     log.record(tx, log.by(actor), "webhook.redelivered", webhook_id, row["now"], data, internal=True)
     return {"count": count, "more": count == _AT_ONCE}
-
-
-def _read_position(pointer: str, position: str) -> tuple[int, int]:
-    found = _POSITION.fullmatch(position)
-    if found is None:
-        raise Invalid.at(pointer, "bad_position", "the position of an event, as the feed and each payload have it")
-    return int(found[1], 16), int(found[2], 16)

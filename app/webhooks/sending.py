@@ -77,12 +77,11 @@ class Sender:
         rooms = {id_: endpoint.room(now) for id_, endpoint in self._endpoints.items()}
         async with self._db.transaction() as tx:
             claimed = await tx.rows(CLAIM, busy_ids=list(rooms), rooms=list(rooms.values()), most=free)
-            keys = [(row["event_xid"], row["event_id"]) for row in claimed if row["event_id"] is not None]
-            events = await told.read(tx, keys)
+            events = await told.read(tx, claimed)
         began = time.monotonic()
         for row in claimed:
             self._endpoints.setdefault(row["webhook_id"], Endpoint()).under_way[row["id"]] = began
-            event = events.get((row["event_xid"], row["event_id"]))
+            event = events.get(told.position_in(row))
             task = asyncio.create_task(self._attempt(row, event, began))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

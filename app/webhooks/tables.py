@@ -10,6 +10,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -62,8 +63,11 @@ webhook_deliveries = Table(
     Column("webhook_id", Uuid, nullable=False),
     Column("id", Uuid, nullable=False),
     # What is told of, in the log; none where it is only a test. What is sent is made from there each time.
+    Column("event_epoch", SmallInteger),
     Column("event_xid", Xid8),
     Column("event_id", BigInteger),
+    # When it was recorded: in which part of the log it is.
+    Column("event_at", _INSTANT),
     Column("type", Text, nullable=False),
     # The ticket, or else the subject: whoever erases finds the answers by it.
     Column("about_id", Uuid, nullable=False),
@@ -80,8 +84,8 @@ webhook_deliveries = Table(
     Column("failure", Text),
     PrimaryKeyConstraint("webhook_id", "id"),
     # Each event once for each webhook, whatever becomes of the reader's position.
-    UniqueConstraint("webhook_id", "event_xid", "event_id"),
-    CheckConstraint("(event_xid IS NULL) = (event_id IS NULL)", name="whole_event"),
+    UniqueConstraint("webhook_id", "event_epoch", "event_xid", "event_id", name="uq_webhook_deliveries_event"),
+    CheckConstraint("num_nulls(event_epoch, event_xid, event_id, event_at) IN (0, 4)", name="whole_event"),
     Index("ix_webhook_deliveries_state", "webhook_id", "state", "id"),
     Index("ix_webhook_deliveries_due", "webhook_id", "next_at", postgresql_where=text("state = 'pending'")),
     Index("ix_webhook_deliveries_give_up_at", "give_up_at", postgresql_where=text("state = 'pending'")),

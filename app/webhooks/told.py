@@ -3,15 +3,17 @@ kept here. Of an import nobody is told: it is history."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, BigInteger, and_, bindparam, column, func, select
+from sqlalchemy import ARRAY, BigInteger, DateTime, SmallInteger, and_, bindparam, column, func, select
 
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
 from app.errors import Forbidden
 from app.events.catalogue import CATALOGUE, SOURCE, SPECVERSION, outward
+from app.events.feed import Position, position_of
 from app.events.tables import Xid8, events
 
 TEST = "webhook.test"
@@ -19,27 +21,37 @@ TEST = "webhook.test"
 ALL = "*"
 MOST_BYTES = 20_000
 
-Key = tuple[int, int]
+_COLUMNS: dict[str, Any] = {
+    "event_epoch": SmallInteger(), "event_xid": Xid8(), "event_id": BigInteger(), "event_at": DateTime(timezone=True),
+}  # fmt: skip
 _key = (
-    func.unnest(bindparam("xids", type_=ARRAY(Xid8())), bindparam("ids", type_=ARRAY(BigInteger)))
-    .table_valued(column("xid", Xid8()), column("id", BigInteger), name="key")
+    func.unnest(*(bindparam(name, type_=ARRAY(type_)) for name, type_ in _COLUMNS.items()))
+    .table_valued(*(column(name, type_) for name, type_ in _COLUMNS.items()), name="key")
     .render_derived()
 )
-_READ = Query(select(events).join(_key, and_(events.c.xid == _key.c.xid, events.c.id == _key.c.id)))
+# The instant leads to the part of the log.
+_found = and_(
+    events.c.recorded_at == _key.c.event_at, events.c.xid == _key.c.event_xid, events.c.id == _key.c.event_id,
+    events.c.epoch == _key.c.event_epoch,
+)  # fmt: skip
+_READ = Query(select(events).join(_key, _found))
 
 
 class TooLarge(Exception):
     """A payload is larger than a receiver was promised."""
 
 
-async def read(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Row]:
-    """Events of the log by (xid, id), in its order; what is there no more is left out."""
-    wanted = sorted(set(keys))
+async def read(tx: Transaction, deliveries: Iterable[Row]) -> dict[Position, Row]:
+    """The events of these deliveries; what is in the log no more is left out."""
+    wanted = {position_in(row): row for row in deliveries if row["event_id"] is not None}
     if not wanted:
         return {}
-    rows = await tx.rows(_READ, xids=[xid for xid, _ in wanted], ids=[id_ for _, id_ in wanted])
-    found = {(row["xid"], row["id"]): row for row in rows}
-    return {key: found[key] for key in wanted if key in found}
+    rows = await tx.rows(_READ, **{name: [row[name] for row in wanted.values()] for name in _COLUMNS})
+    return {position_of(row): row for row in rows}
+
+
+def position_in(delivery: Row) -> Position:
+    return Position(delivery["event_epoch"], delivery["event_xid"], delivery["event_id"])
 
 
 def check_type(type_: str) -> str:

@@ -7,7 +7,7 @@ from alembic import op
 from app.events.tables import Xid8
 
 revision = "0011"
-down_revision = "0005"
+down_revision = "0009"
 
 _INSTANT = sa.DateTime(timezone=True)
 _NOW = sa.text("clock_timestamp()")
@@ -44,9 +44,8 @@ def upgrade() -> None:
     )
     _deliveries()
     op.execute(
-        "INSERT INTO event_readers (name, xid, event_id)"
-        " VALUES ('webhooks', (pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text::xid8, 0)"
-        " ON CONFLICT DO NOTHING"
+        "INSERT INTO event_readers (name, epoch, xid, event_id)"
+        " SELECT 'webhooks', epoch, pg_snapshot_xmin(pg_current_snapshot()), 0 FROM event_log ON CONFLICT DO NOTHING"
     )
 
 
@@ -55,8 +54,10 @@ def _deliveries() -> None:
         "webhook_deliveries",
         sa.Column("webhook_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("event_epoch", sa.SmallInteger(), nullable=True),
         sa.Column("event_xid", Xid8(), nullable=True),
         sa.Column("event_id", sa.BigInteger(), nullable=True),
+        sa.Column("event_at", _INSTANT, nullable=True),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("about_id", sa.Uuid(), nullable=False),
         sa.Column("state", sa.Text(), server_default="pending", nullable=False),
@@ -68,10 +69,17 @@ def _deliveries() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
         sa.Column("failure", sa.Text(), nullable=True),
-        sa.CheckConstraint("(event_xid IS NULL) = (event_id IS NULL)", name=op.f("ck_webhook_deliveries_whole_event")),
+        sa.CheckConstraint(
+            "num_nulls(event_epoch, event_xid, event_id, event_at) IN (0, 4)",
+            name=op.f("ck_webhook_deliveries_whole_event"),
+        ),
         sa.PrimaryKeyConstraint("webhook_id", "id", name=op.f("pk_webhook_deliveries")),
         sa.UniqueConstraint(
-            "webhook_id", "event_xid", "event_id", name=op.f("uq_webhook_deliveries_webhook_id_event_xid_event_id")
+            "webhook_id",
+            "event_epoch",
+            "event_xid",
+            "event_id",
+            name=op.f("uq_webhook_deliveries_event"),
         ),
     )
     for name, columns, where in (
