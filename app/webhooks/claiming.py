@@ -86,7 +86,8 @@ _claimed = (
     .where(_d.webhook_id == _chosen.c.webhook_id, _d.id == _chosen.c.id)
     .values(next_at=_NOW + LEASE, attempts=_d.attempts + 1)
     .returning(
-        _d.webhook_id, _d.id, _d.event_epoch, _d.event_xid, _d.event_id, _d.event_at, _d.type, _d.attempts, _d.give_up_at, _d.created_at,
+        _d.webhook_id, _d.id, _d.event_epoch, _d.event_xid, _d.event_id, _d.event_at,
+        _d.type, _d.attempts, _d.give_up_at, _d.created_at,
         _d.next_at.label("lease"),
     )
     .cte("claimed")
