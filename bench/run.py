@@ -21,6 +21,7 @@ from bench.rounds import Compared, alternate
 from bench.searching import compare_searches
 from bench.services import Service, baseline, ninety
 from bench.verdicts import LARGE, SMALL, Verdict
+from bench.webhooks import delivery
 from bench.wrk import LoadError
 
 
@@ -97,6 +98,8 @@ async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Ve
     if case == "kills":
         log = plan.output / "sweepers.log"
         return verdicts.of_kills(await with_kills(services[LARGE], plan.open_clocks, plan.burst, plan.bursts, log))
+    if case == "webhooks":
+        return verdicts.of_webhooks(await delivery(services[SMALL], plan.webhook_rounds))
     if case == "business":
         return verdicts.of_hours(await compare_hours(services[SMALL], plan))
     if case == "replay":

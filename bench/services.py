@@ -81,6 +81,8 @@ async def ninety(name: str, dsn: str, plan: Plan) -> AsyncIterator[Service]:
         "NINETY_ADMIN_KEY": key,
         "NINETY_HOST": "127.0.0.1",
         "NINETY_POOL_SIZE": str(plan.pool_size),
+        # The receiver is on this machine.
+        "NINETY_WEBHOOK_PRIVATE_TARGETS": "true",
         "NINETY_DATA_DIR": str((plan.output / name).absolute()),
     }
     port, log = free_port(), plan.output / f"{name}.log"

@@ -8,6 +8,7 @@ from bench.business import BUSINESS, EVERY_HOUR
 from bench.memory import Memory
 from bench.rounds import Compared, Spread
 from bench.searching import Searched
+from bench.webhooks import Delivered
 
 SMALL, LARGE = "ninety", "ninety-large"
 
@@ -78,6 +79,14 @@ def of_kills(killed: Killed) -> list[Verdict]:
         Verdict("breaches told twice", twice, "at most", 0),
         Verdict("workers killed meanwhile", kills, "at least", 10),
         Verdict("breach noticed among kills, p99", killed.lag_p99_ms, "at most", 1000, "ms"),
+    ]
+
+
+def of_webhooks(delivered: Delivered) -> list[Verdict]:
+    return [
+        Verdict("webhooks delivered, one worker", delivered.rate, "at least", 500, "/s"),
+        Verdict("event to receiver, p99", delivered.lag_p99_ms, "at most", 1000, "ms"),
+        Verdict("the same beside a fifth that hangs and a poison", delivered.beside_bad_p99_ms, "at most", 2000, "ms"),
     ]
 
 
