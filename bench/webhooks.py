@@ -129,13 +129,16 @@ async def _stream(service: Service, *, endpoints: int, hanging: int) -> float:
 
 @asynccontextmanager
 async def _hooks(service: Service, urls: list[str]) -> AsyncIterator[None]:
-    async with httpx.AsyncClient(base_url=f"{service.base_url}/v1/webhooks", headers=service.headers) as http:
-        made = [(await http.post("", json={"url": url, "types": [_TYPE]})).raise_for_status().json() for url in urls]
+    async with httpx.AsyncClient(base_url=service.base_url, headers=service.headers) as http:
+        made = [
+            (await http.post("/v1/webhooks", json={"url": url, "types": [_TYPE]})).raise_for_status().json()
+            for url in urls
+        ]
         try:
             yield
         finally:
             for each in made:
-                await http.delete(f"/{each['id']}")
+                await http.delete(f"/v1/webhooks/{each['id']}")
 
 
 async def _write(service: Service, subjects: list[UUID]) -> None:
