@@ -41,32 +41,37 @@ class HandshakeFailed(Exception):
     """No TLS with the one whose name it is."""
 
 
-class _Plain(httpcore.AsyncNetworkStream):
-    """A connection before TLS. httpcore leaves it open where the handshake is broken off."""
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection that sends what was written when an answer is waited for: head and body in one packet. And one that
+    closes where a handshake is broken off, which httpcore does not."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
+        self._written = bytearray()
 
     async def read(self, *args: Any, **more: Any) -> bytes:
+        if self._written:
+            written, self._written = bytes(self._written), bytearray()
+            await self._inner.write(written)
         return await self._inner.read(*args, **more)
 
-    async def write(self, *args: Any, **more: Any) -> None:
-        await self._inner.write(*args, **more)
+    async def write(self, buffer: bytes, *_: Any, **__: Any) -> None:
+        self._written += buffer
 
     async def aclose(self) -> None:
         await self._inner.aclose()
 
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
     async def start_tls(self, *args: Any, **more: Any) -> httpcore.AsyncNetworkStream:
         try:
-            return await self._inner.start_tls(*args, **more)
+            return _Stream(await self._inner.start_tls(*args, **more))
         except BaseException as error:
             await asyncio.shield(self._inner.aclose())
             if isinstance(error, httpcore.ConnectError):
                 raise HandshakeFailed from None
             raise
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
 
 
 class Guard(httpcore.AsyncNetworkBackend):
@@ -92,7 +97,7 @@ class Guard(httpcore.AsyncNetworkBackend):
         failed: Exception = NameUnknown()
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
-                return _Plain(await self._inner.connect_tcp(address, port, _SECONDS_TO_CONNECT))
+                return _Stream(await self._inner.connect_tcp(address, port, _SECONDS_TO_CONNECT))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed
