@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-CASES = ("get", "list", "search", "reply", "breach", "kills", "create", "business", "import", "replay", "memory")
+CASES = (
+    "get", "list", "search", "reply", "breach", "kills", "create", "business", "import", "replay", "feed", "memory",
+)  # fmt: skip
 SERVICES = ("ceiling", "naive", "ninety")
 
 
@@ -31,11 +33,15 @@ class Plan:
     import_batches: int = 10
     search_requests: int = 200
     memory_seconds: int = 30
+    exported: int = 100_000
+    listeners: int = 1_000
+    listening_seconds: int = 10
     output: Path = Path("bench/out")
 
     def quickened(self) -> "Plan":
         """A run of about two minutes that shows whether everything works; its figures are rough."""
         few = replace(self, rounds=3, seconds=1, small=2_000, large=50_000)
         return replace(
-            few, open_clocks=5_000, burst=200, bursts=2, import_batches=2, search_requests=40, memory_seconds=6
-        )
+            few, open_clocks=5_000, burst=200, bursts=2, import_batches=2, search_requests=40, memory_seconds=6,
+            exported=20_000, listeners=200, listening_seconds=3,
+        )  # fmt: skip

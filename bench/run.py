@@ -12,6 +12,7 @@ from bench import seeding, verdicts
 from bench.breaches import detection_ms, with_kills
 from bench.business import compare_hours
 from bench.databases import database, server
+from bench.feeding import compare_logs, deliver, export_rate
 from bench.imports import import_rate
 from bench.memory import watch
 from bench.plan import Plan
@@ -99,6 +100,11 @@ async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Ve
         return verdicts.of_kills(await with_kills(services[LARGE], plan.open_clocks, plan.burst, plan.bursts, log))
     if case == "business":
         return verdicts.of_hours(await compare_hours(services[SMALL], plan))
+    if case == "feed":
+        small = services[SMALL]
+        delivered = await deliver(small, plan.listeners, 50, plan.listening_seconds)
+        exported = await export_rate(small, plan.exported, 3)
+        return verdicts.of_feed(exported, delivered, await compare_logs(small, plan))
     if case == "replay":
         return verdicts.of_replays(replay_rates(plan.rounds))
     load = asyncio.create_task(Requests("create", plan).press(services[SMALL], plan.memory_seconds))
