@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from app.db import Database
 from app.events import partitions, stream_tickets
+from app.goals import watching
 from app.operations.health import beat
 from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
@@ -25,6 +26,9 @@ _SWEEPS_AT_ONCE = 3
 _HEARTBEAT_SECONDS = 2.0
 _JOB_SECONDS = 1.0
 _EXCEPTION_SECONDS = 0.5
+_GOAL_SECONDS = 0.25
+# Judging looks at a whole window: it takes a fifth of the time at most.
+_GOAL_REST = 4.0
 # Under load a search may find things later; what is asked for must not be slower.
 _SEARCH_REST = 4.0
 _SEARCH_SECONDS = 0.3
@@ -51,15 +55,22 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
             await stream_tickets.clean(tx)
             return await idempotency.clean(tx) > 0
 
+    await asyncio.gather(
+        _loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
+        _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
+        _loop("job", partial(jobs.work, db), _JOB_SECONDS, stop),
+        _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
+        _loop("goals", partial(watching.turn, db), _GOAL_SECONDS, stop, rest=_GOAL_REST),
+        _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
+        _loop("clean", clean, _CLEANING_SECONDS, stop),
+        _webhooks(db, settings, stop),
+        _loop("months", partial(partitions.tend, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
+    )
+
+
+async def _webhooks(db: Database, settings: Settings, stop: asyncio.Event) -> None:
     async with sender(db, settings) as sending:
         await asyncio.gather(
-            _loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
-            _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
-            _loop("job", partial(jobs.work, db), _JOB_SECONDS, stop),
-            _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
-            _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
-            _loop("clean", clean, _CLEANING_SECONDS, stop),
-            _loop("months", partial(partitions.tend, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
             _loop("webhook_planning", partial(planning.turn, db), _PLANNING_SECONDS, stop),
             _loop("webhook_sending", sending.turn, _SENDING_SECONDS, stop),
             _loop("webhook_recording", sending.record, _RECORDING_SECONDS, stop),

@@ -12,6 +12,7 @@ from bench import seeding, verdicts
 from bench.breaches import detection_ms, with_kills
 from bench.business import compare_hours
 from bench.databases import database, server
+from bench.feeding import compare_logs, deliver, export_rate
 from bench.imports import import_rate
 from bench.memory import watch
 from bench.plan import Plan
@@ -92,17 +93,25 @@ async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Ve
     if case == "search":
         searched = await compare_searches(services[SMALL], services[LARGE], plan.rounds, plan.search_requests)
         return verdicts.of_searches(searched)
-    if case == "breach":
-        lags = await detection_ms(services[LARGE], plan.open_clocks, plan.burst, plan.bursts)
-        return verdicts.of_breaches(lags)
-    if case == "kills":
-        log = plan.output / "sweepers.log"
-        return verdicts.of_kills(await with_kills(services[LARGE], plan.open_clocks, plan.burst, plan.bursts, log))
+    if case in ("breach", "kills"):
+        return await _breaches(case, plan, services[LARGE])
     if case == "webhooks":
         return verdicts.of_webhooks(await delivery(services[SMALL], plan.webhook_rounds))
     if case == "business":
         return verdicts.of_hours(await compare_hours(services[SMALL], plan))
+    if case == "feed":
+        small = services[SMALL]
+        delivered = await deliver(small, plan.listeners, 50, plan.listening_seconds)
+        exported = await export_rate(small, plan.exported, 3)
+        return verdicts.of_feed(exported, delivered, await compare_logs(small, plan))
     if case == "replay":
         return verdicts.of_replays(replay_rates(plan.rounds))
     load = asyncio.create_task(Requests("create", plan).press(services[SMALL], plan.memory_seconds))
     return verdicts.of_memory(await watch(services[SMALL].pid, load))
+
+
+async def _breaches(case: str, plan: Plan, service: Service) -> list[Verdict]:
+    if case == "breach":
+        return verdicts.of_breaches(await detection_ms(service, plan.open_clocks, plan.burst, plan.bursts))
+    log = plan.output / "sweepers.log"
+    return verdicts.of_kills(await with_kills(service, plan.open_clocks, plan.burst, plan.bursts, log))

@@ -5,10 +5,11 @@ from typing import Literal
 
 from bench.breaches import Killed
 from bench.business import BUSINESS, EVERY_HOUR
+from bench.feeding import BY_MONTHS, ONE_TABLE, Delivered
 from bench.memory import Memory
 from bench.rounds import Compared, Spread
 from bench.searching import Searched
-from bench.webhooks import Delivered
+from bench.webhooks import HookFigures
 
 SMALL, LARGE = "ninety", "ninety-large"
 
@@ -82,7 +83,7 @@ def of_kills(killed: Killed) -> list[Verdict]:
     ]
 
 
-def of_webhooks(delivered: Delivered) -> list[Verdict]:
+def of_webhooks(delivered: HookFigures) -> list[Verdict]:
     return [
         Verdict("webhooks delivered, one worker", delivered.rate, "at least", 500, "/s"),
         Verdict("event to receiver, p99", delivered.lag_p99_ms, "at most", 1000, "ms"),
@@ -100,6 +101,16 @@ def of_hours(compared: dict[str, Compared]) -> list[Verdict]:
 def of_replays(rates: dict[str, Spread]) -> list[Verdict]:
     required = {"24/7": 20_000, "business hours": 8_000}
     return [Verdict(f"replay, {name}", rate, "at least", required[name], "/s") for name, rate in rates.items()]
+
+
+def of_feed(exported: Spread, delivered: Delivered, logs: Compared) -> list[Verdict]:
+    p99 = Spread(delivered.p99_ms, delivered.p99_ms, delivered.longest_ms)
+    return [
+        Verdict("export, events", exported, "at least", 20_000, "/s"),
+        Verdict("stream, an event at a listener, p99", p99, "at most", 500, "ms"),
+        Verdict(f"stream, lost of {delivered.of:,}", _one(delivered.lost), "at most", 0),
+        Verdict("create, slower with the log by months", logs.ratio(ONE_TABLE, BY_MONTHS), "at most", 1.05, "x"),
+    ]
 
 
 def _one(count: int) -> Spread:

@@ -31,7 +31,7 @@ SELECT $1, clock_timestamp(), 'system', unnest($2::uuid[]), '{"changes": {"name"
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class HookFigures:
     rate: Spread
     lag_p99_ms: Spread
     beside_bad_p99_ms: Spread
@@ -90,14 +90,14 @@ async def _receiver() -> AsyncIterator[_Receiver]:
         server.close()
 
 
-async def delivery(service: Service, rounds: int) -> Delivered:
+async def delivery(service: Service, rounds: int) -> HookFigures:
     """The worker is the service's own, in the process that also answers requests."""
     rates, lags, beside = [], [], []
     for _ in range(rounds):
         rates.append(await _backlog(service))
         lags.append(await _stream(service, endpoints=1, hanging=0))
         beside.append(await _stream(service, endpoints=_ENDPOINTS, hanging=_HANGING))
-    return Delivered(Spread.of(rates), Spread.of(lags), Spread.of(beside))
+    return HookFigures(Spread.of(rates), Spread.of(lags), Spread.of(beside))
 
 
 async def _backlog(service: Service) -> float:

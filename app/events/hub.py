@@ -99,7 +99,8 @@ class Listener:
             except TimeoutError:
                 # The id goes on also where nothing of the feed was for this listener.
                 yield format_sse_event(comment="ping", id=str(self.position))
-        yield self.ending or b""
+        if self.ending:
+            yield self.ending
 
 
 class Hub:

@@ -22,12 +22,11 @@ _INDEXES = {
 
 
 def upgrade() -> None:
+    # The months begin with the next one, or the one after it where that is too near, or where a clock went ahead.
+    op.execute(_BEFORE)
     for column in ("epoch smallint DEFAULT 1 NOT NULL", "ticket_version integer"):
         op.execute(f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {column}")
     op.execute("ALTER TABLE event_readers ADD COLUMN IF NOT EXISTS epoch smallint DEFAULT 1 NOT NULL")
-    # The months begin with the next one, or the one after it where that is too near.
-    op.execute("ALTER TABLE events DROP CONSTRAINT IF EXISTS ck_events_before")
-    op.execute(_BEFORE)
     with op.get_context().autocommit_block():
         op.execute("ALTER TABLE events VALIDATE CONSTRAINT ck_events_before")
         op.drop_index("ix_events_before_position", postgresql_concurrently=True, if_exists=True)
@@ -58,10 +57,15 @@ def upgrade() -> None:
 
 
 _BEFORE = """
-DO $$ BEGIN EXECUTE format(
-    'ALTER TABLE events ADD CONSTRAINT ck_events_before CHECK (recorded_at < %L::timestamptz) NOT VALID',
-    date_trunc('month', now() + interval '3 days', 'UTC') + interval '1 month'
-); END $$"""
+DO $$
+DECLARE latest timestamptz;
+BEGIN
+    -- Looked for before any lock is taken.
+    SELECT greatest(max(recorded_at), now() + interval '3 days') INTO latest FROM events;
+    ALTER TABLE events DROP CONSTRAINT IF EXISTS ck_events_before;
+    EXECUTE format('ALTER TABLE events ADD CONSTRAINT ck_events_before CHECK (recorded_at < %L::timestamptz) NOT VALID',
+        date_trunc('month', latest, 'UTC') + interval '1 month');
+END $$"""
 
 # The sequence goes on from where it was.
 _PARTITION = """

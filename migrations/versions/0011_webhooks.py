@@ -7,7 +7,7 @@ from alembic import op
 from app.events.tables import Xid8
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 _INSTANT = sa.DateTime(timezone=True)
 _NOW = sa.text("clock_timestamp()")
