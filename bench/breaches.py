@@ -16,7 +16,7 @@ from bench.services import Service, sql
 from bench.wrk import LoadError
 
 # Far enough off that the deadlines are committed and the sweep is idle when they come.
-_LEAD = timedelta(seconds=2)
+_LEAD = timedelta(seconds=5)
 _GIVE_UP_SECONDS = 15
 
 # Both instants are the database's: a breach is at its deadline, `detected_at` is the clock of the sweep's statement.

@@ -13,7 +13,7 @@ from app.auth.roles import SCOPES, Role, granted
 from app.auth.tables import api_keys
 from app.customers.tables import customers
 from app.db import Query, Row, Transaction
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.events import log
 from app.keys.schemas import ApiKeyIn
 from app.web.paging import Listing, Order
@@ -49,8 +49,9 @@ class CannotRevokeYourself(Conflict):
 
 
 async def create_key(tx: Transaction, actor: Actor | None, body: ApiKeyIn) -> dict[str, Any]:
-    """The new key's row with `key`. Raises Invalid."""
+    """The new key's row with `key`. Raises Invalid and Forbidden."""
     _check_role(body)
+    _check_grants(actor, body)
     found = await tx.row(_REFERS_TO, agent_id=body.agent_id, customer_id=body.customer_id)
     assert found is not None
     if body.agent_id and not found["agent"]:
@@ -89,6 +90,13 @@ async def ensure_admin_key(tx: Transaction, key: str) -> None:
     row: Row | None = await tx.locked_row(_ENSURE, **values)
     if row is not None:
         log.record(tx, log.SYSTEM, "api_key.created", parts[0], row["now"], {"after": {"role": "admin"}}, internal=True)
+
+
+def _check_grants(actor: Actor | None, body: ApiKeyIn) -> None:
+    """Raises Forbidden: else the right to make keys would be every right."""
+    beyond = sorted(granted(body.role, body.scopes) - (actor.scopes if actor else SCOPES))
+    if beyond:
+        raise Forbidden(f"nobody grants more than they have, and you do not have {', '.join(beyond)}")
 
 
 def _stored(id_: UUID, key: str) -> dict[str, Any]:

@@ -177,16 +177,23 @@ def write(
             _update(tx, who, ticket_id, ids[key(clock)], earlier, clock, now, unlocked)
 
 
-def insert_history(tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], now: datetime) -> None:
+def insert_history(
+    tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], now: datetime, broken: Iterable[Clock] = ()
+) -> None:
     """Queue the clocks of an imported ticket. What already happened is recorded as facts here, so that the sweep, which
-    tells people, never sees it."""
+    tells people, never sees it. `broken` are those that got another target after their deadline, as they were then."""
+    earlier = {(*key(clock), clock.target_seconds): clock for clock in broken}
     for clock in clocks:
         id_ = uuid7()
         values = as_values(clock)
         breached = clock.breached(now)
         upcoming = clock.next_at(after=now)
         detected_at = now if breached else None
+        if breached:
+            earlier.pop((*key(clock), clock.target_seconds), None)
         tx.write(_INSERT, id=id_, ticket_id=ticket_id, **values, next_at=upcoming, detected_at=detected_at)
+        for was in (was for was in earlier.values() if key(was) == key(clock)):
+            _record_imported_breach(tx, id_, ticket_id, was, now)
         if breached:
             _record_imported_breach(tx, id_, ticket_id, clock, now)
         elif clock.ended_at:

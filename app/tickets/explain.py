@@ -1,6 +1,6 @@
 """Why a ticket's clocks are due when they are: for the support person who is asked."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,8 @@ from app.tickets import facts
 from app.tickets.queries import get_whole_ticket
 
 _MOST_SPANS = 400
+_MOST_STEPS = 14
+_DAY_LETTERS = len("Mon 2026-11-30 ")
 _APPLIED = Query(
     select(events.c.occurred_at, events.c.data)
     .where(
@@ -99,8 +101,8 @@ def _pauses(clock: Clock, kind: str, spans: Spans, now: datetime) -> list[dict[s
 
 def _arithmetic(clock: Clock, due_at: datetime | None, zone: ZoneInfo, now: datetime) -> list[str]:
     terms, relief = clock.terms, clock.relief
-    hours = f"business hours ({zone.key})" if terms.calendar else "every hour"
-    lines = [f"{clock.metric} {clock.cycle} started on {_wall(clock.started_at, zone)}; {hours} counts."]
+    count = f"business hours ({zone.key}) count" if terms.calendar else "every hour counts"
+    lines = [f"{clock.metric} {clock.cycle} started on {_wall(clock.started_at, zone)}; {count}."]
     if clock.promised_until:
         lines.append(f"It was promised by {_wall(clock.promised_until, zone)}.")
     elif terms.seconds is None:
@@ -113,10 +115,44 @@ def _arithmetic(clock: Clock, due_at: datetime | None, zone: ZoneInfo, now: date
         lines.append(f"It stood still for {_long(paused)} of its own time.")
     lines.append(f"{_long(clock.elapsed(now))} had passed by {_wall(clock.ended_at or now, zone)}.")
     if due_at:
-        lines.append(f"So it is due on {_wall(due_at, zone)}.")
+        lines += [*_steps(clock, due_at, zone), f"So it is due on {_wall(due_at, zone)}."]
     elif clock.paused:
         lines.append(f"It is paused in its present status; {_long(clock.remaining(now) or timedelta())} are left.")
     return lines
+
+
+def _steps(clock: Clock, due_at: datetime, zone: ZoneInfo) -> list[str]:
+    """The stretches that lead to the deadline, on the wall there, and between them the dates that are closed unlike
+    their weekday. None where the way is straight."""
+    spans = list(islice(_counted(clock, due_at), _MOST_SPANS + 1))
+    if len(spans) == 1 and spans[0]["start"] == clock.started_at:
+        return []
+    steps = [(span["start"], _step(span, zone)) for span in spans]
+    steps += [(at, f"{at:%a %Y-%m-%d} is closed.") for at in _closed(clock, due_at, zone)]
+    lines = [line for _, line in sorted(steps)]
+    if len(spans) > _MOST_SPANS:
+        return [*lines[:_MOST_STEPS], "And so on."]
+    left_out = len(lines) - _MOST_STEPS
+    if left_out > 1:
+        # The beginning, and the days before the deadline, which is what is asked about.
+        lines[_MOST_STEPS // 2 : -_MOST_STEPS // 2] = [f"And so on, {left_out} times."]
+    return lines
+
+
+def _step(span: dict[str, Any], zone: ZoneInfo) -> str:
+    start, end = _wall(span["start"], zone), _wall(span["end"], zone)
+    same_day = start[:_DAY_LETTERS] == end[:_DAY_LETTERS]
+    seconds = timedelta(seconds=span["seconds"])
+    return f"{start} to {end[_DAY_LETTERS:] if same_day else end}: {_long(seconds)}."
+
+
+def _closed(clock: Clock, due_at: datetime, zone: ZoneInfo) -> list[datetime]:
+    calendar = clock.terms.calendar
+    if calendar is None:
+        return []
+    first, last = (at.astimezone(zone).date() for at in (clock.started_at, due_at))
+    closed = [day for day, hours in calendar.dates.items() if first <= day <= last and not hours]
+    return [datetime.combine(day, time(), zone) for day in closed if calendar.weekly[day.weekday()]]
 
 
 def _reliefs(clock: Clock, zone: ZoneInfo) -> list[str]:
@@ -143,5 +179,6 @@ def _long(span: timedelta) -> str:
     seconds = span.total_seconds()
     minutes, rest = divmod(abs(seconds), 60)
     hours, minutes = divmod(int(minutes), 60)
-    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest:g} s" if rest else ""]
+    rest_seconds = f"{rest:.6f}".rstrip("0").rstrip(".")
+    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest_seconds} s" if rest else ""]
     return ("-" if seconds < 0 else "") + (" ".join(filter(None, parts)) or "0 s")

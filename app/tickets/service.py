@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Uuid, bindparam, func, select
 
+from app.agents.tables import agents
 from app.auth.guard import Actor
 from app.custom_fields import values as custom_fields
 from app.custom_fields.schemas import Subject
+from app.customers.tables import customers
 from app.db import Query, Transaction
-from app.errors import Conflict
+from app.errors import Conflict, Invalid
 from app.events import log
 from app.sla.core.timeline import Entry, HandedOff, Said, StatusSet
 from app.sla.core.words import DONE, AuthorKind, Status
@@ -34,13 +36,21 @@ class NothingToConfirm(Conflict):
 
 
 _PARTS = Query(select(*known_parts()))
+_author_id = bindparam("author_id", type_=Uuid)
+_AUTHORS = {
+    AuthorKind.agent: Query(select(agents.c.id).where(agents.c.id == _author_id)),
+    # Who was merged is the one they were merged into.
+    AuthorKind.customer: Query(
+        select(func.coalesce(customers.c.merged_into, customers.c.id).label("id")).where(customers.c.id == _author_id)
+    ),
+}
 
 
 async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn) -> dict[str, Any]:
     """A message, and what it brings about: it may stop a clock, move the status, and carry a status and an assignee.
     The message is applied first. On a ticket that was merged it lands where that went; a customer's on a closed one
     opens a follow-up."""
-    author = author_of(actor, body.author)
+    author = await _known(tx, author_of(actor, body.author)) if body.author else author_of(actor, None)
     check_message(actor, body)
     look = lock_ticket if body.attachment_ids else look_at_ticket
     asked = await look(tx, actor, ticket_id)
@@ -58,6 +68,17 @@ async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn)
     message = await _say(tx, actor, locked, author, body)
     # Where it went may be another customer's ticket.
     return {**message, "ticket_id": asked.id} if actor.is_customer else message
+
+
+async def _known(tx: Transaction, named: log.By) -> log.By:
+    """Raises Invalid where nobody has the id. Bots and systems are not kept here: theirs is what their owner says."""
+    query = _AUTHORS.get(AuthorKind(named.kind))
+    if query is None or named.id is None:
+        return named
+    row = await tx.row(query, author_id=named.id)
+    if row is None:
+        raise Invalid.at("/author/id", "unknown", f"there is no {named.kind} with this id")
+    return log.By(named.kind, row["id"])
 
 
 async def _say(tx: Transaction, actor: Actor, locked: Locked, author: log.By, body: MessageIn) -> dict[str, Any]:

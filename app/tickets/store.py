@@ -206,10 +206,11 @@ async def recover(tx: Transaction, locked: Locked, cover: Covered, because: str)
 
 
 async def settle(tx: Transaction, locked: Locked) -> None:
-    """Record a deadline that passed unnoticed. To be called before clocks get other terms: it has happened."""
+    """Record what passed unnoticed, also of a clock that ended late and may run on. To be called before clocks get
+    other terms: it has happened."""
     if locked.unlocked:
         raise TakeLocks
-    if any(clock.ended_at is None and clock.breached(locked.now) for clock in locked.state.clocks):
+    if any((first := clock.next_at()) and first < locked.now for clock in locked.state.clocks):
         await sweep_ticket(tx, locked.id)
 
 

@@ -65,7 +65,7 @@ async def read(request: Request, limit: int, *, ndjson_field: str | None = None)
     raw = await _bytes(request, limit)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if ndjson_field and kind == NDJSON:
-        lines = [parse(line) for line in raw.splitlines() if line.strip()]
+        lines = [parse_line(line) for line in raw.splitlines() if line.strip()]
         headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
         scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
         return JsonRequest(scope, raw, {ndjson_field: lines})
@@ -117,6 +117,14 @@ def parse(raw: bytes) -> Any:
     if "\\u" in text:  # only an escape can smuggle in a NUL or half of a surrogate pair
         _check_strings(value)
     return value
+
+
+def parse_line(raw: bytes) -> Any:
+    """The same for one of many, which a wrong one does not stop: what is wrong takes the place of its value."""
+    try:
+        return parse(raw)
+    except Malformed as wrong:
+        return wrong
 
 
 def _deeper_than_allowed(valid: bytes) -> bool:

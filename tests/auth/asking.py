@@ -122,7 +122,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "update_webhook": lambda w, _: {"types": ["ticket.created"]},
     "rotate_webhook_secret": lambda w, _: {},
     "redeliver_webhook_deliveries": lambda w, _: {},
-    "create_api_key": lambda w, _: {"name": "k", "role": "admin"},
+    "create_api_key": lambda w, _: {"name": "k", "role": "service", "scopes": ["keys:write"]},
 }
 _QUERIES = {
     "include": {"include": "clocks,messages,customer"},

@@ -56,6 +56,27 @@ async def test_the_database_holds_no_secret(client: httpx.AsyncClient, sql: Any)
         assert found == 0, table
 
 
+async def test_nobody_grants_more_than_they_have(client: httpx.AsyncClient, app: FastAPI, person: PersonMaker) -> None:
+    agent = (await client.post("/v1/agents", json={"name": "A"})).json()["id"]
+    maker = await person("service", scopes=["keys:write", "tickets:read"])
+    narrow = await person("admin", scopes=["keys:write", "tickets:read"])
+    for who in (maker, narrow):
+        for beyond in (
+            {"role": "admin"},
+            {"role": "service", "scopes": ["tickets:read", "tickets:write"]},
+            {"role": "lead", "agent_id": agent},
+            {"role": "admin", "scopes": ["agents:read"]},
+        ):
+            answer = await who.http.post("/v1/api-keys", json={"name": "k", **beyond})
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), beyond
+        for within in (
+            {"role": "service", "scopes": ["keys:write"]},
+            {"role": "agent", "agent_id": agent, "scopes": ["tickets:read"]},
+        ):
+            made = await _make(who.http, **within)
+            assert made["scopes"] == within["scopes"]
+
+
 async def test_a_revoked_key_is_dead_within_five_seconds(client: httpx.AsyncClient, app: FastAPI) -> None:
     made = await _make(client)
     assert await _status(app, made["key"]) == 200

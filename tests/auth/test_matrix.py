@@ -4,16 +4,12 @@ import httpx
 import pytest
 
 from app.auth.roles import SCOPES
-from app.main import create_app
-from app.settings import Settings
 from tests.auth.asking import Operation, ask, operations, send
 from tests.auth.matrix import CALLERS, PUBLIC, ROWS, MatrixRow, Whose
 from tests.auth.world import World
+from tests.conftest import openapi
 
-OPERATIONS = {
-    operation.id: operation
-    for operation in operations(create_app(Settings(database_url="postgresql://nowhere.test/n")).openapi())
-}
+OPERATIONS = {operation.id: operation for operation in operations(openapi())}
 SOMEBODY_ELSES = [row for row in ROWS if row.whose is Whose.others and row.expected["customer"] == "404"]
 NOWHERE = {"ticket_id": str(UUID(int=7)), "number": "987654321"}
 

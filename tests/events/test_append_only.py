@@ -20,7 +20,7 @@ from app.settings import Settings
 from tests.auth.asking import operations, place, send
 from tests.auth.matrix import PUBLIC, ROWS, MatrixRow
 from tests.auth.world import World, a_world
-from tests.conftest import ADMIN_KEY, client_for, on_database
+from tests.conftest import ADMIN_KEY, client_for, on_database, openapi
 from tests.customers.everything import dump
 from tests.sla.scenes import Sql
 
@@ -35,10 +35,7 @@ FORBIDDEN = [
     "SELECT setval(pg_get_serial_sequence('events', 'id'), 1)",
     "UPDATE alembic_version SET version_num = version_num",
 ]
-OPERATIONS = {
-    operation.id: operation
-    for operation in operations(create_app(Settings(database_url="postgresql://nowhere.test/n")).openapi())
-}
+OPERATIONS = {operation.id: operation for operation in operations(openapi())}
 CHANGES = [row for row in ROWS if OPERATIONS[row.operation].method != "GET" and row.expected["admin"] == "ok"]
 
 

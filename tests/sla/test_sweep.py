@@ -221,6 +221,28 @@ async def test_case_05_a_recorded_breach_survives_another_policy(
     assert await sql.fetchval("SELECT count(*) FROM sla_alerts WHERE kind = 'breached'") == 1
 
 
+async def test_case_05_what_passed_unnoticed_is_told_before_another_target_comes(
+    client: httpx.AsyncClient, db: Database, sql: Sql, open_ticket: Open
+) -> None:
+    def targets(seconds: int) -> list[dict[str, Any]]:
+        return [{"metric": "resolution", "seconds": seconds, "warn_at_percent": [50]}]
+
+    policy = await write_policy(client, 60, targets=targets(60))
+    late, at_risk = await open_ticket(), await open_ticket()
+    await let_pass(sql, 100, late)
+    await let_pass(sql, 40, at_risk)
+    # Resolved late, and reopened under another promise, before any sweep.
+    await patch(client, late, status="resolved")
+    answer = await client.patch(f"/v1/sla-policies/{policy['id']}", json={"targets": targets(9000)})
+    assert answer.status_code == 200
+    await patch(client, late, status="open")
+    await patch(client, at_risk, tags=["vip"])
+    assert [(await the_clock(client, ticket, "resolution"))["state"] for ticket in (late, at_risk)] == ["running"] * 2
+    await sweep_dry(db)
+    assert sorted(await told(sql, late)) == [("at_risk", 60, 50), ("breached", 60, 0)]
+    assert await told(sql, at_risk) == [("at_risk", 60, 50)]
+
+
 async def test_case_22_of_ten_concurrent_first_replies_one_is_the_response(
     client: httpx.AsyncClient, sql: Sql, open_ticket: Open
 ) -> None:

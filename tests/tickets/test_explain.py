@@ -142,6 +142,53 @@ async def test_pauses_are_listed_and_left_out(client: httpx.AsyncClient, open_ti
     await assert_verified(db)
 
 
+_THURSDAY, _TUESDAY = "Thu 2026-04-02", "Tue 2026-04-07"
+_EASTER = [f"{_THURSDAY} 16:30 to 17:00: 30 min.", "Fri 2026-04-03 is closed.", "Mon 2026-04-06 is closed."]
+_TO_TUESDAY = [*_EASTER, f"{_TUESDAY} 09:00 to 10:30: 1 h 30 min.", f"So it is due on {_TUESDAY} 10:30."]
+# What it says at least of a ticket that was opened then, and answered then.
+_WAYS: list[tuple[str, str | None, list[str]]] = [
+    ("16:30", None, ["The target is 2 h.", *_TO_TUESDAY]),
+    ("16:30", "16:40", [f"10 min had passed by {_THURSDAY} 16:40.", *_TO_TUESDAY]),
+    ("20:00", None, [f"{_TUESDAY} 09:00 to 11:00: 2 h.", f"So it is due on {_TUESDAY} 11:00."]),
+    ("10:00", None, [f"So it is due on {_THURSDAY} 12:00."]),
+]
+
+
+async def test_the_arithmetic_goes_day_by_day_to_the_deadline(client: httpx.AsyncClient) -> None:
+    await _business(client, 7200, timezone="Europe/Helsinki", holiday_region="FI")
+    tickets = [
+        {
+            "external_id": f"{opened} {answered}", "subject": "Help", "customer": {"external_id": "c"},
+            "created_at": f"2026-04-02T{opened}:00+03:00",
+            "timeline": [
+                {"at": f"2026-04-02T{at}:00+03:00", "kind": "message", "author": "agent", "body": "Hello."}
+                for at in (answered,) if at
+            ],
+        }
+        for opened, answered, _ in _WAYS
+    ]  # fmt: skip
+    items = good(await client.post("/v1/imports/tickets", json={"tickets": tickets}))["items"]
+    for item, (opened, _, lines) in zip(items, _WAYS, strict=True):
+        found = (await _clock(client, {"id": item["ticket_id"]}))["arithmetic"]
+        start = f"first_response 1 started on {_THURSDAY} {opened}; business hours (Europe/Helsinki) count."
+        assert found[0] == start
+        assert [line for line in found if line in lines] == lines
+    # The way is straight: there is nothing between the wait so far and the deadline.
+    assert len(found) == 4
+
+
+async def test_a_long_way_to_the_deadline_is_cut_short_in_the_middle(
+    client: httpx.AsyncClient, open_ticket: Open
+) -> None:
+    await _business(client, 100 * 3600, hours={"mon": [["09:00", "10:00"]]}, date_hours={})
+    found = (await _clock(client, await open_ticket()))["arithmetic"]
+    steps = [line for line in found if " to " in line]
+    assert len(steps) == 14
+    # A part of an hour, where it is Monday now, makes one more.
+    assert {"And so on, 86 times.", "And so on, 87 times."} & set(found)
+    assert steps[-1].endswith(": 1 h.")
+
+
 async def test_time_spent_resolved_is_listed_as_such(
     client: httpx.AsyncClient, open_ticket: Open, db: Database
 ) -> None:

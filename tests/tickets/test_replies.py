@@ -1,4 +1,5 @@
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -206,3 +207,20 @@ async def test_the_text_of_a_message_is_not_in_the_log(desk: Desk) -> None:
     ticket = await desk.open(description="A most private matter.")
     await desk.say(desk.agent, ticket, body="A most private matter.")
     assert "private matter" not in repr(await desk.events(ticket))
+
+
+@pytest.mark.parametrize("kind", ["agent", "customer"])
+@pytest.mark.parametrize("who", ["admin", "service"])
+async def test_an_author_who_is_named_is_there(desk: Desk, who: str, kind: str) -> None:
+    ticket = await desk.read(await desk.open())
+    nobody = {"kind": kind, "id": str(UUID(int=7))}
+    answer = await desk.say(getattr(desk, who), ticket, author=nobody)
+    assert (answer.status_code, pointer(answer)) == (422, "/author/id")
+    assert (await desk.messages(ticket), await desk.read(ticket)) == ([], ticket)
+    somebody = {"kind": kind, "id": desk.agent_id if kind == "agent" else desk.customer_id}
+    assert (await desk.say(getattr(desk, who), ticket, author=somebody)).json()["author"] == somebody
+
+
+async def test_a_bots_id_is_its_owners_own(desk: Desk) -> None:
+    bot = {"kind": "bot", "id": str(UUID(int=7))}
+    assert (await desk.say(desk.service, await desk.open(), author=bot)).json()["author"] == bot

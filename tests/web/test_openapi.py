@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from app.auth.roles import SCOPES
+from tests.conftest import openapi
 from tests.web.contract import METHODS
 
 # Objects of the callers' own making: nobody can say their fields.
@@ -47,8 +47,8 @@ _UNNAMED_ENUMS = {
 
 
 @pytest.fixture
-def document(app: FastAPI) -> dict[str, Any]:
-    return app.openapi()
+def document() -> dict[str, Any]:
+    return openapi()
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

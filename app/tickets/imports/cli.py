@@ -9,11 +9,10 @@ from typing import Any, BinaryIO
 from rich.progress import Progress
 
 from app.db import Database, Transaction
-from app.errors import Malformed
 from app.events import log
 from app.tickets.imports.schemas import ImportOutcome
 from app.tickets.imports.service import import_tickets
-from app.web.body import parse
+from app.web.body import parse_line
 
 _BATCH = 500
 
@@ -44,17 +43,9 @@ def _batches(file: BinaryIO) -> Iterator[tuple[list[tuple[int, object]], int]]:
     batch: list[tuple[int, object]] = []
     for number, line in enumerate(iter(file.readline, b""), start=1):
         if line.strip():
-            batch.append((number, _parsed(line)))
+            batch.append((number, parse_line(line)))
         if len(batch) == _BATCH:
             yield batch, file.tell()
             batch = []
     if batch:
         yield batch, file.tell()
-
-
-def _parsed(line: bytes) -> object:
-    """A line that is not JSON becomes what the reader of tickets rejects, like any other that is not a ticket."""
-    try:
-        return parse(line)
-    except Malformed as wrong:
-        return wrong.detail

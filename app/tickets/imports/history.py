@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from app.errors import FieldError, Invalid
+from app.sla.core.clock import Clock
+from app.sla.core.engine import TicketClocks, advance
 from app.sla.core.policy import Policy
 from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
 from app.sla.core.words import DONE, AuthorKind, Priority, Status
@@ -91,6 +93,21 @@ def walk(
     for entry in item.timeline:
         history.events.extend(_step(history, entry, agent_ids, policies))
     return history
+
+
+def lived(entries: Sequence[Entry]) -> tuple[tuple[Clock, ...], list[Clock]]:
+    """The clocks at the end; and those that got another target after their deadline, as they were: live, the breach was
+    told before."""
+    state, broken = TicketClocks(), list[Clock]()
+    for entry in entries:
+        after = advance(state, entry)
+        broken += [
+            was
+            for was, then in zip(state.clocks, after.clocks, strict=False)
+            if was is not then and was.target_seconds != then.target_seconds and was.breached(entry.at)
+        ]
+        state = after
+    return state.clocks, broken
 
 
 def _step(

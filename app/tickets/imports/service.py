@@ -13,13 +13,12 @@ from uuid_utils.compat import uuid7
 from app.agents.tables import agents
 from app.customers.tables import customers
 from app.db import Query, Transaction
-from app.errors import FieldError, Invalid
+from app.errors import AppError, FieldError, Invalid, Malformed
 from app.events import log
 from app.sla import clocks, policies
-from app.sla.core.engine import replay
 from app.sla.core.policy import Policy
 from app.sla.core.words import AuthorKind
-from app.tickets.imports.history import Happened, check, walk
+from app.tickets.imports.history import Happened, check, lived, walk
 from app.tickets.imports.schemas import READER, ImportedAssignee, ImportedTicket, ImportOutcome
 from app.tickets.messages import INSERT as INSERT_MESSAGE
 from app.tickets.store import MUTABLE
@@ -73,6 +72,8 @@ async def import_tickets(tx: Transaction, who: log.By, batch: Sequence[object]) 
 
 def _read(raw: object, now: datetime) -> ImportedTicket | Item:
     """The ticket, or why it is rejected."""
+    if isinstance(raw, Malformed):
+        return _rejected(None, raw)
     try:
         item = READER.validate_python(raw)
         check(item, now)
@@ -152,12 +153,12 @@ def _write(
     customer_id = customer_ids[item.customer.external_id]
     history = walk(item, id_, customer_id, agent_ids, in_force)
     # A concurrent import of the same ticket: this batch is run again and finds it a duplicate.
-    after = replay(history.entries).clocks
+    after, broken = lived(history.entries)
     due_at = clocks.next_due(after)
     tx.write(_INSERT, retry_on="uq_tickets_external_id", imported=True, **history.ticket, due_at=due_at)
     for happened in history.events:
         _record(tx, id_, customer_id, happened)
-    clocks.insert_history(tx, id_, after, now)
+    clocks.insert_history(tx, id_, after, now, broken)
     return id_
 
 
@@ -176,7 +177,7 @@ def _record(tx: Transaction, ticket_id: UUID, customer_id: UUID, happened: Happe
     )  # fmt: skip
 
 
-def _rejected(raw: object, why: Invalid) -> Item:
+def _rejected(raw: object, why: AppError) -> Item:
     external_id = raw.get("external_id") if isinstance(raw, dict) else None
     return {
         "external_id": external_id if isinstance(external_id, str) else None,

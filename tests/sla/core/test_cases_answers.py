@@ -166,10 +166,18 @@ def test_case_23_marking_twice_is_marking_once() -> None:
     assert clock.next_at(after=at(90) + MICROSECOND) is None
 
 
-def test_case_27_who_answered_is_no_part_of_a_clock() -> None:
-    # Nothing of the author but the kind at that instant reaches the engine: there is nothing that could change later.
-    assert said(10) == said(10, AuthorKind.agent)
-    assert only_clock(ticket(opened(), said(10))).state(at(10**6)) is State.met
+def test_case_27_whatever_comes_after_an_answer_leaves_it_answered() -> None:
+    # Of the author nothing but the kind, at that instant, reaches the engine: who leaves later takes nothing along.
+    answered = only_clock(ticket(opened(), said(10)))
+    later: list[Entry] = [
+        said(20, SYSTEM),
+        said(30, BOT),
+        said(40),
+        status(50, Status.on_hold),
+        status(60, Status.open),
+    ]
+    assert only_clock(ticket(opened(), said(10), *later)) == answered
+    assert (answered.stopped_at, answered.state(at(10**6))) == (at(10), State.met)
 
 
 def test_case_29_a_bot_answers_then_hands_over_and_the_wait_runs_from_the_customer() -> None:

@@ -211,6 +211,47 @@ async def test_a_history_is_covered_by_the_policies_it_passes_through(client: ht
     assert (await imported(client, answered))["clocks"][0]["policy_id"] == calm["id"]
 
 
+async def test_case_20_what_broke_under_an_earlier_target_is_a_fact_too(
+    client: httpx.AsyncClient, db: Database, sql: Sql
+) -> None:
+    targets = [
+        {"metric": metric, "priority": word, "seconds": seconds}
+        for metric in ("first_response", "resolution")
+        for word, seconds in (("high", 60), ("normal", 120), ("low", 6000))
+    ]
+    body = {"key": "own", "name": "Own", "position": 1, "targets": targets}
+    assert (await client.post("/v1/sla-policies", json=body)).status_code == 201
+
+    def rated(minute: int, word: str) -> dict[str, Any]:
+        return {"at": at(minute), "kind": "priority", "priority": word}
+
+    there_and_back = [rated(35, "low"), rated(36, "high"), rated(37, "normal"), message(40)]
+    waited = await imported(client, item("a", *there_and_back, priority="high"))
+    assert [(clock["metric"], clock["state"], clock["target_seconds"]) for clock in waited["clocks"]] == [
+        ("first_response", "breached", 120), ("resolution", "breached", 120),
+    ]  # fmt: skip
+    again = [message(30), status(35, "resolved"), rated(36, "low"), status(37, "open")]
+    reopened = await imported(client, item("b", *again, priority="high"))
+    assert [clock["state"] for clock in reopened["clocks"]] == ["met", "breached"]  # open since 2013
+    in_time = await imported(client, item("c", rated(31, "low"), message(31), status(31, "resolved"), priority="high"))
+    assert [clock["state"] for clock in in_time["clocks"]] == ["met", "met"]
+    rows = await sql.fetch(
+        "SELECT t.external_id, e.data ->> 'metric', (e.data ->> 'target_seconds')::int, e.imported"
+        " FROM events e JOIN tickets t ON t.id = e.ticket_id WHERE e.type = 'sla.breached' ORDER BY 1, 2, 3"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("a", "first_response", 60, True), ("a", "first_response", 120, True),
+        ("a", "resolution", 60, True), ("a", "resolution", 120, True),
+        ("b", "resolution", 60, True), ("b", "resolution", 6000, True),
+    ]  # fmt: skip
+    before = await told(sql)
+    # Back under the first target: it was broken, and that was told.
+    await patch(client, waited, priority="high")
+    await sweep_dry(db)
+    assert await told(sql) == before
+    assert await differences(db) == []
+
+
 _AUTHORS = st.sampled_from(["customer", "agent", "bot", "system"])
 _STATUSES = st.sampled_from(["new", "open", "pending", "on_hold", "resolved", "closed"])
 _entries = st.one_of(

@@ -158,10 +158,18 @@ async def test_a_body_over_sixteen_mebibytes_is_too_large(client: httpx.AsyncCli
     assert (exactly.status_code, exactly.json()["created"]) == (200, 1)
 
 
-async def test_a_line_that_is_not_json_refuses_the_whole_body(client: httpx.AsyncClient, sql: Sql) -> None:
-    answer = await client.post(URL, content=orjson.dumps(item("a")) + b"\n{broken\n", headers=NDJSON)
-    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
-    assert await _count(sql, "tickets") == 0
+async def test_a_line_that_is_not_json_is_rejected_alone_and_told_why(client: httpx.AsyncClient, sql: Sql) -> None:
+    broken = [b"{broken", b'{"external_id": "x", "external_id": "x"}', b'"\xff"', b'"\\u0000"', b"[" * 100 + b"]" * 100]
+    lines = [orjson.dumps(item("a")), *broken, orjson.dumps(item("b"))]
+    answer = await client.post(URL, content=b"\n".join(lines), headers=NDJSON)
+    assert answer.status_code == 200, answer.text
+    [first, *rejected, last] = answer.json()["items"]
+    assert (first["outcome"], last["outcome"]) == ("created", "created")
+    assert [(found["outcome"], found["problem"]["code"]) for found in rejected] == [("rejected", "malformed_body")] * 5
+    said = [found["problem"]["detail"] for found in rejected]
+    for word, detail in zip(("line 1, column 2", "same key twice", "UTF-8", "NUL", "nested deeper"), said, strict=True):
+        assert word in detail
+    assert await _count(sql, "tickets") == 2
 
 
 async def test_two_imports_of_one_batch_at_once_make_each_ticket_once(
