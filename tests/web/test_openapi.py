@@ -84,6 +84,7 @@ def test_operation_ids_are_unique_and_plain_verb_noun(document: dict[str, Any]) 
     verbs = {
         "create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report", "compute", "explain",
         "reapply", "merge", "unmerge", "erase", "export", "keep", "withdraw", "follow", "unfollow", "hand", "confirm",
+        "rotate", "test", "redeliver",
     }  # fmt: skip
     assert {id_.partition("_")[0] for id_ in ids} <= verbs
 
