@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.fernet import Fernet
+from fastapi import FastAPI
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
@@ -51,10 +52,10 @@ async def test_made_read_changed_listed_and_removed(client: httpx.AsyncClient) -
     ],
 )
 async def test_what_makes_no_sense_is_refused_with_its_place(
-    client: httpx.AsyncClient, settings: Settings, wrong: dict[str, Any], pointer: str
+    app: FastAPI, client: httpx.AsyncClient, settings: Settings, wrong: dict[str, Any], pointer: str
 ) -> None:
     strict = settings.model_copy(update={"webhook_private_targets": False})
-    client._transport.app.state.settings = strict  # type: ignore[attr-defined]
+    app.state.settings = strict
     refused = await client.post("/v1/webhooks", json={**GOOD, **wrong})
     assert refused.status_code == 422
     assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
@@ -103,10 +104,10 @@ async def test_a_secret_is_shown_once_and_lies_nowhere_but_where_it_signs(
 
 
 async def test_with_a_key_in_the_settings_secrets_lie_encrypted_and_sign_all_the_same(
-    client: httpx.AsyncClient, db: Database, settings: Settings, there: Receiver, sql: Any
+    app: FastAPI, client: httpx.AsyncClient, db: Database, settings: Settings, there: Receiver, sql: Any
 ) -> None:
     older, newer = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    client._transport.app.state.settings = settings.model_copy(update={"webhook_secret_keys": older})  # type: ignore[attr-defined]
+    app.state.settings = settings.model_copy(update={"webhook_secret_keys": older})
     made = (await client.post("/v1/webhooks", json={**GOOD, "url": there.url})).json()
     stored = await sql.fetchrow("SELECT secret, sealed FROM webhook_secrets")
     assert stored["sealed"]
