@@ -114,6 +114,10 @@ class Transaction:
         if retry_on:
             self.retry_on.add(retry_on)
 
+    def queued(self, query: Query, /) -> list[dict[str, Any]]:
+        """What waits to be written by this query: may still be changed."""
+        return self._pending.get(query, [])
+
     async def begin(self) -> None:
         """Open the transaction, where none is open yet."""
         if not self._begun:

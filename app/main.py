@@ -16,6 +16,9 @@ from app.auth.credentials import Credentials
 from app.custom_fields import api as custom_fields
 from app.customers.api import customers, organizations
 from app.db import Database
+from app.events import api as events
+from app.events import partitions
+from app.events.hub import Hub
 from app.goals import api as goals
 from app.keys import api as keys
 from app.migrate import schema_head
@@ -38,6 +41,7 @@ from app.web.limits import Admission, Limits
 from app.web.paging import Signer
 from app.web.protocol import ADMISSION
 from app.web.route import RAW_AT_ONCE
+from app.webhooks import api as webhooks
 
 ROUTERS = [
     tickets.routes,
@@ -68,7 +72,11 @@ ROUTERS = [
     greetings.routes,
     self_service.article_routes,
     self_service.automation_routes,
+    events.routes,
+    events.stream_routes,
+    events.ticket_routes,
     keys.routes,
+    webhooks.routes,
     operations.routes,
 ]
 TAGS = [
@@ -78,12 +86,14 @@ TAGS = [
     {"name": "sla", "description": "What is promised, and every clock against it."},
     {"name": "goals", "description": "What is promised on average, judged with those who still wait."},
     {"name": "reports", "description": "Figures."},
+    {"name": "events", "description": "What happened, in order: exported, streamed."},
     {"name": "imports", "description": "Tickets with their past."},
     {"name": "agents", "description": "Who helps."},
     {"name": "custom-fields", "description": "What this installation adds to tickets, customers and organizations."},
     {"name": "greetings", "description": "What is said at once to who opens a ticket."},
     {"name": "articles", "description": "Short answers that customers get before a person answers."},
     {"name": "automations", "description": "What the service does by itself."},
+    {"name": "webhooks", "description": "Who is told of what happens, and how that went."},
     {"name": "keys", "description": "API keys."},
     {"name": "operations", "description": "Health, figures and explanations; open to all."},
 ]
@@ -105,7 +115,9 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.schema_head = schema_head()
             app.state.large_bodies = asyncio.Semaphore(RAW_AT_ONCE)
             app.state.ticket_types = tuple(TicketType)
-            async with _working(db, settings):
+            app.state.hub = Hub(db)
+            await partitions.settle_epoch(db)
+            async with _working(db, settings), app.state.hub.running():
                 yield {ADMISSION: admission}
 
     app = FastAPI(

@@ -13,8 +13,9 @@ from app.sla import tables as sla
 from app.tickets import tables as tickets
 from app.tickets.self_service import tables as self_service
 from app.web import tables as web
+from app.webhooks import tables as webhooks
 
 __all__ = [
     "agents", "auth", "custom_fields", "customers", "events", "goals", "metadata", "operations", "segments",
-    "self_service", "sla", "tickets", "web",
+    "self_service", "sla", "tickets", "web", "webhooks",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 silently fall back to a default."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,7 @@ Algorithm = Literal[
 ]  # fmt: skip
 RateLimit = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Words = Annotated[tuple[str, ...], NoDecode]
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 
 
 class SettingsError(ValueError):
@@ -94,9 +96,26 @@ class Settings(BaseSettings):
     rate_limit_service: RateLimit = 600_000
     """Requests a minute of one caller, in each process."""
     sweep_interval_seconds: Annotated[float, Field(ge=0.01, le=60)] = 0.1
+    webhook_private_targets: bool = False
+    """Webhooks may go to http, to every port and to addresses that are not public: for development and tests."""
+    webhook_secret_keys: Annotated[str, Field(repr=False)] = ""
+    """Fernet keys, with commas, that webhooks' secrets are encrypted with in the database: the first one encrypts."""
+    event_retention_days: Annotated[int, Field(ge=31, le=36_500)] | None = None
+    """How long the log is kept: whole months go once all of them is older. Without it, for ever."""
     shutdown_seconds: Annotated[int, Field(ge=1, le=300)] = 10
     """How long running requests may take to finish after SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def secret_keys(self) -> list[str]:
+        return [key for key in self.webhook_secret_keys.split(",") if key]
+
+    @field_validator("webhook_secret_keys")
+    @classmethod
+    def _are_keys(cls, keys: str) -> str:
+        if not all(_FERNET_KEY.fullmatch(key) for key in keys.split(",") if key):
+            raise ValueError("each is 32 bytes in URL-safe base64, with commas between")
+        return keys
 
     @field_validator("database_url")
     @classmethod

@@ -10,12 +10,16 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from app.db import Database
+from app.events import partitions, stream_tickets
+from app.goals import watching
 from app.operations.health import beat
 from app.settings import Settings
 from app.sla.sweep import BATCH, sweep
 from app.tickets import exceptions, jobs, search_index, segment_jobs
 from app.tickets.self_service import closing
 from app.web import idempotency, metrics
+from app.webhooks import planning
+from app.webhooks.sending import sender
 
 log = structlog.get_logger("ninety.worker")
 
@@ -23,11 +27,18 @@ _SWEEPS_AT_ONCE = 3
 _HEARTBEAT_SECONDS = 2.0
 _JOB_SECONDS = 1.0
 _EXCEPTION_SECONDS = 0.5
+_GOAL_SECONDS = 0.25
+# Judging looks at a whole window: it takes a fifth of the time at most.
+_GOAL_REST = 4.0
 # Under load a search may find things later; what is asked for must not be slower.
 _SEARCH_REST = 4.0
 _SEARCH_SECONDS = 0.3
 _CLOSING_SECONDS = 30.0
 _CLEANING_SECONDS = 60.0
+_PLANNING_SECONDS = 0.1
+_SENDING_SECONDS = 0.05
+_RECORDING_SECONDS = 0.02
+_MONTHS_SECONDS = 600.0
 
 
 async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
@@ -37,11 +48,13 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
     async def heartbeat() -> bool:
         async with db.transaction() as tx:
             await beat(tx, worker_id)
+        await partitions.settle_epoch(db)
         metrics.HEARTBEAT.set_to_current_time()
         return False
 
     async def clean() -> bool:
         async with db.transaction() as tx:
+            await stream_tickets.clean(tx)
             return await idempotency.clean(tx) > 0
 
     await asyncio.gather(
@@ -51,10 +64,23 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("segment_job", partial(segment_jobs.work, db), _JOB_SECONDS, stop),
         _loop("segments", partial(segment_jobs.turn, db), _EXCEPTION_SECONDS, stop),
         _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
+        _loop("goals", partial(watching.turn, db), _GOAL_SECONDS, stop, rest=_GOAL_REST),
         _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
         _loop("closing", partial(closing.turn, db), _CLOSING_SECONDS, stop),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
+        _webhooks(db, settings, stop),
+        _loop("months", partial(partitions.tend, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
     )
+
+
+async def _webhooks(db: Database, settings: Settings, stop: asyncio.Event) -> None:
+    async with sender(db, settings) as sending:
+        await asyncio.gather(
+            _loop("webhook_planning", partial(planning.turn, db), _PLANNING_SECONDS, stop),
+            _loop("webhook_sending", sending.turn, _SENDING_SECONDS, stop),
+            _loop("webhook_recording", sending.record, _RECORDING_SECONDS, stop),
+            _loop("webhook_cleaning", partial(planning.clean, db), _CLEANING_SECONDS, stop),
+        )
 
 
 async def _sweep(db: Database) -> bool:

@@ -4,20 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 CASES = (
-    "get",
-    "list",
-    "search",
-    "reply",
-    "breach",
-    "kills",
-    "create",
-    "business",
-    "segments",
-    "import",
-    "replay",
-    "overload",
-    "memory",
-)
+    "get", "list", "search", "reply", "breach", "kills", "webhooks", "create", "business", "segments", "import",
+    "replay", "feed", "overload", "memory",
+)  # fmt: skip
 SERVICES = ("ceiling", "naive", "ninety")
 
 
@@ -48,20 +37,17 @@ class Plan:
     customer_requests: int = 100
     rule_changes: int = 2
     memory_seconds: int = 30
+    webhook_rounds: int = 3
+    exported: int = 100_000
+    listeners: int = 1_000
+    listening_seconds: int = 10
     output: Path = Path("bench/out")
 
     def quickened(self) -> "Plan":
         """A run of about two minutes that shows whether everything works; its figures are rough."""
         few = replace(self, rounds=3, seconds=1, small=2_000, large=50_000)
         return replace(
-            few,
-            open_clocks=5_000,
-            burst=200,
-            bursts=2,
-            import_batches=2,
-            search_requests=40,
-            memory_seconds=6,
-            customers=20_000,
-            customer_requests=30,
-            rule_changes=1,
-        )
+            few, open_clocks=5_000, burst=200, bursts=2, import_batches=2, search_requests=40, memory_seconds=6,
+            exported=20_000, listeners=200, listening_seconds=3, webhook_rounds=1, customers=20_000,
+            customer_requests=30, rule_changes=1,
+        )  # fmt: skip

@@ -1,7 +1,7 @@
 """One run: databases and services up, case after case, everything down again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from bench import seeding, verdicts
 from bench.breaches import detection_ms, with_kills
 from bench.business import compare_hours
 from bench.databases import database, server
+from bench.feeding import compare_logs, deliver, export_rate
 from bench.imports import import_rate
 from bench.memory import watch
 from bench.overload import overload
@@ -23,7 +24,10 @@ from bench.searching import compare_searches
 from bench.segments import compare_segments
 from bench.services import Service, baseline, ninety
 from bench.verdicts import LARGE, SMALL, Verdict
+from bench.webhooks import delivery
 from bench.wrk import LoadError
+
+Services = dict[str, Service]
 
 
 @dataclass(slots=True)
@@ -68,14 +72,14 @@ async def _services(plan: Plan, console: Console) -> AsyncIterator[dict[str, Ser
         yield {service.name: service for service, _ in services}
 
 
-async def _measure(case: str, plan: Plan, services: dict[str, Service], outcome: Outcome, console: Console) -> None:
+async def _measure(case: str, plan: Plan, services: Services, outcome: Outcome, console: Console) -> None:
     if case in REQUESTS:
         await _compare(case, plan, services, outcome, console)
     elif SMALL in services:
-        outcome.verdicts += await _alone(case, plan, services)
+        outcome.verdicts += await _ALONE[case](plan, services)
 
 
-async def _compare(case: str, plan: Plan, services: dict[str, Service], outcome: Outcome, console: Console) -> None:
+async def _compare(case: str, plan: Plan, services: Services, outcome: Outcome, console: Console) -> None:
     requests = Requests(case, plan)
     for service in services.values():
         await requests.warm_up(service)
@@ -86,27 +90,61 @@ async def _compare(case: str, plan: Plan, services: dict[str, Service], outcome:
     outcome.verdicts += verdicts.of_requests(compared)
 
 
-async def _alone(case: str, plan: Plan, services: dict[str, Service]) -> list[Verdict]:
-    """What is compared with a figure and not with another service."""
-    if case == "import":
-        return verdicts.of_imports(await import_rate(services[SMALL], plan.import_batches))
-    if case == "search":
-        searched = await compare_searches(services[SMALL], services[LARGE], plan.rounds, plan.search_requests)
-        return verdicts.of_searches(searched)
-    if case == "breach":
-        lags = await detection_ms(services[LARGE], plan.open_clocks, plan.burst, plan.bursts)
-        return verdicts.of_breaches(lags)
-    if case == "kills":
-        log = plan.output / "sweepers.log"
-        return verdicts.of_kills(await with_kills(services[LARGE], plan.open_clocks, plan.burst, plan.bursts, log))
-    if case == "business":
-        return verdicts.of_hours(await compare_hours(services[SMALL], plan))
-    if case == "overload":
-        return verdicts.of_overload(await overload(services[SMALL], min(plan.rounds, 5), 4 * plan.seconds))
-    if case == "segments":
-        sizes = plan.customers, plan.rounds, plan.customer_requests, plan.rule_changes
-        return verdicts.of_segments(await compare_segments(services[SMALL], services[LARGE], *sizes))
-    if case == "replay":
-        return verdicts.of_replays(replay_rates(plan.rounds))
+async def _imports(plan: Plan, services: Services) -> list[Verdict]:
+    return verdicts.of_imports(await import_rate(services[SMALL], plan.import_batches))
+
+
+async def _searches(plan: Plan, services: Services) -> list[Verdict]:
+    searched = await compare_searches(services[SMALL], services[LARGE], plan.rounds, plan.search_requests)
+    return verdicts.of_searches(searched)
+
+
+async def _breaches(plan: Plan, services: Services) -> list[Verdict]:
+    lags = await detection_ms(services[LARGE], plan.open_clocks, plan.burst, plan.bursts)
+    return verdicts.of_breaches(lags)
+
+
+async def _kills(plan: Plan, services: Services) -> list[Verdict]:
+    log = plan.output / "sweepers.log"
+    return verdicts.of_kills(await with_kills(services[LARGE], plan.open_clocks, plan.burst, plan.bursts, log))
+
+
+async def _webhooks(plan: Plan, services: Services) -> list[Verdict]:
+    return verdicts.of_webhooks(await delivery(services[SMALL], plan.webhook_rounds))
+
+
+async def _business(plan: Plan, services: Services) -> list[Verdict]:
+    return verdicts.of_hours(await compare_hours(services[SMALL], plan))
+
+
+async def _segments(plan: Plan, services: Services) -> list[Verdict]:
+    sizes = plan.customers, plan.rounds, plan.customer_requests, plan.rule_changes
+    return verdicts.of_segments(await compare_segments(services[SMALL], services[LARGE], *sizes))
+
+
+async def _feed(plan: Plan, services: Services) -> list[Verdict]:
+    small = services[SMALL]
+    delivered = await deliver(small, plan.listeners, 50, plan.listening_seconds)
+    exported = await export_rate(small, plan.exported, 3)
+    return verdicts.of_feed(exported, delivered, await compare_logs(small, plan))
+
+
+async def _overload(plan: Plan, services: Services) -> list[Verdict]:
+    return verdicts.of_overload(await overload(services[SMALL], min(plan.rounds, 5), 4 * plan.seconds))
+
+
+async def _replays(plan: Plan, _: Services) -> list[Verdict]:
+    return verdicts.of_replays(replay_rates(plan.rounds))
+
+
+async def _memory(plan: Plan, services: Services) -> list[Verdict]:
     load = asyncio.create_task(Requests("create", plan).press(services[SMALL], plan.memory_seconds))
     return verdicts.of_memory(await watch(services[SMALL].pid, load))
+
+
+# What is compared with a figure and not with another service.
+_ALONE: dict[str, Callable[[Plan, Services], Awaitable[list[Verdict]]]] = {
+    "search": _searches, "breach": _breaches, "kills": _kills, "webhooks": _webhooks, "business": _business,
+    "segments": _segments, "import": _imports, "replay": _replays, "feed": _feed, "overload": _overload,
+    "memory": _memory,
+}  # fmt: skip

@@ -5,11 +5,13 @@ from typing import Literal
 
 from bench.breaches import Killed
 from bench.business import BUSINESS, EVERY_HOUR
+from bench.feeding import BY_MONTHS, ONE_TABLE, Delivered
 from bench.memory import Memory
 from bench.overload import Overload
 from bench.rounds import Compared, Spread
 from bench.searching import Searched
 from bench.segments import Segmented
+from bench.webhooks import HookFigures
 
 SMALL, LARGE = "ninety", "ninety-large"
 
@@ -83,6 +85,14 @@ def of_kills(killed: Killed) -> list[Verdict]:
     ]
 
 
+def of_webhooks(delivered: HookFigures) -> list[Verdict]:
+    return [
+        Verdict("webhooks delivered, one worker", delivered.rate, "at least", 500, "/s"),
+        Verdict("event to receiver, p99", delivered.lag_p99_ms, "at most", 1000, "ms"),
+        Verdict("the same beside a fifth that hangs and a poison", delivered.beside_bad_p99_ms, "at most", 2000, "ms"),
+    ]
+
+
 def of_hours(compared: dict[str, Compared]) -> list[Verdict]:
     return [
         Verdict(f"{case} in business hours, slower", one.ratio(EVERY_HOUR, BUSINESS), "at most", 1.15, "x")
@@ -115,6 +125,16 @@ def of_segments(segmented: Segmented) -> list[Verdict]:
 def of_replays(rates: dict[str, Spread]) -> list[Verdict]:
     required = {"24/7": 20_000, "business hours": 8_000}
     return [Verdict(f"replay, {name}", rate, "at least", required[name], "/s") for name, rate in rates.items()]
+
+
+def of_feed(exported: Spread, delivered: Delivered, logs: Compared) -> list[Verdict]:
+    p99 = Spread(delivered.p99_ms, delivered.p99_ms, delivered.longest_ms)
+    return [
+        Verdict("export, events", exported, "at least", 20_000, "/s"),
+        Verdict("stream, an event at a listener, p99", p99, "at most", 500, "ms"),
+        Verdict(f"stream, lost of {delivered.of:,}", _one(delivered.lost), "at most", 0),
+        Verdict("create, slower with the log by months", logs.ratio(ONE_TABLE, BY_MONTHS), "at most", 1.05, "x"),
+    ]
 
 
 def _one(count: int) -> Spread:

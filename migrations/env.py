@@ -3,6 +3,7 @@ and can be repeated instead of holding up everybody behind it."""
 
 import asyncio
 import os
+import re
 
 from alembic import context
 from sqlalchemy import Connection, text
@@ -19,6 +20,8 @@ _LIMITS = ("SET LOCAL lock_timeout = '4s'", "SET LOCAL statement_timeout = '10mi
 
 # So that comparing tables with the database knows the type.
 ischema_names["xid8"] = Xid8
+# The partitions of the log come and go by themselves.
+_PARTITION = re.compile(r"events_(before|default|\d{4}_\d{2})")
 
 
 def _url() -> str:
@@ -26,8 +29,14 @@ def _url() -> str:
     return "postgresql+asyncpg" + url[url.index("://") :]
 
 
+def _is_ours(name: str | None, type_: str, _: object) -> bool:
+    return type_ != "table" or name is None or not _PARTITION.fullmatch(name)
+
+
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
+    context.configure(
+        connection=connection, target_metadata=metadata, compare_server_default=True, include_name=_is_ours
+    )
     with context.begin_transaction():
         for limit in _LIMITS:
             connection.execute(text(limit))

@@ -20,6 +20,7 @@ import httpx
 import hypothesis
 import pytest
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.keys import make_key
 from app.db import Database, Transaction
@@ -134,9 +135,34 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @asynccontextmanager
 async def client_for(app: FastAPI, key: str | None) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=hanging_up(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://ninety.test", headers=headers) as http:
         yield http
+
+
+def hanging_up(app: FastAPI) -> ASGIApp:
+    """The application for a client that waits for the end of an answer: it leaves a stream at its beginning."""
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        streaming = asyncio.Event()
+
+        async def sent(message: Message) -> None:
+            if (b"content-type", b"text/event-stream; charset=utf-8") in message.get("headers", ()):
+                streaming.set()
+            await send(message)
+
+        async def received() -> Message:
+            message = asyncio.ensure_future(receive())
+            left = asyncio.ensure_future(streaming.wait())
+            done, _ = await asyncio.wait({message, left}, return_when=asyncio.FIRST_COMPLETED)
+            (left if message in done else message).cancel()
+            return message.result() if message in done else {"type": "http.disconnect"}
+
+        await app(scope, received, sent)
+        if streaming.is_set():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +189,7 @@ async def person(app: FastAPI, client: httpx.AsyncClient) -> AsyncIterator[Calla
         answer = await client.post("/v1/api-keys", json={"name": role, "role": role, **extra})
         assert answer.status_code == 201, answer.text
         key = answer.json()["key"]
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app=hanging_up(app), raise_app_exceptions=False)
         http = httpx.AsyncClient(
             transport=transport, base_url="http://ninety.test", headers={"Authorization": f"Bearer {key}"}
         )

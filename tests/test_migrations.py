@@ -20,7 +20,8 @@ from tests.conftest import ADMIN_KEY
 NEW = [
     "organizations", "custom_fields", "custom_field_revision", "ticket_links", "ticket_followers", "views",
     "attachments", "attachment_contents", "greetings", "ticket_search", "search_languages", "customer_merges",
-    "event_readers", "articles", "article_words", "ticket_offers", "automations",
+    "event_readers", "articles", "article_words", "ticket_offers", "automations", "webhooks", "webhook_secrets",
+    "webhook_deliveries",
 ]  # fmt: skip
 
 
@@ -91,6 +92,8 @@ async def _fill_what_is_new(http: httpx.AsyncClient, sql: "asyncpg.Connection[as
     await post("/sla-exceptions", {"kind": "automation", "scope": "everything", "reason": "R"})
     await post("/greetings", {"channel": "web", "body": "Hello."})
     agent = await post("/agents", {"name": "A"})
+    webhook = await post("/webhooks", {"url": "https://hooks.example.com/in", "types": ["*"]})
+    await post(f"/webhooks/{webhook['id']}/test")
     await post(f"/customers/{pair[0]['id']}/merge", {"into": pair[1]["id"]})
     await post(f"/customers/{pair[1]['id']}/erase")
     for statement in (

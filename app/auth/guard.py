@@ -68,10 +68,14 @@ class BearerGuard(Guard):
         state = request.app.state
         actor: Actor = await state.credentials.actor(bearer_token(request))
         state.limits.count(request.scope, actor)
-        missing = [scope for scope in scopes if scope not in actor.scopes]
-        if missing:
-            raise Forbidden(f"this needs the scope {', '.join(missing)}")
+        check_scopes(actor, scopes)
         return actor
+
+
+def check_scopes(actor: Actor, scopes: Sequence[str]) -> None:
+    missing = [scope for scope in scopes if scope not in actor.scopes]
+    if missing:
+        raise Forbidden(f"this needs the scope {', '.join(missing)}")
 
 
 _GUARD = BearerGuard()

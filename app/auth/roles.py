@@ -16,7 +16,7 @@ _NOUNS = (
 )  # fmt: skip
 SCOPES = frozenset(f"{noun}:{verb}" for noun in _NOUNS for verb in ("read", "write"))
 
-_CUSTOMER = frozenset({"tickets:read", "tickets:write"})
+_CUSTOMER = frozenset({"tickets:read", "tickets:write", "events:read"})
 _AGENT = _CUSTOMER | {
     "customers:read", "customers:write", "segments:read", "sla:read", "goals:read", "reports:read", "agents:read",
 }  # fmt: skip

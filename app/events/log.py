@@ -10,12 +10,16 @@ from sqlalchemy import CTE, ColumnElement, Insert, Text, Uuid, bindparam, cast, 
 
 from app.auth.guard import Actor
 from app.db import Query, Transaction, Values
+from app.events.catalogue import known
 from app.events.tables import events
 
 INSERT = Query(
     insert(events),
-    ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "imported", "data"],
-)
+    [
+        "type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "ticket_version", "internal",
+        "imported", "data",
+    ],
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +55,26 @@ def record(
     internal: bool = False,
     imported: bool = False,
 ) -> None:
-    """Queue one event. `data` must be JSON; `internal` keeps it from customers."""
+    """Queue one event, of a type of the catalogue. `data` must be JSON; `internal` keeps it from customers."""
     tx.write(
         INSERT,
-        type=type_,
+        type=known(type_),
         occurred_at=now,
         **named(who),
         subject_id=subject_id,
         ticket_id=ticket_id,
+        ticket_version=None,
         internal=internal,
         imported=imported,
         data=data,
     )
+
+
+def bear_version(tx: Transaction, ticket_id: UUID, version: int) -> None:
+    """What is queued on a ticket bears the version that the same transaction makes of it."""
+    for row in tx.queued(INSERT):
+        if row["ticket_id"] == ticket_id:
+            row["ticket_version"] = version
 
 
 def of_each(
@@ -73,7 +85,7 @@ def of_each(
     return insert(events).from_select(
         ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "data"],
         select(
-            literal(type_, Text),
+            literal(known(type_), Text),
             changed.c.at,
             bindparam("actor_kind", type_=Text),
             bindparam("actor_id", type_=Uuid),

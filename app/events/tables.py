@@ -3,11 +3,14 @@
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Identity,
     Index,
-    PrimaryKeyConstraint,
+    Integer,
+    LargeBinary,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -40,15 +43,33 @@ events = Table(
     Column("actor_kind", Text, nullable=False),
     Column("actor_id", Uuid),
     Column("subject_id", Uuid, nullable=False),
-    # No foreign key: the log outlives what it tells of, and is partitioned sooner than anything else.
+    # No foreign key: the log outlives what it tells of.
     Column("ticket_id", Uuid),
     Column("internal", Boolean, nullable=False, server_default=false()),
     Column("imported", Boolean, nullable=False, server_default=false()),
     Column("data", JSONB, nullable=False),
+    # Transaction ids are those of one server on one timeline. What was restored elsewhere, or failed over, goes on in
+    # an epoch of its own: the log is in the order of (epoch, xid, id).
+    Column("epoch", SmallInteger, nullable=False, server_default="1"),
+    Column("ticket_version", Integer),
+    # No key: the identity alone makes `id` unique, a partitioned table has no unique index without the instant in it,
+    # and nobody looks by it.
+    Index("ix_events_position", "xid", "id"),
     Index("ix_events_ticket_id", "ticket_id", "id", postgresql_where="ticket_id IS NOT NULL"),
     Index("ix_events_subject_id", "subject_id", "id", postgresql_where="ticket_id IS NULL"),
-    # The identity alone makes `id` unique: an index on it would cost each write, and nobody looks by it.
-    PrimaryKeyConstraint("xid", "id", name="pk_events"),
+    postgresql_partition_by="RANGE (recorded_at)",
+)
+
+# The epoch in force, the server and timeline that it belongs to, and what retention has dropped. Written by functions
+# of the owner's only (migration 0009).
+event_log = Table(
+    "event_log",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default="true"),
+    Column("epoch", SmallInteger, nullable=False, server_default="1"),
+    Column("written_by", Text),
+    Column("dropped_before", DateTime(timezone=True)),
+    CheckConstraint("one", name="one_row"),
 )
 
 # How far each reader of the log has come. A position commits with what was made of the events before it.
@@ -60,4 +81,14 @@ event_readers = Table(
     Column("event_id", BigInteger, nullable=False),
     # Of the event after it, where that concerns very many things: how far it was worked off.
     Column("within", Uuid),
+    Column("epoch", SmallInteger, nullable=False, server_default="1"),
+)
+
+# What opens one stream, once. The secret itself is nowhere.
+stream_tickets = Table(
+    "stream_tickets",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("actor", JSONB, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
 )

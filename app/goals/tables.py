@@ -1,4 +1,16 @@
-from sqlalchemy import CheckConstraint, Column, DateTime, Integer, Table, Text, UniqueConstraint, Uuid, func
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db import metadata
@@ -22,4 +34,15 @@ service_goals = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     UniqueConstraint("key_folded"),
     CheckConstraint("target_seconds > 0 AND rolling_seconds > 0", name="positive"),
+)
+
+# How a goal stood when it was last judged; locked by whoever judges it anew.
+service_goal_states = Table(
+    "service_goal_states",
+    metadata,
+    Column("goal_id", Uuid, ForeignKey("service_goals.id", ondelete="CASCADE"), primary_key=True),
+    Column("standing", Text, nullable=False, server_default="met"),
+    Column("crosses_at", DateTime(timezone=True)),
+    Column("judged_at", DateTime(timezone=True)),
+    Column("next_at", DateTime(timezone=True), nullable=False, server_default=text("'1970-01-01 00:00:00+00'")),
 )

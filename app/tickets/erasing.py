@@ -49,6 +49,7 @@ from app.tickets.tables import (
     tickets,
 )
 from app.web.idempotency import erase_answers
+from app.webhooks import service as webhooks
 
 ERASED = "[erased]"
 _t, _c, _k, _m, _p, _a = tickets.c, customers.c, api_keys.c, messages.c, promises.c, attachments.c
@@ -192,6 +193,7 @@ async def erase(tx: Transaction, actor: Actor, id: UUID) -> Row:
     await tx.locked_rows(_OVERRIDES, customer_ids=customer_ids)
     granted = [row["id"] for row in await tx.locked_rows(_OWN_EXCEPTIONS, customer_ids=customer_ids)]
     await tx.locked_rows(_LOG, subject_ids=[*customer_ids, *key_ids, *granted], ticket_ids=ticket_ids)
+    await webhooks.erase_answers(tx, [*customer_ids, *key_ids, *ticket_ids, *touched])
     await erase_answers(tx, [*customer_ids, *ticket_ids, *subject_ids], key_ids)
     await tx.locked_rows(_TELL, ids=list(touched), **named)
     # Last, so that little time lies between the instant in the row and the commit.

@@ -203,6 +203,7 @@ async def _open(
         told = automations.named(greetings.KEY, version)
         write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now, told=told)
     offering.send(tx, ticket["id"], made, seen["customer_language"], now)
+    log.bear_version(tx, ticket["id"], 1)
     return {**ticket, "version": 1}
 
 

@@ -276,6 +276,7 @@ def update_ticket(tx: Transaction, locked: Locked, state: TicketClocks, values: 
     """Queue the row's change, with what its clocks are now; the row as it will be."""
     after = {**locked.ticket, **values, "updated_at": locked.now, "version": locked.ticket["version"] + 1}
     after["due_at"] = clocks.next_due(state.clocks)
+    log.bear_version(tx, locked.id, after["version"])
     query, names = (_MOVE, _MOVED) if values.keys() <= set(_MOVED) else (_UPDATE, _CHANGED)
     written = {"key_id": locked.id, "updated_at": locked.now, **{name: after[name] for name in names}}
     if not locked.unlocked:

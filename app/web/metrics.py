@@ -31,6 +31,13 @@ DETECTION_LAG = Histogram(
     buckets=(0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 5, 60),
 )
 SWEPT = Counter("ninety_sla_alerts", "Warnings and breaches recorded by the sweep.", ["kind"])
+DELIVERIES = Counter("ninety_webhook_attempts", "Attempts at webhooks, by how they ended.", ["outcome"])
+DELIVERY_LAG = Histogram(
+    "ninety_webhook_lag_seconds",
+    "From an event to the receiver's answer, where the first attempt was the last.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+)
+LISTENERS_DROPPED = Counter("ninety_stream_listeners_dropped", "Listeners that fell behind and were cut off.")
 LOOP_FAILURES = Counter("ninety_worker_failures", "Iterations of a worker loop that failed.", ["loop"])
 HEARTBEAT = Gauge(
     "ninety_worker_heartbeat_seconds", "When a worker last finished a round.", multiprocess_mode="mostrecent"

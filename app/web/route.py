@@ -95,6 +95,21 @@ class Route(APIRoute):
         return handle
 
 
+class ListeningRoute(APIRoute):
+    """One that answers for as long as somebody listens: a transaction would last as long."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = APIRoute.get_route_handler(_handing_over(self))
+        guard, scopes = _guard_of(self)
+
+        async def handle(request: Request) -> Response:
+            _refuse_nul(request)
+            request.scope[CALLER] = await guard.admit(request, scopes)
+            return await inner(request)
+
+        return handle
+
+
 @asynccontextmanager
 async def _room(state: State) -> AsyncIterator[None]:
     """Large bodies lie in memory, and in copies on their way to the database, so only a few do at a time. Raises
@@ -174,12 +189,12 @@ def _guard_of(route: APIRoute) -> tuple[Guard, Sequence[str]]:
     raise TypeError(f"{route.name}: no scope; give it an actor argument with may(…)")
 
 
-def router(prefix: str, tag: str) -> APIRouter:
+def router(prefix: str, tag: str, route_class: type[APIRoute] = Route) -> APIRouter:
     """A feature's router: everything on it goes through `Route`."""
     return APIRouter(
         prefix=prefix,
         tags=[tag],
-        route_class=Route,
+        route_class=route_class,
         generate_unique_id_function=lambda route: route.name,
         responses=PROBLEM_RESPONSES,
     )

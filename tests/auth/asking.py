@@ -23,6 +23,7 @@ from tests.auth.world import (
     segment,
     unique,
     view,
+    webhook,
 )
 
 _METHODS = {"get", "put", "post", "patch", "delete"}
@@ -137,6 +138,10 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "update_agent": lambda w, _: {"name": "Anne"},
     "create_team": lambda w, _: {"key": unique(), "name": "Team"},
     "update_team": lambda w, _: {"name": "Crew"},
+    "create_webhook": lambda w, _: webhook(),
+    "update_webhook": lambda w, _: {"types": ["ticket.created"]},
+    "rotate_webhook_secret": lambda w, _: {},
+    "redeliver_webhook_deliveries": lambda w, _: {},
     "create_api_key": lambda w, _: {"name": "k", "role": "service", "scopes": ["keys:write"]},
 }
 _QUERIES = {
@@ -167,12 +172,12 @@ async def place(world: World, row: MatrixRow, operation: Operation) -> str:
     path = operation.path
     parts: dict[str, str] = {}
     for name in operation.path_parameters:
-        # What hangs on a ticket comes after it.
+        # What hangs on something comes after it.
         hangs = world.on_ticket.get(name)
         if name == "override_id":
             parts[name] = await world.add_override(parts["segment_id"])
         else:
-            parts[name] = await (hangs(parts["ticket_id"]) if hangs else world.path_part(name, row.whose))
+            parts[name] = await (hangs(next(iter(parts.values()))) if hangs else world.path_part(name, row.whose))
         path = path.replace(f"{{{name}}}", parts[name])
     if operation.id == "unmerge_customer":
         await world.merge_away(parts["customer_id"])

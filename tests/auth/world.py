@@ -126,6 +126,7 @@ class World:
             "job_id": self._job_id,
             "segment_id": lambda: self._id_of("/v1/segments", segment()),
             "segment_job_id": self._segment_job_id,
+            "webhook_id": lambda: self._id_of("/v1/webhooks", webhook()),
             "view_id": lambda: self._id_of("/v1/views", view()),
             "external_id": self._external_id,
         }
@@ -150,6 +151,7 @@ class World:
             "message_id": self._add_message,
             "attachment_id": self._add_attachment,
             "link_id": self._add_link,
+            "delivery_id": self._add_delivery,
         }
 
     async def _add_message(self, ticket_id: str) -> str:
@@ -162,6 +164,12 @@ class World:
     async def _add_link(self, ticket_id: str) -> str:
         link = {"kind": "relates_to", "ticket_id": self.ticket}
         return str(await self._id_of(f"/v1/tickets/{ticket_id}/links", link))
+
+    async def _add_delivery(self, webhook_id: str) -> str:
+        """One that was given up."""
+        delivery_id = str(await self._id_of(f"/v1/webhooks/{webhook_id}/test", {}))
+        await self.sql.execute("UPDATE webhook_deliveries SET state = 'dead' WHERE id = $1", delivery_id)
+        return delivery_id
 
     async def add_promise(self, ticket_id: str) -> str:
         return str(await self._id_of(f"/v1/tickets/{ticket_id}/promises", PROMISE))
@@ -221,6 +229,10 @@ def segment() -> Body:
 
 def view() -> Body:
     return {"name": "View", "filter": {"status": ["new", "open"]}, "sort": "due_at", "shared": True}
+
+
+def webhook() -> Body:
+    return {"url": "https://hooks.example.com/in", "types": ["*"]}
 
 
 def calendar() -> Body:

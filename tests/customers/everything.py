@@ -13,7 +13,8 @@ from tests.sla.scenes import Sql
 
 async def dump(sql: Sql, *but: str) -> dict[str, list[str]]:
     """Each table's rows as text, in an order of their own. Bytes are read as Latin-1, in which no word is lost."""
-    tables = [row[0] for row in await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    whole = "relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
+    tables = [row[0] for row in await sql.fetch(f"SELECT relname::text FROM pg_class WHERE {whole}")]
     return {table: sorted(map(_text, await sql.fetch(f'TABLE "{table}"'))) for table in tables if table not in but}
 
 

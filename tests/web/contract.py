@@ -37,6 +37,8 @@ _RULE = {"all": [{"field": "customer.region", "op": "eq", "value": "FI"}, {"not"
 _SENSIBLE: dict[str, dict[str, Any]] = {
     "create_ticket": {"customer": {"external_id": "c-1"}},
     "create_greeting": {"channel": "web", "body": "Hello, {{customer_name}}."},
+    "create_webhook": {"url": "https://hooks.example.com/in", "types": ["*"]},
+    "update_webhook": {"url": "https://hooks.example.com/in", "types": ["ticket.created"]},
     "create_api_key": {"role": "service", "scopes": ["tickets:read"]},
     # A required one would be asked for by every opening that follows.
     "create_custom_field": {"subject": "ticket", "required": False},
@@ -95,6 +97,9 @@ _LEFT_OUT = {
     "create_sla_exception": {"starts_at", "customer_id", "segment_id", "automations"},
     # It never changes.
     "update_segment": {"key"},
+    "create_webhook": {"secret"},
+    "rotate_webhook_secret": {"secret"},
+    "redeliver_webhook_deliveries": {"from_position", "to_position"},
     "create_custom_field": {"choices", "ticket_types"},
     "update_custom_field": {"choices", "ticket_types"},
     "compute_business_time": {"calendar_id"},
@@ -247,6 +252,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
     policy_id = await made("/v1/sla-policies", key=word, name="P", position=1000, targets=[target])
     reapplied = await client.post(f"/v1/sla-policies/{policy_id}/reapply", json={})
     await define(client, "text", "a")
+    webhook_id = await made("/v1/webhooks", url="https://hooks.example.com/in", types=["*"])
     into_id, merged_id = [await made("/v1/customers") for _ in range(2)]
     merged = await client.post(f"/v1/customers/{merged_id}/merge", json={"into": into_id})
     assert merged.is_success, merged.text
@@ -282,6 +288,8 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         ),
         "policy_id": policy_id,
         "view_id": await made("/v1/views", name="V", filter={"q": "words"}, shared=True),
+        "webhook_id": webhook_id,
+        "delivery_id": await made(f"/v1/webhooks/{webhook_id}/test"),
         "key_id": await made("/v1/api-keys", name="K", role="service", scopes=["tickets:read"]),
         "code": "not_found",
     }

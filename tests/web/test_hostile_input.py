@@ -40,6 +40,7 @@ LISTS = (
     "/v1/views",
     "/v1/sla-clocks",
     "/v1/api-keys",
+    "/v1/webhooks",
 )
 WRITERS = (
     "create_ticket",
@@ -54,6 +55,10 @@ WRITERS = (
     "update_organization",
     "create_custom_field",
     "update_custom_field",
+    "create_webhook",
+    "update_webhook",
+    "rotate_webhook_secret",
+    "redeliver_webhook_deliveries",
     "create_service_goal",
     "update_service_goal",
     "create_sla_policy",

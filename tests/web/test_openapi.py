@@ -89,6 +89,7 @@ def test_operation_ids_are_unique_and_plain_verb_noun(document: dict[str, Any]) 
         "create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report", "compute", "explain",
         "reapply", "merge", "unmerge", "erase", "export", "keep", "withdraw", "follow", "unfollow", "hand", "confirm",
         "preview", "suggest", "solve",
+        "rotate", "test", "redeliver",
     }  # fmt: skip
     assert {id_.partition("_")[0] for id_ in ids} <= verbs
 

@@ -166,6 +166,7 @@ async def test_every_list_pages(client: httpx.AsyncClient, open_ticket: Open) ->
         "/v1/agents",
         "/v1/teams",
         "/v1/api-keys",
+        "/v1/webhooks",
         "/v1/service-goals",
         "/v1/sla-policies",
         f"{policy}/versions",

@@ -154,6 +154,7 @@ async def test_reads_are_one_statement_without_a_transaction(
         "/v1/agents",
         "/v1/teams",
         "/v1/api-keys",
+        "/v1/webhooks",
         "/v1/service-goals",
         "/v1/articles?language=en",
         "/v1/automations",

@@ -1,0 +1,55 @@
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+
+from app.auth.guard import Actor, may
+from app.events import export, hub, stream_tickets
+from app.events.catalogue import seen_by
+from app.events.schemas import EventFeed, EventQuery, LastEventId, StreamQuery, StreamTicket
+from app.web.route import SHOWN_ONCE, ListeningRoute, Tx, router
+
+routes = router("/v1/events", "events")
+stream_routes = router("/v1/events", "events", ListeningRoute)
+ticket_routes = router("/v1/stream-tickets", "events")
+Reader = Annotated[Actor, may("events:read")]
+Listener = Annotated[Actor, stream_tickets.may_listen("events:read")]
+
+_NDJSON = {200: {"content": {export.NDJSON: {"schema": {"type": "string", "description": "An event a line."}}}}}
+_STREAM = {
+    200: {
+        "description": "`id` is the event's position, `data` the event. `event: bye` ends it: connect again.",
+        "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/Event"}}},
+    }
+}
+
+
+@routes.get("", response_model=EventFeed, responses=_NDJSON, summary="Export what happened")  # type: ignore[arg-type]
+async def list_events(request: Request, tx: Tx, actor: Reader, query: Annotated[EventQuery, Query()]) -> Any:
+    """Every event in order from a position on, page by page: nothing is ever skipped, nothing comes twice. As NDJSON
+    where `application/x-ndjson` is asked for; `Link` says where to go on. Customers get what is told of their own
+    tickets."""
+    return await export.page(request, tx, seen_by(actor, query.types, query.ticket_id), query)
+
+
+# Not with the class of FastAPI's own event streams: that would serialise each event for each listener.
+@stream_routes.get("/stream", response_class=Response, responses=_STREAM, summary="Listen to what happens")  # type: ignore[arg-type]
+async def stream_events(
+    request: Request, actor: Listener, query: Annotated[StreamQuery, Query()], last_event_id: LastEventId = None
+) -> Response:
+    """The feed as it grows, from a position on or from now. What was imported does not come. Who falls behind is cut
+    off and goes on from `Last-Event-ID`; so does everybody on a shutdown, after `event: bye`."""
+    listening: hub.Hub = request.app.state.hub
+    wanted = seen_by(actor, query.types, query.ticket_id)
+    return await listening.open(actor, wanted, query.after, last_event_id)
+
+
+@ticket_routes.post(
+    "",
+    status_code=201,
+    response_model=StreamTicket,
+    summary="Get a ticket for the stream",
+    openapi_extra={SHOWN_ONCE: True},
+)
+async def create_stream_ticket(tx: Tx, actor: Reader) -> Any:
+    """For an EventSource of a browser, which sends no headers: opens one stream within 30 seconds, as its caller."""
+    return await stream_tickets.make(tx, actor)

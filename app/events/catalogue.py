@@ -1,0 +1,239 @@
+"""Every type of event there is, what of each leaves the service, and how a row of the log looks outside.
+
+The log holds what its own readers need: values before and after, what clocks are recomputed from. Outside, an event
+has the shape of a CloudEvent, and `data` is what the payload of its type names and nothing else. What the catalogue
+does not know cannot be written."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Union
+from uuid import UUID
+
+from pydantic import Field, create_model
+from typing_extensions import TypeAliasType
+
+from app.auth.guard import Actor
+from app.db import Values
+from app.errors import Forbidden
+from app.events import payloads as p
+from app.events.feed import Wanted, position_of
+from app.web.schemas import Out
+
+SOURCE = "/ninety"
+SPECVERSION = "1.0"
+
+
+class ActorKind(StrEnum):
+    customer = "customer"
+    agent = "agent"
+    bot = "bot"
+    system = "system"
+
+
+class EventActor(Out):
+    kind: ActorKind
+    id: UUID | None
+
+
+class Envelope(Out):
+    specversion: Literal["1.0"]
+    id: UUID = Field(description="The same wherever and however often the event is delivered.")
+    source: str
+    type: str
+    dataversion: int = Field(description="Of the payload: counted up where one breaks with what was.")
+    time: datetime = Field(description="When it happened.")
+    recorded_at: datetime = Field(description="When it was written: later, where it was noticed or imported.")
+    subject: UUID = Field(description="What it is about: the ticket, message, clock, customer …")
+    actor: EventActor
+    ticket_id: UUID | None
+    ticket_version: int | None = Field(description="The ticket's version after it, where it made one.")
+    imported: bool = Field(description="Whether it is history that was imported; no stream and no webhook tells of it.")
+    position: str = Field(description="Opaque: its place in the feed, for `after` and `Last-Event-ID`.")
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """`told_to_customers`: of their own tickets, where the event is not internal. `staff_only` are fields that are null
+    for customers. `scope` is what a reader needs besides `events:read`."""
+
+    name: str
+    payload: type[Out]
+    version: int = 1
+    told_to_customers: bool = False
+    staff_only: frozenset[str] = frozenset()
+    scope: str | None = None
+
+
+def _each(noun: str, verbs: str, payload: type[Out], **more: Any) -> list[EventType]:
+    return [EventType(f"{noun}.{verb}", payload, **more) for verb in verbs.split()]
+
+
+_TYPES = [
+    *_each("ticket", "created", p.TicketCreated, told_to_customers=True,
+           staff_only=frozenset({"policy_id", "policy_version"})),
+    *_each("ticket", "status_changed", p.StatusChanged, told_to_customers=True),
+    *_each("ticket", "updated", p.TicketUpdated),
+    *_each("ticket", "handed_off confirmed", p.Nothing, told_to_customers=True),
+    *_each("ticket", "followed unfollowed erased", p.Nothing),
+    *_each("ticket", "merged", p.TicketMerged),
+    *_each("ticket", "absorbed", p.TicketAbsorbed),
+    *_each("ticket", "linked unlinked", p.TicketLinked),
+    *_each("message", "created", p.MessageCreated, told_to_customers=True),
+    *_each("message", "edited deleted", p.MessageReplaced, told_to_customers=True),
+    *_each("attachment", "added deleted", p.AttachmentChanged, told_to_customers=True),
+    *_each("promise", "made", p.PromiseMade, told_to_customers=True),
+    *_each("promise", "kept withdrawn", p.PromiseEnded, told_to_customers=True),
+    *_each("sla", "at_risk breached", p.ClockAlert),
+    *_each("sla", "met cancelled", p.ClockEnded),
+    *_each("sla", "policy_applied", p.PolicyApplied),
+    *_each("sla_exception", "granted", p.ExceptionGranted),
+    *_each("sla_exception", "started revoked expired", p.Nothing),
+    *_each("sla_policy", "created updated archived", p.ChangedVersion),
+    *_each("sla_policy", "reapplied", p.Reapplied),
+    *_each("business_calendar", "created updated archived", p.ChangedVersion),
+    *_each("goal", "at_risk missed recovered", p.GoalJudged),
+    *_each("service_goal", "created updated deleted", p.Changed),
+    *_each("segment", "created updated archived", p.Changed),
+    *_each("segment", "member_added member_removed", p.MembershipChanged),
+    *_each("customer", "created updated", p.Changed),
+    *_each("customer", "merged unmerged", p.CustomersMerged),
+    *_each("customer", "erased", p.Nothing),
+    *_each("organization", "created updated deleted", p.Changed),
+    *_each("agent", "created updated", p.Changed),
+    *_each("agent", "teams_changed", p.TeamsChanged),
+    *_each("team", "created updated deleted", p.Changed),
+    *_each("view", "created updated deleted", p.Changed),
+    *_each("greeting", "created updated deleted", p.Changed),
+    *_each("custom_field", "created updated archived", p.Changed),
+    *_each("api_key", "created", p.KeyCreated, scope="keys:read"),
+    *_each("api_key", "updated", p.Changed, scope="keys:read"),
+    *_each("api_key", "revoked", p.Nothing, scope="keys:read"),
+    *_each("webhook", "created updated deleted", p.Changed, scope="webhooks:read"),
+    *_each("webhook", "secret_rotated redelivered", p.Nothing, scope="webhooks:read"),
+]  # fmt: skip
+CATALOGUE: Mapping[str, EventType] = {each.name: each for each in _TYPES}
+
+
+def known(type_: str) -> str:
+    """The type, which must be in the catalogue: what nobody described is not written."""
+    assert type_ in CATALOGUE, f"{type_} is not in the catalogue of events"
+    return type_
+
+
+def outward(row: Values, *, for_customer: bool = False) -> dict[str, Any]:
+    """A row of the log as others see it; instants are left to the encoder. The caller has decided that the reader may
+    know of it at all: see `seen_by`."""
+    type_ = CATALOGUE.get(row["type"])
+    return {
+        "specversion": SPECVERSION,
+        "id": event_id(row["id"], row["recorded_at"]),
+        "source": SOURCE,
+        "type": row["type"],
+        "dataversion": type_.version if type_ else 1,
+        "time": row["occurred_at"],
+        "recorded_at": row["recorded_at"],
+        "subject": str(row["subject_id"]),
+        "actor": {"kind": row["actor_kind"], "id": _text(row["actor_id"])},
+        "ticket_id": _text(row["ticket_id"]),
+        "ticket_version": row["ticket_version"],
+        "imported": row["imported"],
+        "position": str(position_of(row)),
+        "data": _payload(type_, row["data"], for_customer) if type_ else {},
+    }
+
+
+def seen_by(actor: Actor, types: Sequence[str] | None = None, ticket_id: UUID | None = None) -> Wanted:
+    """What this reader may know of, and of that what they want. Customers are told of their own tickets, and of nothing
+    internal; types that say more than the log does need their own scope."""
+    seen = [each.name for each in _TYPES if _may_see(actor, each)]
+    if types is not None:
+        seen = [name for name in seen if name in types]
+    if actor.is_customer and actor.customer_id is None:
+        raise Forbidden("this caller stands for no customer")
+    everything = len(seen) == len(_TYPES)
+    return Wanted(None if everything else tuple(seen), ticket_id, actor.customer_id if actor.is_customer else None)
+
+
+def _may_see(actor: Actor, about: EventType) -> bool:
+    if actor.is_customer:
+        return about.told_to_customers
+    return about.scope is None or about.scope in actor.scopes
+
+
+def event_id(id: int, recorded_at: datetime) -> str:
+    """A UUIDv7 of the instant and the number in the log: a database that was restored from a dump counts on from an
+    older number, and yet gives no id twice."""
+    microseconds = int(recorded_at.timestamp() * 1_000_000)
+    milliseconds, rest = divmod(microseconds, 1000)
+    digits = f"{milliseconds:012x}7{rest:03x}{(0b10 << 62) | id:016x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _text(id: UUID | None) -> str | None:
+    # asyncpg's UUIDs are a subclass, which the encoder does not know.
+    return None if id is None else str(id)
+
+
+def _payload(type_: EventType, data: Mapping[str, Any], for_customer: bool) -> dict[str, Any]:
+    special = _SPECIAL.get(type_.payload)
+    if special:
+        data = special(data)
+    payload = {name: data.get(name) for name in type_.payload.model_fields}
+    if for_customer:
+        payload |= dict.fromkeys(type_.staff_only)
+    return payload
+
+
+def _changed(data: Mapping[str, Any]) -> dict[str, Any]:
+    about = data.get("changes") or data.get("after") or data.get("before") or {}
+    return {"version": data.get("version"), "changed": sorted(about)}
+
+
+def _values(changes: Mapping[str, Any], when: str) -> dict[str, Any]:
+    return {name: (changes.get(name) or {}).get(when) for name in p.TicketValues.model_fields}
+
+
+def _ticket_updated(data: Mapping[str, Any]) -> dict[str, Any]:
+    changes = data.get("changes") or {}
+    return {"changed": sorted(changes), "before": _values(changes, "before"), "after": _values(changes, "after")}
+
+
+# Where the log says it in other words than the payload.
+_SPECIAL: Mapping[type[Out], Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    p.Changed: _changed,
+    p.ChangedVersion: _changed,
+    p.TicketUpdated: _ticket_updated,
+    p.StatusChanged: lambda data: data["changes"]["status"],
+    p.TicketAbsorbed: lambda data: {**data, "source_id": data.get("from")},
+    p.MessageCreated: lambda data: {**data, "attachment_ids": data.get("attachment_ids", [])},
+    p.ExceptionGranted: lambda data: data["after"],
+    p.KeyCreated: lambda data: data.get("after") or {},
+}
+
+
+def _event_model(payload: type[Out], types: list[EventType]) -> type[Envelope]:
+    """The envelope with the payload of these types: one schema for all types that tell the same."""
+    return create_model(
+        f"{payload.__name__}Event",
+        __base__=Envelope,
+        __doc__=payload.__doc__,
+        type=(_one_of(each.name for each in types), ...),
+        dataversion=(_one_of({each.version for each in types}), Envelope.model_fields["dataversion"]),
+        data=(payload, ...),
+    )
+
+
+def _one_of(words: Iterable[object]) -> Any:
+    return Literal[tuple(words)]
+
+
+_BY_PAYLOAD: dict[type[Out], list[EventType]] = {}
+for _type in _TYPES:
+    _BY_PAYLOAD.setdefault(_type.payload, []).append(_type)
+EventOfAnyType = Union[tuple(_event_model(payload, types) for payload, types in _BY_PAYLOAD.items())]  # type: ignore[valid-type]  # noqa: UP007
+Event = TypeAliasType("Event", Annotated[EventOfAnyType, Field(discriminator="type")])  # type: ignore[valid-type]
+# The types by name, for filters and subscriptions.
+EventName = StrEnum("EventName", {name.replace(".", "_"): name for name in CATALOGUE})  # type: ignore[misc]
+EventName.__doc__ = "What may happen. More types may come: skip those you do not know."

@@ -1,0 +1,345 @@
+"""The live stream: one reader per process follows the feed and hands each event, encoded once, to all who listen.
+
+A listener that comes back reads the feed itself, page by page in transactions of its own, until it stands where the
+reader stands, and joins there. What waits for a listener is bounded: who falls behind is cut off, and goes on by its
+position. No listener holds a connection to the database."""
+
+import asyncio
+import signal
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from uuid import UUID
+
+import structlog
+from fastapi.sse import EventSourceResponse, format_sse_event
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, column, func, select, table
+from starlette.responses import Response
+
+from app.auth.guard import Actor
+from app.auth.tables import api_keys
+from app.db import FAULTS, Database, Query, Row
+from app.errors import Overloaded
+from app.events import feed
+from app.events.export import encoded
+from app.events.feed import Page, Position, UnknownPosition, Wanted
+from app.web import metrics
+
+log = structlog.get_logger("ninety.stream")
+
+_POLL_SECONDS = 0.1
+_KEEPALIVE_SECONDS = 15.0
+_CREDENTIALS_SECONDS = 3.0
+_BATCH = 100
+# What may wait for one listener. Most of it is shared by all who want the same.
+_MOST_WAITING_BYTES = 128 * 1024
+# What is sent at once: the server copies it for each listener.
+_PIECE_BYTES = 16 * 1024
+MOST_LISTENERS = 5_000
+
+_BYE = format_sse_event(event="bye", data_str="{}")
+_k = api_keys.c
+_KEYS = Query(
+    select(_k.id, _k.customer_id).where(
+        _k.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
+    ).add_columns(
+        (_k.revoked_at.is_(None) & (_k.expires_at.is_(None) | (_k.expires_at > func.clock_timestamp()))).label("valid")
+    )
+)  # fmt: skip
+_tickets = table("tickets", column("id", Uuid), column("customer_id", Uuid))
+_OWNERS = Query(select(_tickets).where(_tickets.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))))
+
+
+class Listener:
+    """One open stream. `position` is how far it was given events; `ending` says what is sent last."""
+
+    __slots__ = ("actor", "ending", "position", "waiting", "waiting_bytes", "wake", "wanted")
+
+    def __init__(self, actor: Actor, wanted: Wanted) -> None:
+        self.actor = actor
+        self.wanted = wanted
+        self.position = feed.START
+        self.waiting: deque[bytes] = deque()
+        self.waiting_bytes = 0
+        self.wake = asyncio.Event()
+        self.ending: bytes | None = None
+
+    def give(self, pieces: Sequence[bytes], size: int) -> bool:
+        """Whether there was room."""
+        if self.waiting_bytes + size > _MOST_WAITING_BYTES:
+            self.end(b"")
+            return False
+        self.waiting.extend(pieces)
+        self.waiting_bytes += size
+        self.wake.set()
+        return True
+
+    def end(self, last: bytes) -> None:
+        """After `last` nothing is sent; what waits is not kept: it comes again where the client goes on."""
+        self.waiting.clear()
+        self.waiting_bytes = 0
+        self.ending = last
+        self.wake.set()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What waits, as it comes, and a sign of life where nothing does; until it ends."""
+        while self.ending is None or self.waiting:
+            while self.waiting:
+                piece = self.waiting.popleft()
+                self.waiting_bytes -= len(piece)
+                yield piece
+            self.wake.clear()
+            if self.ending is not None:
+                break
+            try:
+                async with asyncio.timeout(_KEEPALIVE_SECONDS):
+                    await self.wake.wait()
+            except TimeoutError:
+                # The id goes on also where nothing of the feed was for this listener.
+                yield format_sse_event(comment="ping", id=str(self.position))
+        if self.ending:
+            yield self.ending
+
+
+class Hub:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._listeners: set[Listener] = set()
+        # Where the reader stands; none while nobody listens.
+        self._position: Position | None = None
+        self._somebody = asyncio.Event()
+        self._stopping = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While the application serves. The streams end when the process is told to stop, not when it has stopped:
+        the server waits for them."""
+        with _on_signal(self.stop):
+            async with asyncio.TaskGroup() as tasks:
+                following = tasks.create_task(self._follow())
+                checking = tasks.create_task(self._check_credentials())
+                try:
+                    yield
+                finally:
+                    self.stop()
+                    following.cancel()
+                    checking.cancel()
+
+    def stop(self) -> None:
+        """Say goodbye to everybody; who comes now is turned away."""
+        self._stopping = True
+        for listener in self._listeners:
+            listener.end(_BYE)
+
+    async def open(self, actor: Actor, wanted: Wanted, after: str | None, last_event_id: str | None) -> Response:
+        """The answer that goes on. Raises UnknownPosition and Overloaded."""
+        if self._stopping or len(self._listeners) >= MOST_LISTENERS:
+            raise Overloaded("this process takes no more listeners")
+        listener = Listener(actor, wanted)
+        if after or last_event_id:
+            pointer = "/query/after" if after else "/header/Last-Event-ID"
+            start = feed.parse_position(after or last_event_id or "", pointer)
+            first = await self._read(start, wanted)
+            if first is None:
+                raise UnknownPosition.of(pointer)
+        else:
+            async with self._db.transaction() as tx:
+                first = Page([], await feed.end(tx), more=False)
+        return EventSourceResponse(self._stream(listener, first), headers={"X-Accel-Buffering": "no"})
+
+    async def _stream(self, listener: Listener, page: Page) -> AsyncIterator[bytes]:
+        yield format_sse_event(comment="here", retry=1000)
+        try:
+            while True:
+                for piece in _pieces(page.rows, listener.wanted):
+                    yield piece
+                yield format_sse_event(id=str(page.next))
+                if self._joined(listener, page):
+                    break
+                found = await self._read(page.next, listener.wanted)
+                if found is None:
+                    return  # the database was put back meanwhile
+                page = found
+            async for piece in listener.pieces():
+                yield piece
+        except (*FAULTS, Overloaded) as failed:
+            # The client goes on from where it is, which is where it stands by its own count.
+            log.warning("stream_read_failed", error=repr(failed))
+        finally:
+            self._listeners.discard(listener)
+
+    def _joined(self, listener: Listener, page: Page) -> bool:
+        """Whether the listener stands where the reader stands, and is with it from now on. What the reader has still to
+        see, and the listener has seen, is left out for them."""
+        if self._stopping:
+            listener.end(_BYE)
+            return True
+        if page.more or (self._position is not None and page.next < self._position):
+            return False
+        if not self._listeners or self._position is None:
+            self._position = page.next
+        listener.position = page.next
+        self._listeners.add(listener)
+        self._somebody.set()
+        return True
+
+    async def _read(self, after: Position, wanted: Wanted) -> Page | None:
+        async with self._db.transaction() as tx:
+            page = await feed.read(tx, after, _BATCH, wanted)
+        return page and Page([row for row in page.rows if not row["imported"]], page.next, page.more)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._somebody.wait()
+            try:
+                more = await self._turn()
+            except Exception as failed:
+                log.warning("stream_read_failed", error=repr(failed))
+                more = False
+            if not more:
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _turn(self) -> bool:
+        """Hand out the next events; whether there are more at once."""
+        if not self._listeners:
+            self._position = None
+            self._somebody.clear()
+            return False
+        after = self._position
+        assert after is not None
+        page = await self._read(after, feed.EVERYTHING)
+        if page is None:
+            # The database is another one than before: everybody finds out by themselves.
+            for listener in self._listeners:
+                listener.end(b"")
+            return False
+        owners: dict[UUID, UUID] | None = None
+        while owners is None and self._customers_listen():
+            owners = await self._owners(page.rows)
+        # From here on nothing waits: whoever joined meanwhile is with it.
+        if self._position != after:
+            return True  # everybody had left, and somebody came
+        self._position = page.next
+        self._hand_out(page, owners or {})
+        return page.more
+
+    def _customers_listen(self) -> bool:
+        return any(listener.wanted.customer_id for listener in self._listeners)
+
+    async def _owners(self, rows: Iterable[Row]) -> dict[UUID, UUID]:
+        """Whose the tickets are."""
+        ids = {row["ticket_id"] for row in rows if row["ticket_id"] and not row["internal"]}
+        if not ids:
+            return {}
+        async with self._db.transaction() as tx:
+            return {row["id"]: row["customer_id"] for row in await tx.rows(_OWNERS, ids=list(ids))}
+
+    def _hand_out(self, page: Page, owners: dict[UUID, UUID]) -> None:
+        """To each what it wants. Who wants the same, from the same place on, gets the very same bytes."""
+        encoder = _Encoder()
+        prepared: dict[tuple[Wanted, Position | None], tuple[list[bytes], int]] = {}
+        first = feed.position_of(page.rows[0]) if page.rows else page.next
+        for listener in list(self._listeners):
+            behind = listener.position if listener.position >= first else None
+            key = (listener.wanted, behind)
+            if key not in prepared:
+                rows = [row for row in page.rows if _fits(row, listener.wanted, owners, behind)]
+                pieces = list(encoder.pieces(rows, for_customer=listener.wanted.customer_id is not None))
+                prepared[key] = pieces, sum(map(len, pieces))
+            pieces, size = prepared[key]
+            listener.position = max(listener.position, page.next)
+            if pieces and not listener.give(pieces, size):
+                self._listeners.discard(listener)
+                metrics.LISTENERS_DROPPED.inc()
+
+    async def _check_credentials(self) -> None:
+        """A revoked key ends its streams, and so does one that is another customer's by now."""
+        while True:
+            await asyncio.sleep(_CREDENTIALS_SECONDS)
+            ids = {listener.actor.id for listener in self._listeners}
+            if not ids:
+                continue
+            try:
+                async with self._db.transaction() as tx:
+                    known = {row["id"]: row for row in await tx.rows(_KEYS, ids=list(ids))}
+            except Exception as failed:
+                log.warning("stream_check_failed", error=repr(failed))
+                continue
+            for listener in list(self._listeners):
+                key = known.get(listener.actor.id)
+                if key and not (key["valid"] and key["customer_id"] == listener.actor.customer_id):
+                    self._listeners.discard(listener)
+                    listener.end(b"")
+
+
+class _Encoder:
+    """Each event once for staff and once for customers, whoever listens."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bool], bytes] = {}
+
+    def pieces(self, rows: Iterable[Row], *, for_customer: bool) -> Iterator[bytes]:
+        """Messages, joined as far as is sent at once."""
+        joined = bytearray()
+        for row in rows:
+            message = self._message(row, for_customer)
+            if joined and len(joined) + len(message) > _PIECE_BYTES:
+                yield bytes(joined)
+                joined.clear()
+            joined += message
+        if joined:
+            yield bytes(joined)
+
+    def _message(self, row: Row, for_customer: bool) -> bytes:
+        key = (row["id"], for_customer)
+        if key not in self._known:
+            data = encoded(row, for_customer=for_customer).decode()
+            self._known[key] = format_sse_event(data_str=data, id=str(feed.position_of(row)))
+        return self._known[key]
+
+
+def _pieces(rows: Iterable[Row], wanted: Wanted) -> Iterator[bytes]:
+    return _Encoder().pieces(rows, for_customer=wanted.customer_id is not None)
+
+
+def _fits(row: Row, wanted: Wanted, owners: dict[UUID, UUID], behind: Position | None) -> bool:
+    """As the feed's own statement decides it."""
+    if behind is not None and feed.position_of(row) <= behind:
+        return False
+    if wanted.types is not None and row["type"] not in wanted.types:
+        return False
+    if wanted.ticket_id is not None and row["ticket_id"] != wanted.ticket_id:
+        return False
+    if wanted.customer_id is None:
+        return True
+    return not row["internal"] and owners.get(row["ticket_id"]) == wanted.customer_id
+
+
+@contextmanager
+def _on_signal(tell: Any) -> Iterator[None]:
+    """Call `tell` when the process is asked to stop, before whoever else wants to know."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def told(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(tell)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+        elif handler is signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is told:
+                signal.signal(number, handler)

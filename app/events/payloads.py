@@ -1,0 +1,164 @@
+"""What each type of event tells besides its envelope: ids, words and figures. The fields of a model are all that leaves
+the log, so names, addresses and texts are not among them: whoever may read those asks for the thing itself."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from app.web.schemas import Out
+
+
+class Nothing(Out):
+    """The type and the subject say it all."""
+
+
+class Changed(Out):
+    """Which fields were set: all of a new or deleted thing, those that differ of a changed one."""
+
+    changed: list[str]
+
+
+class ChangedVersion(Out):
+    """Which fields were set, and the version that this made; null where it made none."""
+
+    version: int | None
+    changed: list[str]
+
+
+class TicketCreated(Out):
+    status: str
+    priority: str
+    opened_by: str = Field(description="`customer`, `agent`, `bot` or `system`.")
+    policy_id: UUID | None = Field(description="The SLA policy that covers it; for staff.")
+    policy_version: int | None
+
+
+class StatusChanged(Out):
+    before: str
+    after: str
+
+
+class TicketValues(Out):
+    """Null as well where it did not change: see `changed`."""
+
+    priority: str | None
+    type: str | None
+    channel: str | None
+    product: str | None
+    tags: list[str] | None
+    customer_id: UUID | None
+    organization_id: UUID | None
+    assignee_id: UUID | None
+    team_id: UUID | None
+
+
+class TicketUpdated(Out):
+    changed: list[str] = Field(description="Every field that differs, also those whose values stay inside.")
+    before: TicketValues
+    after: TicketValues
+
+
+class TicketMerged(Out):
+    into: UUID
+    number: int = Field(description="The number of the ticket that goes on.")
+
+
+class TicketAbsorbed(Out):
+    source_id: UUID
+    number: int = Field(description="The number of the ticket that was merged.")
+
+
+class TicketLinked(Out):
+    kind: str
+    source_id: UUID
+    target_id: UUID
+
+
+class MessageCreated(Out):
+    visibility: str = Field(description="`public` or `internal`; a customer is never told of an internal one.")
+    opening: bool = Field(description="Whether it is the description the ticket was opened with.")
+    attachment_ids: list[UUID]
+
+
+class MessageReplaced(Out):
+    version: int
+
+
+class AttachmentChanged(Out):
+    size_bytes: int
+    content_type: str
+    visibility: str
+
+
+class PromiseMade(Out):
+    cycle: int
+    due_at: datetime
+
+
+class PromiseEnded(Out):
+    cycle: int
+
+
+class ClockAlert(Out):
+    clock_id: UUID
+    metric: str
+    cycle: int
+    target_seconds: int
+    percent: int | None = Field(description="Of the target, at which a warning is given; 0 or null for a breach.")
+
+
+class ClockEnded(Out):
+    clock_id: UUID
+    metric: str
+    cycle: int
+    target_seconds: int | None
+    elapsed_seconds: float
+    reason: str | None = Field(description="Why it ended without an answer.")
+
+
+class PolicyApplied(Out):
+    policy_id: UUID | None
+    policy_version: int | None
+    because: str
+
+
+class ExceptionGranted(Out):
+    effect: str
+    metrics: list[str]
+    seconds: int | None
+    starts_at: datetime
+    expires_at: datetime | None
+
+
+class Reapplied(Out):
+    job_id: UUID
+
+
+class GoalJudged(Out):
+    metric: str
+    statistic: str
+    target_seconds: int
+    mean_floor: float | None = Field(description="As the goal's status had it at that instant.")
+    crosses_at: datetime | None = Field(description="When the goal is missed if nothing more is answered.")
+
+
+class TeamsChanged(Out):
+    joined: list[UUID]
+    left: list[UUID]
+
+
+class CustomersMerged(Out):
+    source_id: UUID
+    target_id: UUID
+
+
+class KeyCreated(Out):
+    role: str
+
+
+class MembershipChanged(Out):
+    segment_id: UUID
+    key: str = Field(description="The segment's key at that time.")
+    rule_version: int | None
+    override_id: UUID | None = Field(description="The override that decided it; null where it was the rule.")

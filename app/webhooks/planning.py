@@ -1,0 +1,88 @@
+"""Deliveries are made from the log: a row for each event and each webhook that wants it. The rows and the reader's
+position commit together, and the key of the rows keeps an event from being planned twice for the same webhook."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, literal_column, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from uuid_utils.compat import uuid7
+
+from app.db import Database, Query, Row
+from app.events import reader
+from app.webhooks import told
+from app.webhooks.claiming import PENDING
+from app.webhooks.retries import KEPT_TRYING, Failure, State
+from app.webhooks.tables import webhook_deliveries as deliveries
+from app.webhooks.tables import webhooks
+
+READER = "webhooks"
+_BATCH = 1_000
+_d = deliveries.c
+_NOW = func.statement_timestamp()
+_COLUMNS = (
+    "webhook_id", "id", "event_epoch", "event_xid", "event_id", "event_at", "type", "about_id", "next_at", "give_up_at",
+    "created_at",
+)  # fmt: skip
+_WANTED = Query(
+    select(webhooks.c.id, webhooks.c.types, webhooks.c.created_at, _NOW.label("now")).where(webhooks.c.active)
+)
+_EVENT = {"epoch": "epoch", "xid": "xid", "id": "id", "at": "recorded_at"}
+INSERT = Query(insert(deliveries).on_conflict_do_nothing(), _COLUMNS)
+# Its webhook was turned off, or never answered, for as long as is tried.
+_some_late = (
+    select(_d.webhook_id, _d.id)
+    .where(_d.state == PENDING, _d.give_up_at < _NOW - literal_column("interval '1 minute'"), _d.next_at < _NOW)
+    .limit(_BATCH)
+)
+_EXPIRE = Query(
+    update(deliveries)
+    .where(tuple_(_d.webhook_id, _d.id).in_(_some_late), _d.state == PENDING)
+    .values(state=State.dead, failure=func.coalesce(_d.failure, Failure.expired))
+    .returning(literal_column("1"))
+)
+_some_old = (
+    select(_d.webhook_id, _d.id).where(_d.created_at < _NOW - literal_column("interval '30 days'")).limit(_BATCH)
+)
+_CLEAN = Query(delete(deliveries).where(tuple_(_d.webhook_id, _d.id).in_(_some_old)).returning(literal_column("1")))
+
+
+async def turn(db: Database) -> bool:
+    """One batch of the log; whether there may be more."""
+    async with db.transaction() as tx:
+        batch = await reader.claim(tx, READER, _BATCH)
+        if batch is None or not batch.events:
+            return False
+        wanted = await tx.rows(_WANTED)
+        if wanted:
+            for row in _planned(batch.events, wanted):
+                tx.write(INSERT, **row)
+        reader.advance(tx, READER, batch.events[-1])
+        return len(batch.events) == _BATCH
+
+
+def _planned(events: list[Row], wanted: list[Row]) -> Iterator[dict[str, Any]]:
+    for event in events:
+        for webhook in wanted:
+            # A webhook hears of what happens from its making on.
+            if event["recorded_at"] >= webhook["created_at"] and told.concerns(event, webhook["types"]):
+                about = event["ticket_id"] or event["subject_id"]
+                yield planned(webhook["id"], webhook["now"], event["type"], about, event)
+
+
+def planned(webhook_id: UUID, now: datetime, type_: str, about_id: UUID, event: Row | None = None) -> dict[str, Any]:
+    """A delivery that is due at once."""
+    return {
+        "webhook_id": webhook_id, "id": uuid7(), "type": type_, "about_id": about_id, "next_at": now,
+        "give_up_at": now + KEPT_TRYING, "created_at": now,
+        **{f"event_{name}": event and event[of] for name, of in _EVENT.items()},
+    }  # fmt: skip
+
+
+async def clean(db: Database) -> bool:
+    """Give up what is too late, and remove what is old; whether there may be more."""
+    async with db.transaction() as tx:
+        late, old = await tx.locked_rows(_EXPIRE), await tx.locked_rows(_CLEAN)
+    return _BATCH in (len(late), len(old))

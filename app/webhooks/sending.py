@@ -1,0 +1,175 @@
+"""Deliveries on their way. They are claimed in one statement, carried without any transaction, and what came of them is
+written in another: a worker that dies in between has told a receiver something that nobody knows of, so it is told
+again, under the same id."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app import __version__
+from app.db import FAULTS, Database, Row
+from app.settings import Settings
+from app.web import metrics
+from app.webhooks import guard, targets, told
+from app.webhooks.claiming import CLAIM, FRESH, MOST
+from app.webhooks.recording import Result, record
+from app.webhooks.retries import Attempt, Failure, after
+from app.webhooks.signing import SecretUnreadable, Vault, sign
+
+# Attempts at a time in one process.
+SLOTS = 256
+# An attempt that takes longer is slow: who has several gets no more until one answers.
+_SLOW_SECONDS = 2.0
+
+log = structlog.get_logger("ninety.webhooks")
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """How one endpoint has done with this process, by the loop's clock, which decides how much it gets at a time."""
+
+    allowed: int = FRESH
+    answered: float = float("-inf")
+    under_way: dict[UUID, float] = field(default_factory=dict)
+
+    def room(self, now: float) -> int:
+        slow = sum(now - began > _SLOW_SECONDS for began in self.under_way.values())
+        allowed = self.allowed
+        if slow and now - self.answered > _SLOW_SECONDS:
+            # One slow answer may be this payload's alone; several are the endpoint's.
+            allowed = 1 if slow < FRESH else 0
+        return max(0, min(allowed - (len(self.under_way) - slow), MOST - len(self.under_way)))
+
+    def ended(self, id: UUID, now: float, *, well: bool) -> None:
+        self.under_way.pop(id, None)
+        self.allowed = min(self.allowed + 1, MOST) if well else 1
+        if well:
+            self.answered = now
+
+
+class Sender:
+    """`turn` claims and starts, `record` writes down what has ended; both are rounds of the worker's loops."""
+
+    def __init__(self, db: Database, settings: Settings, courier: guard.Courier) -> None:
+        self._db = db
+        self._courier = courier
+        self._private = settings.webhook_private_targets
+        self._vault = Vault(settings.secret_keys)
+        self._endpoints: dict[UUID, Endpoint] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: list[Result] = []
+
+    async def turn(self) -> bool:
+        """Whether anything was claimed."""
+        # What has ended and cannot be written down counts: a database that is away must not be outrun.
+        free = SLOTS - len(self._tasks) - len(self._ended)
+        if free <= 0:
+            return False
+        now = time.monotonic()
+        rooms = {id_: endpoint.room(now) for id_, endpoint in self._endpoints.items()}
+        async with self._db.transaction() as tx:
+            claimed = await tx.rows(CLAIM, busy_ids=list(rooms), rooms=list(rooms.values()), most=free)
+            events = await told.read(tx, claimed)
+        began = time.monotonic()
+        for row in claimed:
+            self._endpoints.setdefault(row["webhook_id"], Endpoint()).under_way[row["id"]] = began
+            event = events.get(told.position_in(row))
+            task = asyncio.create_task(self._attempt(row, event, began))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return bool(claimed)
+
+    async def record(self) -> bool:
+        """Where it fails nothing is forgotten: the next round tries again."""
+        results = self._ended[:SLOTS]
+        if results:
+            await self._db.run(lambda tx: record(tx, results))
+            del self._ended[: len(results)]
+        return False
+
+    async def settled(self) -> None:
+        """Until nothing is under way."""
+        await asyncio.gather(*self._tasks)
+
+    async def finish(self, seconds: float) -> None:
+        """Let what is under way end, or break it off: its lease ends by itself. Then write down what has ended."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.record()
+        except FAULTS as failed:
+            log.warning("deliveries_not_recorded", count=len(self._ended), error=type(failed).__name__)
+
+    async def _attempt(self, row: Row, event: Row | None, began: float) -> None:
+        try:
+            attempt = await self._carry(row, event)
+        except asyncio.CancelledError:
+            raise
+        except Exception as failed:
+            # One that cannot even be sent is retried like any other, and holds up nobody.
+            log.error("delivery_not_made", delivery=str(row["id"]), kind=type(failed).__name__)
+            attempt = Attempt(Failure.payload)
+        ended = time.monotonic()
+        self._endpoints[row["webhook_id"]].ended(row["id"], ended, well=attempt.failure is None)
+        at = row["now"] + timedelta(seconds=ended - began)
+        what_next = after(attempt, row["attempts"], at, row["give_up_at"], random.random())  # noqa: S311 - jitter
+        counts = row["attempts"] == 1 or row["probe"]
+        self._ended.append(
+            Result(row["webhook_id"], row["id"], row["url"], row["lease"], at, attempt, what_next, counts)
+        )
+        metrics.DELIVERIES.labels(attempt.failure or "delivered").inc()
+        if row["attempts"] == 1 and attempt.failure is None and event is not None:
+            metrics.DELIVERY_LAG.observe((at - event["recorded_at"]).total_seconds())
+
+    async def _carry(self, row: Row, event: Row | None) -> Attempt:
+        if event is None and row["event_id"] is not None:
+            return Attempt(Failure.expired)
+        try:
+            keys = [self._vault.opened(*pair) for pair in zip(row["secrets"] or (), row["sealed"] or (), strict=True)]
+            target = targets.parse(row["url"], private=self._private)
+        except SecretUnreadable:
+            log.error("secret_unreadable", webhook=str(row["webhook_id"]))
+            return Attempt(Failure.secret)
+        except targets.BadTarget:
+            return Attempt(Failure.not_public)
+        body = (
+            told.body(event)
+            if event is not None
+            else told.body_of_test(row["webhook_id"], row["id"], row["created_at"])
+        )
+        return await self._courier.post(target, _headers(row["id"], keys, row["now"], body), body)
+
+
+def _headers(id: UUID, keys: list[bytes], now: datetime, body: bytes) -> dict[str, str]:
+    at = int(now.timestamp())
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": f"Ninety/{__version__}",
+        "webhook-id": str(id),
+        "webhook-timestamp": str(at),
+        "webhook-signature": sign(keys, str(id), at, body),
+    }
+
+
+@asynccontextmanager
+async def sender(db: Database, settings: Settings, **way_out: Any) -> AsyncIterator[Sender]:
+    """Ends what is under way when it is left. `way_out` is for `guard.courier`."""
+    if settings.webhook_private_targets:
+        log.warning("webhooks_may_go_to_private_addresses")
+    async with guard.courier(private=settings.webhook_private_targets, connections=SLOTS, **way_out) as courier:
+        made = Sender(db, settings, courier)
+        try:
+            yield made
+        finally:
+            await made.finish(settings.shutdown_seconds)
