@@ -26,8 +26,8 @@ _STREAM = {
 @routes.get("", response_model=EventFeed, responses=_NDJSON, summary="Export what happened")  # type: ignore[arg-type]
 async def list_events(request: Request, tx: Tx, actor: Reader, query: Annotated[EventQuery, Query()]) -> Any:
     """Every event in order from a position on, page by page: nothing is ever skipped, nothing comes twice. As NDJSON
-    where `application/x-ndjson` is asked for; `Link` says where to go on. Customers get what is told of their own
-    tickets."""
+    where `application/x-ndjson` is asked for; `Next-Position` says where to go on. Customers get what is told of
+    their own tickets."""
     return await export.page(request, tx, seen_by(actor, query.types, query.ticket_id), query)
 
 

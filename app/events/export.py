@@ -26,7 +26,9 @@ async def page(request: Request, tx: Transaction, wanted: feed.Wanted, query: Ev
         raise feed.UnknownPosition.of("/query/after")
     for_customer = wanted.customer_id is not None
     items = [encoded(row, for_customer=for_customer) for row in found.rows]
-    headers = {"Link": _link(request, found.next), "Next-Position": str(found.next)}
+    headers = {"Next-Position": str(found.next)}
+    if found.more:
+        headers["Link"] = _link(request, found.next)
     if NDJSON in request.headers.get("accept", ""):
         return Response(b"".join(item + b"\n" for item in items), headers=headers, media_type=NDJSON)
     tail = orjson.dumps({"next_position": str(found.next), "has_more": found.more})
