@@ -76,6 +76,7 @@ _TYPES = [
     *_each("ticket", "status_changed", p.StatusChanged, told_to_customers=True),
     *_each("ticket", "updated", p.TicketUpdated),
     *_each("ticket", "handed_off confirmed", p.Nothing, told_to_customers=True),
+    *_each("ticket", "solved_by_article", p.SolvedByArticle, told_to_customers=True),
     *_each("ticket", "followed unfollowed erased", p.Nothing),
     *_each("ticket", "merged", p.TicketMerged),
     *_each("ticket", "absorbed", p.TicketAbsorbed),
@@ -88,6 +89,7 @@ _TYPES = [
     *_each("sla", "at_risk breached", p.ClockAlert),
     *_each("sla", "met cancelled", p.ClockEnded),
     *_each("sla", "policy_applied", p.PolicyApplied),
+    *_each("sla", "exceptions_applied", p.ExceptionsApplied),
     *_each("sla_exception", "granted", p.ExceptionGranted),
     *_each("sla_exception", "started revoked expired", p.Nothing),
     *_each("sla_policy", "created updated archived", p.ChangedVersion),
@@ -97,6 +99,9 @@ _TYPES = [
     *_each("service_goal", "created updated deleted", p.Changed),
     *_each("segment", "created updated archived", p.Changed),
     *_each("segment", "member_added member_removed", p.MembershipChanged),
+    *_each("segment_override", "created deleted expired", p.OverrideChanged),
+    *_each("article", "created updated archived", p.Changed),
+    *_each("automation", "updated", p.Changed),
     *_each("customer", "created updated", p.Changed),
     *_each("customer", "merged unmerged", p.CustomersMerged),
     *_each("customer", "erased", p.Nothing),
@@ -191,6 +196,10 @@ def _changed(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"version": data.get("version"), "changed": sorted(about)}
 
 
+def _ids(things: Iterable[Mapping[str, Any]] | None) -> list[Any]:
+    return [each["id"] for each in things or ()]
+
+
 def _values(changes: Mapping[str, Any], when: str) -> dict[str, Any]:
     return {name: (changes.get(name) or {}).get(when) for name in p.TicketValues.model_fields}
 
@@ -205,10 +214,12 @@ _SPECIAL: Mapping[type[Out], Callable[[Mapping[str, Any]], Mapping[str, Any]]] =
     p.Changed: _changed,
     p.ChangedVersion: _changed,
     p.TicketUpdated: _ticket_updated,
-    p.StatusChanged: lambda data: data["changes"]["status"],
+    p.StatusChanged: lambda data: {**data, **data["changes"]["status"]},
     p.TicketAbsorbed: lambda data: {**data, "source_id": data.get("from")},
-    p.MessageCreated: lambda data: {**data, "attachment_ids": data.get("attachment_ids", [])},
-    p.ExceptionGranted: lambda data: data["after"],
+    p.MessageCreated: lambda data: {"attachment_ids": [], "article_ids": [], **data},
+    p.ExceptionGranted: lambda data: {"kind": "sla", "scope": "ticket", "automations": [], **data["after"]},
+    p.ExceptionsApplied: lambda data: {**data, "exception_ids": _ids(data["applied"])},
+    p.OverrideChanged: lambda data: {**data, **(data.get("after") or data.get("before") or {})},
     p.KeyCreated: lambda data: data.get("after") or {},
 }
 

@@ -26,6 +26,13 @@ class ChangedVersion(Out):
     changed: list[str]
 
 
+class ActedAutomation(Out):
+    """The built-in that acted, and the version of its settings."""
+
+    key: str
+    version: int
+
+
 class TicketCreated(Out):
     status: str
     priority: str
@@ -37,6 +44,11 @@ class TicketCreated(Out):
 class StatusChanged(Out):
     before: str
     after: str
+    automation: ActedAutomation | None = Field(description="What did it, where nobody did.")
+
+
+class SolvedByArticle(Out):
+    article_id: UUID
 
 
 class TicketValues(Out):
@@ -79,6 +91,8 @@ class MessageCreated(Out):
     visibility: str = Field(description="`public` or `internal`; a customer is never told of an internal one.")
     opening: bool = Field(description="Whether it is the description the ticket was opened with.")
     attachment_ids: list[UUID]
+    automation: ActedAutomation | None = Field(description="What wrote it, where nobody did.")
+    article_ids: list[UUID] = Field(description="The articles that it offers.")
 
 
 class MessageReplaced(Out):
@@ -123,8 +137,20 @@ class PolicyApplied(Out):
     because: str
 
 
+class ExceptionsApplied(Out):
+    """Those that reach the ticket from now on."""
+
+    exception_ids: list[UUID]
+    because: str
+
+
 class ExceptionGranted(Out):
-    effect: str
+    kind: str = Field(description="`sla`, or `automation`.")
+    scope: str
+    customer_id: UUID | None
+    segment_id: UUID | None
+    automations: list[str] = Field(description="Which built-ins it keeps away; none named: all of them.")
+    effect: str | None
     metrics: list[str]
     seconds: int | None
     starts_at: datetime
@@ -162,3 +188,10 @@ class MembershipChanged(Out):
     key: str = Field(description="The segment's key at that time.")
     rule_version: int | None
     override_id: UUID | None = Field(description="The override that decided it; null where it was the rule.")
+
+
+class OverrideChanged(Out):
+    override_id: UUID
+    segment_id: UUID
+    effect: str | None = Field(description="`include` or `exclude`; null where it expired.")
+    expires_at: datetime | None
