@@ -138,7 +138,8 @@ async def _open(
     entries: list[Entry] = [cover, Opened(now, opened_by), *([Promised(now, remind_at)] if remind_at else [])]
     after = replay(entries)
     ticket["due_at"] = clocks.next_due(after.clocks)
-    tx.write(INSERT, **ticket, **cover_columns(cover))
+    # Whoever was removed meanwhile is somebody new.
+    tx.write(INSERT, retry_on="fk_tickets_customer_id", **ticket, **cover_columns(cover))
     who = log.by(actor)
     data = {"opened_by": opened_by, "status": Status.new, **cover_data(cover)}
     log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])

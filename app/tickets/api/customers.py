@@ -9,7 +9,7 @@ from app.customers.schemas import CustomerOut
 from app.tickets import customer_merging, erasing, exporting
 from app.tickets.export_schemas import CustomerExport
 from app.tickets.schemas import CustomerMergeIn
-from app.web.etag import tag
+from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery
 from app.web.route import Tx, router
 
@@ -20,6 +20,12 @@ Writer = Annotated[Actor, may("customers:write")]
 
 class ExportQuery(PageQuery):
     limit: Annotated[int, Field(ge=1, le=50, description="How many tickets at most.")] = 20
+
+
+@routes.delete("/{customer_id}", status_code=204, summary="Remove a customer")
+async def delete_customer(customer_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
+    """Leads and above. Only one to whom nothing refers, such as one who was added by mistake; the others are erased."""
+    await erasing.remove(tx, actor, customer_id, if_match)
 
 
 @routes.post("/{customer_id}/merge", response_model=CustomerOut, summary="Merge a customer into another one")
