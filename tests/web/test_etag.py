@@ -45,8 +45,8 @@ async def _settled(
     client: httpx.AsyncClient, path: str, patch: dict[str, str], headers: dict[str, str]
 ) -> httpx.Response:
     """Whom a slow machine told to come again does: nothing has happened."""
-    while (answer := await client.patch(path, json=patch, headers=headers)).status_code == 503:
-        problem(answer, 503, "overloaded")
+    while (answer := await client.patch(path, json=patch, headers=headers)).status_code in (429, 503):
+        problem(answer)
         await asyncio.sleep(int(answer.headers["retry-after"]))
     return answer
 
