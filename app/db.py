@@ -108,8 +108,8 @@ class Transaction:
 
     def write(self, query: Query, /, *, retry_on: str | None = None, **params: Any) -> None:
         """Queue a write; all of them leave together. Writes of one transaction must touch different rows.
-        `retry_on` names a unique constraint whose violation means that a concurrent caller came first and that
-        the whole unit is to be run again, now seeing that caller's row."""
+        `retry_on` names a unique or foreign key whose violation means that a concurrent caller came first and that
+        the whole unit is to be run again, now seeing that caller's row, or that it is gone."""
         self._pending.setdefault(query, []).append(params)
         if retry_on:
             self.retry_on.add(retry_on)
@@ -311,7 +311,7 @@ def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
     state = getattr(failed, "sqlstate", None)
     if state in {"40001", "40P01", _MISSED}:
         return True
-    if state == "23505":
+    if state in {"23505", "23503"}:
         return getattr(failed, "constraint_name", None) in tx.retry_on
     # Who waited too long for a slow database must not make it slower by asking again.
     if tx.may_have_written or isinstance(failed, TimeoutError):

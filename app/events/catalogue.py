@@ -104,7 +104,7 @@ _TYPES = [
     *_each("automation", "updated", p.Changed),
     *_each("customer", "created updated", p.Changed),
     *_each("customer", "merged unmerged", p.CustomersMerged),
-    *_each("customer", "erased", p.Nothing),
+    *_each("customer", "erased deleted", p.Nothing),
     *_each("organization", "created updated deleted", p.Changed),
     *_each("agent", "created updated", p.Changed),
     *_each("agent", "teams_changed", p.TeamsChanged),

@@ -1,5 +1,6 @@
 """A customer is erased: what they are called, what was said to them and by them, and every copy of it. Figures stay:
-tickets keep their place, their clocks, and what those are recomputed from; tags and products stay, too.
+tickets keep their place, their clocks, and what those are recomputed from; tags and products stay, too. Only one to
+whom nothing refers is removed altogether.
 
 Everything finds by itself what is there to erase, so that erasing again erases what came since, or does nothing."""
 
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
     ARRAY,
     Uuid,
@@ -32,9 +34,9 @@ from app.auth.tables import api_keys
 from app.customers.service.customers import CUSTOMERS
 from app.customers.tables import customers
 from app.db import Query, Row, Transaction
-from app.errors import Forbidden
+from app.errors import Conflict, Forbidden
 from app.events import log
-from app.segments.tables import segment_overrides
+from app.segments.tables import segment_members, segment_overrides, segment_rechecks
 from app.sla.tables import sla_exceptions
 from app.tickets import storage
 from app.tickets.customer_merging import check_not_merged
@@ -61,7 +63,6 @@ _erased = literal(ERASED)
 _theirs = and_(_m.author_kind == literal_column("'customer'"), _m.author_id == _customers)
 _said = or_(_m.ticket_id == _tickets, _theirs)
 
-_LOCK_CUSTOMER = Query(select(customers).where(_c.id == bindparam("customer_id")).with_for_update())
 _MERGED = Query(select(_c.id).where(_c.merged_into == bindparam("customer_id")))
 _LOCK_TICKETS = Query(select(_t.id).where(_t.customer_id == _customers).order_by(_t.id).with_for_update())
 _TICKETS = Query(
@@ -167,10 +168,51 @@ _LOG = Query(
 )
 
 
+# What no foreign key says: that they wrote something, on whoever's ticket.
+_WROTE = Query(select(_m.id).where(_theirs).limit(1))
+# How they were grouped goes with them. In this order: a membership refers to the override that made it.
+_GROUPED = [
+    Query(delete(table).where(table.c.customer_id == bindparam("customer_id")))
+    for table in (segment_members, segment_overrides, segment_rechecks)
+]
+_DELETE = Query(delete(customers).where(_c.id == bindparam("key_id")))
+_STILL_REFERRED_TO = "23503"
+
+
+class CustomerInUse(Conflict):
+    """Only a customer to whom nothing refers is deleted: no ticket, no message, no key, no merge. Erase the others:
+    their figures stay."""
+
+    code = "customer_in_use"
+    title = "Something refers to the customer"
+
+
 def check_privacy(actor: Actor) -> None:
     """Whether somebody is forgotten or handed out whole is not for everybody who answers them."""
     if actor.role not in (Role.lead, Role.admin, Role.service):
         raise Forbidden("a lead erases and exports customers")
+
+
+async def remove(tx: Transaction, actor: Actor, id: UUID, if_match: str | None) -> None:
+    """One who came by mistake: the row goes, and what the log and answers say of them. Raises CustomerInUse."""
+    check_privacy(actor)
+    now = (await CUSTOMERS.locked(tx, id, if_match))["now"]
+    in_use = CustomerInUse(
+        f"tickets, messages, keys or merges refer to them: erase them (POST /v1/customers/{id}/erase)"
+    )
+    if await tx.row(_WROTE, customer_ids=[id]):
+        raise in_use
+    for grouped in _GROUPED:
+        await tx.locked_rows(grouped, customer_id=id)
+    try:
+        await tx.locked_row(_DELETE, key_id=id)
+    except asyncpg.PostgresError as failed:
+        if failed.sqlstate != _STILL_REFERRED_TO:
+            raise
+        raise in_use from None
+    await tx.locked_rows(_LOG, subject_ids=[id], ticket_ids=[])
+    await erase_answers(tx, [id], [])
+    log.record(tx, log.by(actor), "customer.deleted", id, now, {})
 
 
 async def erase(tx: Transaction, actor: Actor, id: UUID) -> Row:
@@ -179,9 +221,7 @@ async def erase(tx: Transaction, actor: Actor, id: UUID) -> Row:
     await CUSTOMERS.get(tx, id)
     # Tickets, customers, tickets: as two are merged.
     await tx.locked_rows(_LOCK_TICKETS, customer_ids=[id])
-    row = await tx.locked_row(_LOCK_CUSTOMER, customer_id=id)
-    assert row is not None  # a customer is never deleted
-    check_not_merged(row)
+    check_not_merged(await CUSTOMERS.locked(tx, id))
     customer_ids = [id, *(row["id"] for row in await tx.rows(_MERGED, customer_id=id))]
     ticket_ids = [row["id"] for row in await tx.locked_rows(_LOCK_TICKETS, customer_ids=customer_ids)]
     named = log.named(log.by(actor))

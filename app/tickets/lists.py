@@ -141,7 +141,15 @@ def _of_tags(name: str, value: object) -> Select[Any]:
 
 
 def _of_words(name: str, _value: object) -> Select[Any]:
-    query = select(cast(bindparam(name), TSQUERY)).scalar_subquery()
+    return _having_words(select(cast(bindparam(name), TSQUERY)).scalar_subquery())
+
+
+def _of_seen_words(name: str, _value: object) -> Select[Any]:
+    """For an estimate, which is as good as what the planner sees."""
+    return _having_words(cast(bindparam(name), TSQUERY))
+
+
+def _having_words(query: ColumnElement[Any]) -> Select[Any]:
     return select(_s.ticket_id.label("id")).where(_s.all_words.bool_op("@@")(query))
 
 
@@ -231,13 +239,15 @@ class Tickets(Walk):
         [row] = await self._ask(tx, "count", given, lambda: counting.counted(found))
         if row["found"] <= counting.EXACT:
             return int(row["found"])
+        found = select(literal_column("1")).select_from(tickets).where(*self._counted(given, _of_seen_words))
         [row] = await self._ask(tx, "estimate", given, lambda: counting.Explain(found))
         return max(counting.planned_rows(row), counting.EXACT)
 
-    def _counted(self, given: Where) -> list[ColumnElement[bool]]:
+    def _counted(self, given: Where, of_words: Source = _of_words) -> list[ColumnElement[bool]]:
         """The clauses for a look at everything: what lies in another table is looked up there once."""
-        elsewhere = {"q", "follower_id"} & given.keys()
-        there = [_t.id.in_(self._sources[name](name, given[name])) for name in sorted(elsewhere)]
+        sources: Mapping[str, Source] = {"q": of_words, "follower_id": _of_followers}
+        elsewhere = sources.keys() & given.keys()
+        there = [_t.id.in_(sources[name](name, given[name])) for name in sorted(elsewhere)]
         return [*there, *self._clauses({name: value for name, value in given.items() if name not in elsewhere})]
 
     def _matches(self, given: Where, source: str | None) -> Select[Any]:
@@ -261,7 +271,7 @@ class OwnTickets(Tickets):
             return [], None
         return await super().fetch(tx, where, order, limit, after)
 
-    def _counted(self, given: Where) -> list[ColumnElement[bool]]:
+    def _counted(self, given: Where, of_words: Source = _of_words) -> list[ColumnElement[bool]]:
         return self._clauses(given)
 
     async def _page(

@@ -179,7 +179,8 @@ async def _open(
     after = replay([*entries, *([Promised(now, remind_at)] if remind_at else [])])
     ticket["due_at"] = clocks.next_due(after.clocks)
     applied = exceptions_data(granted) if granted else None
-    tx.write(INSERT, **ticket, **cover_columns(cover), exceptions=applied)
+    # Whoever was removed meanwhile is somebody new.
+    tx.write(INSERT, retry_on="fk_tickets_customer_id", **ticket, **cover_columns(cover), exceptions=applied)
     who = log.by(actor)
     if applied:
         # Told before the ticket is, and apart: customers read of its opening, and not of how they are grouped.

@@ -102,7 +102,7 @@ async def get_ticket_by_number(tx: Transaction, actor: Actor, number: int) -> Ro
 
 async def get_customer(tx: Transaction, id: UUID) -> dict[str, Any]:
     row = await tx.row(_CUSTOMER, customer_id=id)
-    assert row is not None  # a customer is never deleted
+    assert row is not None  # a customer with a ticket is never deleted
     return dict(row)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Letters that Unicode does not take apart.
@@ -45,18 +46,49 @@ def language(tag: str | None) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be there and what is not, each in the language of web searches. `unfinished`: the last word may still
-    be being typed, because it is neither quoted nor excluded."""
+class Part:
+    """In the language of web searches. `verbatim`: a phrase, whose words are meant as they are, where a stemmer would
+    drop some. `unfinished`: the last word may still be being typed, because it is neither quoted nor excluded."""
 
-    wanted: str
-    excluded: str
-    unfinished: bool
+    text: str
+    verbatim: bool
+    unfinished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be there: all parts of any one of these. And what is not: none of these."""
+
+    wanted: tuple[tuple[Part, ...], ...]
+    excluded: tuple[Part, ...]
 
 
 def asked(query: str) -> Asked:
-    parts = _PARTS.findall(folded(query)[:_LONGEST])
-    wanted = [part for part in parts if not part.startswith("-")]
-    excluded = [part.lstrip("-") for part in parts if part.startswith("-")]
-    unfinished = bool(wanted) and parts[-1] is wanted[-1] and wanted[-1][-1].isalnum() and '"' not in wanted[-1]
-    return Asked(" ".join(wanted), " or ".join(filter(None, excluded)), unfinished)
+    found = _PARTS.findall(folded(query)[:_LONGEST])
+    wanted = [one for one in found if not one.startswith("-")]
+    excluded = [one.lstrip("-") for one in found if one.startswith("-")]
+    unfinished = bool(wanted) and found[-1] is wanted[-1] and wanted[-1][-1].isalnum() and '"' not in wanted[-1]
+    *others, last = _alternatives(wanted)
+    return Asked(
+        (*(_parts(group, " ") for group in others), _parts(last, " ", unfinished=unfinished)),
+        _parts(excluded, " or "),
+    )
+
+
+def _alternatives(wanted: Sequence[str]) -> list[list[str]]:
+    """`or` between two others parts them; elsewhere it is a word."""
+    groups: list[list[str]] = [[]]
+    for place, one in enumerate(wanted, 1):
+        if one == "or" and groups[-1] and place < len(wanted):
+            groups.append([])
+        else:
+            groups[-1].append(one)
+    return groups
+
+
+def _parts(some: Sequence[str], between: str, *, unfinished: bool = False) -> tuple[Part, ...]:
+    """Plain words together, each phrase by itself."""
+    plain = between.join(one for one in some if one and not one.startswith('"'))
+    phrases = (one for one in some if one.startswith('"'))
+    verbatim = (Part(one if one.endswith('"', 1) else f'{one}"', verbatim=True) for one in phrases)
+    return (*([Part(plain, verbatim=False, unfinished=unfinished)] if plain else []), *verbatim)

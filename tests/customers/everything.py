@@ -12,10 +12,18 @@ from tests.sla.scenes import Sql
 
 
 async def dump(sql: Sql, *but: str) -> dict[str, list[str]]:
-    """Each table's rows as text, in an order of their own. Bytes are read as Latin-1, in which no word is lost."""
-    whole = "relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
-    tables = [row[0] for row in await sql.fetch(f"SELECT relname::text FROM pg_class WHERE {whole}")]
-    return {table: sorted(map(_text, await sql.fetch(f'TABLE "{table}"'))) for table in tables if table not in but}
+    """What `pg_dump` would write, by relation: each one that holds rows, of whatever kind and schema, in an order of
+    its own. Bytes are read as Latin-1, in which no word is lost."""
+    found = await sql.fetch(_HOLDING_ROWS)
+    return {name: sorted(map(_text, await sql.fetch(f"SELECT * FROM {name}"))) for (name,) in found if name not in but}
+
+
+_HOLDING_ROWS = """
+    SELECT CASE n.nspname WHEN 'public' THEN quote_ident(c.relname) ELSE format('%I.%I', n.nspname, c.relname) END
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'm', 'f') AND NOT c.relispartition
+        AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    ORDER BY 1"""
 
 
 def _text(row: Any) -> str:

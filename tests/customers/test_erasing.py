@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
@@ -14,6 +13,7 @@ from app.tickets.erasing import ERASED
 from tests.conftest import Person
 from tests.customers.everything import dump, held, occurs, places_of
 from tests.sla.scenes import Sql, reply, sweep_dry
+from tests.tickets.indexing import index
 from tests.tickets.verified import Body, assert_verified, good, soon
 
 Make = Callable[..., Awaitable[Person]]
@@ -151,7 +151,8 @@ async def stage(client: httpx.AsyncClient, sql: Sql) -> Stage:
     return made
 
 
-async def test_nothing_that_was_known_or_said_is_anywhere_in_the_database(stage: Stage) -> None:
+async def test_nothing_that_was_known_or_said_is_anywhere_in_the_database(stage: Stage, db: Database) -> None:
+    await index(db)
     before = await stage.found()
     # What is gone before it is looked for proves nothing.
     gone = {"file name 0", "file content 0"}
@@ -159,20 +160,12 @@ async def test_nothing_that_was_known_or_said_is_anywhere_in_the_database(stage:
     planted = {table for tables in before.values() for table in tables}
     assert planted >= {
         "customers", "tickets", "messages", "message_versions", "promises", "sla_exceptions", "attachments",
-        "attachment_contents", "events", "idempotency_records", "api_keys",
+        "attachment_contents", "events", "idempotency_records", "api_keys", "ticket_search",
     }  # fmt: skip
     await stage.erase()
+    await index(db)
     assert {place: tables for place, tables in (await stage.found()).items() if tables} == {}
     assert not await occurs(stage.sql, CANARY)
-
-
-async def test_the_search_words_go_too(stage: Stage) -> None:
-    ticket_id = UUID(stage.ticket["id"])
-    words = "to_tsvector('simple', $2)"
-    insert = f"INSERT INTO ticket_search (ticket_id, all_words, public_words) VALUES ($1, {words}, {words})"
-    await stage.sql.execute(insert, ticket_id, CANARY)
-    await stage.erase()
-    assert await stage.sql.fetchval("SELECT count(*) FROM ticket_search WHERE ticket_id = $1", ticket_id) == 0
 
 
 async def test_the_customer_and_who_was_merged_into_them_are_nobody(stage: Stage) -> None:

@@ -201,8 +201,13 @@ async def test_case_24_archiving_leaves_history_and_versions_intact(
         assert (await client.delete(f"{URL}/{policy['id']}")).status_code == 204
     assert await the_clock(client, ticket) == judged
     assert await sql.fetchval("SELECT count(*) FROM events WHERE ticket_id IS NOT NULL") == events
-    archived = (await client.get(f"{URL}/{policy['id']}")).json()
+    read = await client.get(f"{URL}/{policy['id']}")
+    archived = read.json()
     assert archived["archived_at"] is not None
+    # Repeatable, for who has seen that it is archived as well.
+    assert read.headers["etag"] == '"1-archived"'
+    for tag, status in (('"1"', 412), ('"1-archived"', 204)):
+        assert (await client.delete(f"{URL}/{policy['id']}", headers={"If-Match": tag})).status_code == status
     assert (await client.get(f"{URL}/{policy['id']}/versions")).json()["items"] == [archived]
     assert [item["key"] for item in (await client.get(URL)).json()["items"]] == ["first-answer"]
     stock = await the_clock(client, await open_ticket())

@@ -7,6 +7,8 @@ import pytest
 from tests.auth.matrix import Whose
 from tests.auth.world import World
 from tests.tickets.desk import Body, Desk, as_body, unique
+from tests.tickets.verified import good, write_targets
+from tests.web.contract import Open
 
 _STATUSES = ["new", "open", "pending", "on_hold", "resolved", "closed"]
 _PRIORITIES = ["low", "normal", "high", "urgent", "normal", "low"]
@@ -192,3 +194,23 @@ async def test_a_customer_sees_their_own_and_nobody_elses(desk: Desk, world: Wor
 async def _items(who: httpx.AsyncClient, **query: Any) -> list[Body]:
     items: list[Body] = as_body(await who.get("/v1/tickets", params=query))["items"]
     return items
+
+
+async def test_a_deadline_that_a_pause_holds_up_is_none_until_it_goes_on(
+    client: httpx.AsyncClient, open_ticket: Open
+) -> None:
+    await write_targets(client, {"metric": "resolution", "seconds": 60, "pause_on": ["pending"]})
+    waiting = await open_ticket()
+    await write_targets(client, {"metric": "resolution", "seconds": 3600}, key="later", position=0)
+    first, last = await open_ticket(), await open_ticket()
+
+    async def queue() -> list[str]:
+        return [item["id"] for item in good(await client.get("/v1/tickets?sort=due_at"))["items"]]
+
+    expected = [first["id"], last["id"]]
+    assert await queue() == [waiting["id"], *expected]
+    paused = good(await client.patch(f"/v1/tickets/{waiting['id']}", json={"status": "pending"}))
+    assert paused["due_at"] is None
+    assert await queue() == [*expected, waiting["id"]]
+    assert good(await client.patch(f"/v1/tickets/{waiting['id']}", json={"status": "open"}))["due_at"] is not None
+    assert await queue() == [waiting["id"], *expected]

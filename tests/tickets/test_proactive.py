@@ -7,7 +7,8 @@ import httpx
 
 from app.db import Database
 from tests.conftest import Person
-from tests.tickets.verified import Body, assert_verified, clocks, events, good, pointers, soon
+from tests.sla.scenes import Sql, sweep_dry
+from tests.tickets.verified import Body, assert_verified, clocks, events, good, instant, pointers, soon
 
 Open = Callable[..., Awaitable[Body]]
 Make = Callable[..., Awaitable[Person]]
@@ -52,13 +53,26 @@ async def test_a_confirmation_is_tracked_and_ends_the_promised_reminder(
     await assert_verified(db)
 
 
-async def test_a_reminder_that_was_not_sent_in_time_is_broken_whatever_comes_after(
-    client: httpx.AsyncClient, open_ticket: Open, db: Database
+async def test_a_reminder_that_was_not_sent_in_time_is_a_breach_whatever_comes_after(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database, sql: Sql
 ) -> None:
-    ticket = await open_ticket(opened_by="agent", asks_confirmation=True, remind_at=soon(0.3))
+    due = soon(0.3)
+    ticket = await open_ticket(opened_by="agent", asks_confirmation=True, remind_at=due)
+    confirmed = await open_ticket(opened_by="agent", asks_confirmation=True, remind_at=due)
+    good(await client.post(f"/v1/tickets/{confirmed['id']}/confirm"))
     await asyncio.sleep(0.4)
+    for _ in range(2):
+        await sweep_dry(db)
+    # It has come due by itself, once; and to who had confirmed before, nothing is due.
+    assert await events(client, confirmed, "sla.breached") == []
+    (breach,) = await events(client, ticket, "sla.breached")
+    (clock,) = await clocks(client, ticket, "promise")
+    assert (breach["data"]["metric"], clock["state"]) == ("promise", "breached")
+    assert instant(clock["breached_at"]) == instant(clock["due_at"]) == instant(due)
     good(await client.post(f"/v1/tickets/{ticket['id']}/confirm"))
     assert await _promises(client, ticket) == ["broken"]
+    assert len(await events(client, ticket, "sla.breached")) == 1
+    assert await _promises(client, confirmed) == ["withdrawn"]
     await assert_verified(db)
 
 

@@ -131,6 +131,23 @@ async def test_the_last_word_is_a_beginning_unless_it_is_finished(searching: Sea
         assert await searching.finds(q, ticket) is expected, q
 
 
+async def test_a_phrase_is_its_words_as_they_are_and_in_their_order(searching: Searching) -> None:
+    """In a language, too, whose stemmer drops some of them."""
+    own, other = word(), word()
+    german = await searching.world.made("/v1/customers", {"name": "N", "language": "de"})
+    ticket = await searching.desk.open(
+        customer={"id": german["id"]}, subject=own, description="Der Drucker ist kaputt, die Rechnungen fehlen."
+    )
+    for q, expected in [
+        ('"ist kaputt"', True), ('"kaputt ist"', False), ('"IST KAPUTT', True), ('"ist"', True), ('"der ist"', False),
+        ('"Rechnungen"', True), ('Rechnung "ist kaputt"', True), ('"ist kaputt" Rechn', True),
+        ('Rechnung "kaputt ist"', False), ('-"kaputt ist"', True), ('-"ist kaputt"', False), ("ist", True),
+        (f'"kaputt ist" or {own} Rechnung', True), (f'{other} or {own} "ist kaputt"', True),
+        (f'{other} or "kaputt ist"', False), (f'{other} "ist kaputt" or "kaputt ist"', False),
+    ]:  # fmt: skip
+        assert await searching.finds(f"{own} {q}" if " or " not in q else q, ticket) is expected, q
+
+
 @pytest.mark.parametrize(
     "q",
     [

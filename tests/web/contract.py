@@ -160,6 +160,8 @@ class Operation:
         path = self.path
         if self.id == "unmerge_customer":
             ids = {**ids, "customer_id": ids.get("merged_customer", ids["customer_id"])}
+        if self.id == "delete_customer":
+            ids = {**ids, "customer_id": ids.get("unused_customer", ids["customer_id"])}
         for name in self.path_names:
             value = replaced.get(name, str(ids.get(name, "")))
             path = path.replace("{" + name + "}", quote(value, safe=""))
@@ -253,7 +255,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
     reapplied = await client.post(f"/v1/sla-policies/{policy_id}/reapply", json={})
     await define(client, "text", "a")
     webhook_id = await made("/v1/webhooks", url="https://hooks.example.com/in", types=["*"])
-    into_id, merged_id = [await made("/v1/customers") for _ in range(2)]
+    into_id, merged_id, unused_id = [await made("/v1/customers") for _ in range(3)]
     merged = await client.post(f"/v1/customers/{merged_id}/merge", json={"into": into_id})
     assert merged.is_success, merged.text
     return {
@@ -270,6 +272,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         "customer_id": customer_id,
         "into_customer": into_id,
         "merged_customer": merged_id,
+        "unused_customer": unused_id,
         "organization_id": await made("/v1/organizations", name="O", external_id=word),
         "field_id": await made("/v1/custom-fields", subject="ticket", key=f"f_{word}", name="F", type="text"),
         "greeting_id": await made("/v1/greetings", channel="phone", language=f"en-{word[:8]}", body="Hello."),

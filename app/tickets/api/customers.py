@@ -69,6 +69,12 @@ async def update_customer(
     return tag(response, await memberships.change_customer(tx, actor, customer_id, patch, if_match))
 
 
+@routes.delete("/{customer_id}", status_code=204, summary="Remove a customer")
+async def delete_customer(customer_id: UUID, tx: Tx, actor: Writer, if_match: IfMatch = None) -> None:
+    """Leads and above. Only one to whom nothing refers, such as one who was added by mistake; the others are erased."""
+    await erasing.remove(tx, actor, customer_id, if_match)
+
+
 @routes.post("/{customer_id}/merge", response_model=CustomerOut, summary="Merge a customer into another one")
 async def merge_customer(customer_id: UUID, body: CustomerMergeIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """Two who turned out to be one. Tickets and keys go to the other one, who is answered; so does whatever names this
