@@ -1,6 +1,7 @@
 """The outermost layer: who is let in under load, HEAD, the request id, headers that every answer has, the access log,
 metrics, and the answer to a bug. Plain ASGI: what it costs, every request pays."""
 
+import asyncio
 import re
 import time
 
@@ -61,12 +62,14 @@ class Frame:
         always = (*self._always, (b"x-request-id", request_id))
         answer = _Answer(scope, send, always, self._admission, bodiless=method == "HEAD")
         try:
-            await self._app(scope, receive, answer.send)
+            # What streams would never end: nobody reads on after the head.
+            await self._app(scope, answer.left if method == "HEAD" else receive, answer.send)
         except Exception as bug:
             if answer.status:
                 raise
             await respond(Request(scope), from_fault(bug))(scope, receive, answer.send)
         finally:
+            await answer.over()
             answer.begun()
             route = getattr(scope.get("route"), "path_format", "none")
             seconds = time.perf_counter() - began
@@ -98,7 +101,7 @@ class _Answer:
     """`send`, with the headers added, the status remembered and, for HEAD, the body left out. The request counts as
     being worked on until the answer begins."""
 
-    __slots__ = ("_admission", "_always", "_bodiless", "_counted", "_scope", "_send", "status")
+    __slots__ = ("_admission", "_always", "_bodiless", "_counted", "_scope", "_send", "_started", "status")
 
     def __init__(self, scope: Scope, send: Send, always: Headers, admission: Admission, *, bodiless: bool) -> None:
         self._scope = scope
@@ -107,6 +110,7 @@ class _Answer:
         self._admission = admission
         self._bodiless = bodiless
         self._counted = True
+        self._started = asyncio.Event()
         self.status = 0
         admission.running += 1
 
@@ -115,15 +119,25 @@ class _Answer:
             self._counted = False
             self._admission.running -= 1
 
+    async def left(self) -> Message:
+        """What is received from a client who wants the head only: that it left, once it has it."""
+        await self._started.wait()
+        return {"type": "http.disconnect"}
+
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun()
             self.status = message["status"]
+            self._started.set()
             headers = [*message["headers"], *self._always, *self._scope.get(HEADERS, ())]
             # A page says itself what it may load; everything else loads nothing.
             if not any(name == _POLICY for name, _ in message["headers"]):
                 headers.append(NOTHING)
             message["headers"] = headers
-        elif self._bodiless and message["type"] == "http.response.body":
-            message = {**message, "body": b""}
+        elif self._bodiless:
+            return
         await self._send(message)
+
+    async def over(self) -> None:
+        if self._bodiless and self.status:
+            await self._send({"type": "http.response.body", "body": b""})

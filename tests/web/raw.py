@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from tests.conftest import hanging_up
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -25,7 +27,7 @@ async def send(
     host = [] if any(name == b"host" for name, _ in headers) else [(b"host", b"ninety.test")]
     scope: dict[str, Any] = {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
@@ -51,7 +53,7 @@ async def send(
         sent.append(dict(message))
 
     try:
-        await app(scope, receive, take)
+        await hanging_up(app)(scope, receive, take)
     except Exception:
         # A bug is answered and then raised again, for the server to log.
         if not sent:
