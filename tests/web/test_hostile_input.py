@@ -163,8 +163,9 @@ async def test_the_requests_that_are_made_hostile_are_valid_to_begin_with(
     for operation in operations(app):
         ids = await things(client, open_ticket)
         answer = await client.request(operation.method, operation.url(ids), json=operation.fresh_body(ids))
-        # Without a worker nobody is ready.
-        assert answer.is_success or operation.path == "/readyz", (operation.id, answer.text)
+        # Without a worker nobody is ready, and nothing is delivered that could be sent again.
+        waits = operation.path == "/readyz" or operation.id == "redeliver_webhook_delivery"
+        assert answer.is_success or (waits and answer.status_code in (409, 503)), (operation.id, answer.text)
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -202,7 +203,8 @@ async def _reads_fine(
         if path.startswith("/v1/tickets/"):
             written.add(path.partition("?")[0].removesuffix("/promises"))
         else:
-            assert read.json() == stored
+            # A secret is shown once.
+            assert read.json() == {name: value for name, value in stored.items() if name != "secret"}
 
 
 def _places_of(operation: Operation, stored: dict[str, Any]) -> list[str]:
@@ -221,7 +223,7 @@ def _places_of(operation: Operation, stored: dict[str, Any]) -> list[str]:
     # What cannot be read alone: a list of it is read, or nothing was stored, or it is its agent's own.
     alone = (
         "create_api_key", "compute_business_time", "explain_sla_policies", "reapply_sla_policy", "create_view",
-        "update_view", "preview_segment", "suggest_articles",
+        "update_view", "preview_segment", "suggest_articles", "redeliver_webhook_deliveries",
     )  # fmt: skip
     if operation.id == "update_automation":
         return [f"/v1/automations/{stored['key']}"]
