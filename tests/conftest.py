@@ -103,11 +103,17 @@ def openapi() -> dict[str, Any]:
     return create_app(Settings(database_url="postgresql://nowhere.test/n")).openapi()
 
 
+def roomy(database_url: str, data_dir: Path) -> Settings:
+    """Some tests ask a hundred things at once."""
+    return Settings(
+        database_url=database_url, admin_key=ADMIN_KEY, data_dir=data_dir, worker=False,
+        concurrency=1_000, caller_concurrency=1_000,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    # Some tests ask a hundred things at once.
-    at_once: dict[str, Any] = {"concurrency": 1_000, "caller_concurrency": 1_000}
-    return Settings(database_url=database_url, admin_key=ADMIN_KEY, data_dir=tmp_path, worker=False, **at_once)
+    return roomy(database_url, tmp_path)
 
 
 @pytest.fixture

