@@ -13,7 +13,7 @@ class Nothing(Out):
     """The type and the subject say it all."""
 
 
-class Changed(Out):
+class FieldsChanged(Out):
     """Which fields were set: all of a new or deleted thing, those that differ of a changed one."""
 
     changed: list[str]

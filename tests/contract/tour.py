@@ -9,6 +9,7 @@ from ninety_client.models import (
     CustomerRef,
     MessageIn,
     MessageOut,
+    OpenedTicketOut,
     Problem,
     Status,
     TicketIn,
@@ -29,10 +30,10 @@ def main(url: str, key: str) -> None:
         resolved(client, tickets[0])
 
 
-def opened(client: AuthenticatedClient, subject: str) -> TicketOut:
+def opened(client: AuthenticatedClient, subject: str) -> OpenedTicketOut:
     body = TicketIn(subject=subject, customer=CustomerRef(external_id="python-tour"), tags=["python-tour"])
     ticket = create_ticket.sync(client=client, body=body)
-    assert isinstance(ticket, TicketOut), ticket
+    assert isinstance(ticket, OpenedTicketOut), ticket
     assert ticket.status is Status.NEW
     return ticket
 
@@ -56,7 +57,7 @@ def refused(client: AuthenticatedClient) -> None:
     assert [error.pointer for error in answer.parsed.errors or []] == ["/subject"]
 
 
-def answered(client: AuthenticatedClient, ticket: TicketOut) -> None:
+def answered(client: AuthenticatedClient, ticket: OpenedTicketOut) -> None:
     message = create_message.sync(ticket.id, client=client, body=MessageIn(body="It is on its way."))
     assert isinstance(message, MessageOut), message
     assert message.ticket_id == ticket.id
@@ -74,7 +75,7 @@ def listed(client: AuthenticatedClient, expected: set[str]) -> None:
     assert found == expected
 
 
-def resolved(client: AuthenticatedClient, ticket: TicketOut) -> None:
+def resolved(client: AuthenticatedClient, ticket: OpenedTicketOut) -> None:
     before = get_ticket.sync_detailed(ticket.id, client=client)
     etag = before.headers["ETag"]
     patch = TicketPatch(status=Status.RESOLVED)
