@@ -8,10 +8,10 @@ from uuid import UUID
 from pydantic import MISSING, Field
 
 from app.segments.schemas import RuleIn
-from app.web.schemas import FROM_TEXT, Id, In, Instant, Key, Name, Out, Page
+from app.web.schemas import FROM_TEXT, Id, In, Instant, Key, Name, Out, Page, Prose
 
 Position = Annotated[int, Field(ge=0, le=1_000_000, description="A ticket is counted to its customer's first segment.")]
-Text = Annotated[Name, Field(max_length=2000)]
+Text = Annotated[Prose, Field(max_length=2000)]
 _RULE = "Whom it holds; without one, only overrides make members."
 _SELF_SERVICE = "Whether its customers are first shown answers."
 _JUDGED = "Whether its customers' clocks are judged; if not, they are excluded, as by an exception."
