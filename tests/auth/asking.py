@@ -211,13 +211,13 @@ async def send(
     row: MatrixRow,
     operation: Operation,
     path: str,
-    query: Body | None = None,
+    query: Callable[[httpx.AsyncClient], Awaitable[Body]] | None = None,
     change: Callable[[Body], Awaitable[Body]] | None = None,
 ) -> httpx.Response:
-    """`query` goes along with the row's, `change` says what becomes of its body."""
+    """`query` says what the caller asks for along with the row, `change` what becomes of its body."""
     http = await world.caller(caller, " ".join(operation.scopes))
     body = _body(world, row)
-    asked = {**_QUERIES.get(row.variant, {}), **(query or {})}
+    asked = {**_QUERIES.get(row.variant, {}), **(await query(http) if query else {})}
     if body is not None and change:
         body = await change(body)
     return await http.request(operation.method, path, params=asked or None, json=body)

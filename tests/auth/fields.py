@@ -118,9 +118,15 @@ class Contract:
             for field, below in value.items():
                 yield name, field, below
                 yield from self._values(node["properties"].get(field, {}), below)
-        for choice in self._choices(node):
-            if choice.get("type") != "null":
-                yield from self._values(choice, value)
+        for choice in self._chosen(node, value):
+            yield from self._values(choice, value)
+
+    def _chosen(self, node: Any, value: Any) -> list[Any]:
+        """Of what a value may be that which it is, where the contract says how to tell."""
+        told_by = node.get("discriminator")
+        if told_by and isinstance(value, dict):
+            return [{"$ref": told_by["mapping"][value[told_by["propertyName"]]]}]
+        return [choice for choice in self._choices(node) if choice.get("type") != "null"]
 
     @staticmethod
     def _choices(node: Any) -> list[Any]:

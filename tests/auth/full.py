@@ -53,6 +53,7 @@ class Full:
         patches = {"tickets": [waiting, closed, {"id": late["id"], "subject": "No"}]}
         path = f"/v1/tickets/{asked['id']}"
         full.writes += [
+            ("create_stream_ticket", "POST", "/v1/stream-tickets", None),
             ("hand_off_ticket", "POST", f"{path}/handoff", None),
             ("confirm_ticket", "POST", "/v1/tickets/{fresh}/confirm", None),
             ("update_ticket", "PATCH", path, {"status": "resolved"}),

@@ -59,6 +59,9 @@ _SAMPLES: dict[str, Callable[[World], Any]] = {
     "limit": lambda w: 3,
     "article_id": lambda w: w.article,
     "count": lambda w: "estimate",
+    "after": lambda w: "1.0.0",
+    "types": lambda w: "ticket.created",
+    "ticket_id": lambda w: w.ticket,
 }
 # The answer has more of it than was sent.
 _NAMED = {"author", "customer"}

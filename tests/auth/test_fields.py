@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.auth.asking import operations, outcomes
@@ -14,6 +15,7 @@ from tests.auth.matrix import PUBLIC, ROWS, MatrixRow, Whose
 from tests.auth.samples import along, echoed, sample, with_field
 from tests.auth.world import World, a_world
 from tests.conftest import openapi
+from tests.events.streaming import feed_of, listening, serving
 
 Figure = Callable[[str, int], None]
 CONTRACT = Contract(openapi())
@@ -46,7 +48,16 @@ async def read(full: Full) -> dict[str, Answers]:
         for id_, method, path, body in full.writes:
             path = path.replace("{fresh}", (await full.opened())["id"])
             found[caller][id_] = [await http.request(method, path, json=body)]
+        found[caller]["stream_events"] = await _streamed(full, http)
     return found
+
+
+async def _streamed(full: Full, http: httpx.AsyncClient) -> list[httpx.Response]:
+    """The stream from the beginning of the log on: each event as an answer."""
+    key = http.headers["authorization"].removeprefix("Bearer ")
+    async with serving(full.world.app) as port, listening(port, "?after=1.0.0", key) as stream:
+        events = await stream.read(len(await feed_of(http)))
+    return [httpx.Response(200, json=event) for event in events]
 
 
 def test_every_field_that_a_customer_may_send_has_a_line_and_every_line_a_field() -> None:
@@ -145,8 +156,13 @@ def _expected(may: tuple[str, ...]) -> dict[str, str]:
 
 
 def _sending(world: World, place: Place, word: str) -> dict[str, Any]:
+    async def query(http: httpx.AsyncClient) -> Any:
+        if word == "ticket":  # of the stream: everybody's own, for one use
+            return {word: (await http.post("/v1/stream-tickets")).json()["ticket"]}
+        return {word.partition("=")[0]: sample(world, place.schema, word), **along(place.schema, word)}
+
     if place.schema.endswith("?"):
-        return {"query": {word.partition("=")[0]: sample(world, place.schema, word), **along(place.schema, word)}}
+        return {"query": query}
 
     async def change(body: Any) -> Any:
         if place.operation == "update_tickets":
