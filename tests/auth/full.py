@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.auth.logged import log_everything
 from tests.auth.world import Body, World, greeting, unique
 from tests.sla.scenes import let_pass, sweep_once
 from tests.tickets.grouping import settled
@@ -38,6 +39,7 @@ class Full:
         merged = await full.opened()
         await full._send("POST", f"/v1/tickets/{merged['id']}/merge", {"into": late["id"]})
         await full._late(late)
+        await log_everything(world, await full.opened())
         gone = [await world.add_customer(), await world.add_customer()]
         await full._send("POST", f"/v1/customers/{gone[0]}/erase")
         await full._send("POST", f"/v1/customers/{gone[1]}/merge", {"into": world.stranger})
