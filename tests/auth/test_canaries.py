@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -219,31 +220,29 @@ async def test_a_customers_audit_has_no_internal_event(stage: Stage) -> None:
 async def test_feed_and_stream_tell_a_customer_of_nothing_but_their_own(stage: Stage, app: FastAPI) -> None:
     """What was, page by page and as it streams, and what comes while they listen, however they ask."""
     theirs = stage.theirs["id"]
-    async with serving(app) as port, listening(port, "?after=1.0.0", stage.customer.key) as past:
-        async with (
-            listening(port, key=stage.customer.key) as coming,
-            listening(port, f"?ticket_id={theirs}&after=1.0.0", stage.customer.key) as asked,
-            listening(port, "?after=1.0.0", ADMIN) as whole,
-        ):
-            before = len(await feed_of(stage.customer.http))
-            for ticket in (stage.theirs, stage.own):
-                await stage.write_notes(ticket)
-                await stage.say(stage.agent.http, ticket, THEIRS)
-            feed = await feed_of(stage.customer.http)
-            await whole.read(len(await feed_of(stage.admin)))
-            assert await past.read(len(feed)) == feed
-            assert await coming.read(1) == feed[before:]
-            assert len(feed) == before + 1
-            assert asked.events == await feed_of(stage.customer.http, f"&ticket_id={theirs}") == []
+    async with (
+        serving(app) as port,
+        listening(port, "?after=1.0.0", stage.customer.key) as past,
+        listening(port, key=stage.customer.key) as coming,
+        listening(port, f"?ticket_id={theirs}&after=1.0.0", stage.customer.key) as asked,
+        listening(port, "?after=1.0.0", ADMIN) as whole,
+    ):
+        before = len(await feed_of(stage.customer.http))
+        for ticket in (stage.theirs, stage.own):
+            await stage.write_notes(ticket)
+            await stage.say(stage.agent.http, ticket, THEIRS)
+        feed = await feed_of(stage.customer.http)
+        await whole.read(len(await feed_of(stage.admin)))
+        assert await past.read(len(feed)) == feed
+        assert await coming.read(1) == feed[before:]
+        assert len(feed) == before + 1
+        with suppress(TimeoutError):
+            await asked.read(1, seconds=0.5)
+        assert asked.events == await feed_of(stage.customer.http, f"&ticket_id={theirs}") == []
     lines = await stage.customer.http.get("/v1/events", headers={"Accept": "application/x-ndjson"})
     assert [json.loads(line) for line in lines.text.splitlines()] == feed
     assert {event["ticket_id"] for event in feed} == {stage.own["id"]}
-    known_to_them = set(await stage.ids("SELECT id FROM messages WHERE visibility = 'public'"))
     notes = set(await stage.ids("SELECT id FROM messages WHERE visibility = 'internal'"))
-    assert {event["subject"] for event in feed} <= known_to_them | {
-        stage.own["id"],
-        *await stage.ids(f"SELECT id FROM promises WHERE ticket_id = '{stage.own['id']}'"),
-    }
     assert [word for word in stage.private | notes if word in json.dumps(feed)] == []
     # They are there to be told of.
     assert notes <= {event["subject"] for event in whole.events}
