@@ -1,6 +1,7 @@
 """Clocks as rows: loading them into the core's values, writing what the core says, showing them at an instant."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -61,6 +62,14 @@ _OF_TICKET = Query(
     .order_by(_c.started_at, _c.id)
 )
 
+_STAFFS = {
+    **dict.fromkeys((
+        "policy_id", "policy_version", "target_seconds", "calendar_id", "calendar_version", "due_at",
+        "original_due_at", "remaining_seconds", "breached_at", "detected_at",
+    )),
+    "at_risk": False,
+    "excluded": False,
+}  # fmt: skip
 
 # What the core's value is made of; everything else in the row follows from it.
 LOADED = [
@@ -290,6 +299,15 @@ def shown(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
     }
 
 
+def told(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
+    """A clock as customers see it, as if it had no target: policies and deadlines are the staff's to know."""
+    clock = as_clock(row, known)
+    untold = clock._replace(
+        terms=replace(clock.terms, seconds=None), relief=replace(clock.relief, seconds=None), promised_until=None
+    )
+    return {**shown(row, known, now), **_STAFFS, "state": untold.state(now)}
+
+
 async def all_shown(tx: Transaction, rows: Iterable[Values]) -> list[dict[str, Any]]:
     """Rows with their `now` as clocks."""
     found = list(rows)
@@ -302,8 +320,11 @@ def next_due(clocks: Iterable[Clock]) -> datetime | None:
     return min((clock.due_at for clock in clocks if clock.ended_at is None and clock.due_at), default=None)
 
 
-async def of_ticket(tx: Transaction, ticket_id: UUID) -> list[dict[str, Any]]:
-    return await all_shown(tx, await tx.rows(_OF_TICKET, ticket_id=ticket_id))
+async def of_ticket(tx: Transaction, ticket_id: UUID, *, for_customer: bool = False) -> list[dict[str, Any]]:
+    found = await tx.rows(_OF_TICKET, ticket_id=ticket_id)
+    known = await calendars.versions_of(tx, found)
+    show = told if for_customer else shown
+    return [show(row, known, row["now"]) for row in found]
 
 
 def states(due_at: ColumnElement[Any]) -> dict[State, ColumnElement[bool]]:

@@ -51,6 +51,9 @@ EVENTS = Listing(
 )
 
 
+_POLICY = {"policy_id", "policy_version", "calendar_version"}
+
+
 # What a pause holds up stands behind everything that has a deadline.
 _deadline = func.coalesce(_c.due_at, literal_column(LATEST_SQL, _c.due_at.type)).label("deadline")
 
@@ -124,3 +127,8 @@ def message_shown(row: Values) -> dict[str, Any]:
 
 def event_shown(row: Values) -> dict[str, Any]:
     return {**row, "actor": {"kind": row["actor_kind"], "id": row["actor_id"]}}
+
+
+def event_told(row: Values) -> dict[str, Any]:
+    """An event as customers see it: which policy covers them is the staff's to know."""
+    return {**event_shown(row), "data": {name: value for name, value in row["data"].items() if name not in _POLICY}}

@@ -70,5 +70,6 @@ async def redeliver_range(tx: Transaction, actor: Actor, webhook_id: UUID, body:
     assert found is not None
     count = found["count"]
     data = {"count": count, **body.model_dump(mode="json", exclude_none=True)}
-    log.record(tx, log.by(actor), "webhook.redelivered", webhook_id, row["now"], data, internal=True)
+    if count:
+        log.record(tx, log.by(actor), "webhook.redelivered", webhook_id, row["now"], data, internal=True)
     return {"count": count, "more": count == _AT_ONCE}

@@ -1,6 +1,6 @@
 """How each operation of the contract is asked for, such that nothing but permission can stand in its way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,9 +162,30 @@ def _body(world: World, row: MatrixRow) -> Body | None:
     return make(world, row.whose) if make else None
 
 
-async def ask(world: World, caller: str, row: MatrixRow, operation: Operation) -> httpx.Response:
-    """What this caller gets for the row's operation, on something made for the question."""
-    return await send(world, caller, row, operation, await place(world, row, operation))
+async def outcomes(
+    world: World, row: MatrixRow, operation: Operation, **more: Any
+) -> tuple[dict[str, str], dict[str, httpx.Response]]:
+    """What each caller gets, in a word and whole. Reading and being refused change nothing, so that all who read and
+    all who are to be refused ask about the same thing; whoever changes something has one of their own."""
+    shared: str | None = None
+    got: dict[str, str] = {}
+    answers = {}
+    for caller in sorted(row.expected, key=lambda caller: row.expected[caller] == "ok"):
+        if shared is None or (row.expected[caller] == "ok" and operation.method != "GET"):
+            shared = await place(world, row, operation)
+        answers[caller] = answer = await send(world, caller, row, operation, shared, **more)
+        got[caller] = outcome(answer)
+        if got[caller] != row.expected[caller]:
+            got[caller] += f" ({answer.text[:300]})"
+    return {caller: got[caller] for caller in row.expected}, answers
+
+
+def outcome(answer: httpx.Response) -> str:
+    """`ok` or a status: of what came of the one thing that was sent, where the answer says it of each."""
+    found = answer.json() if answer.is_success and answer.content and "json" in answer.headers["content-type"] else {}
+    items = found.get("items") if isinstance(found, dict) else None
+    status = items[0].get("status") if items and "problem" in items[0] else answer.status_code
+    return "ok" if not isinstance(status, int) or status < 400 else str(status)
 
 
 async def place(world: World, row: MatrixRow, operation: Operation) -> str:
@@ -184,7 +205,19 @@ async def place(world: World, row: MatrixRow, operation: Operation) -> str:
     return path
 
 
-async def send(world: World, caller: str, row: MatrixRow, operation: Operation, path: str) -> httpx.Response:
+async def send(
+    world: World,
+    caller: str,
+    row: MatrixRow,
+    operation: Operation,
+    path: str,
+    query: Callable[[httpx.AsyncClient], Awaitable[Body]] | None = None,
+    change: Callable[[Body], Awaitable[Body]] | None = None,
+) -> httpx.Response:
+    """`query` says what the caller asks for along with the row, `change` what becomes of its body."""
     http = await world.caller(caller, " ".join(operation.scopes))
-    query = _QUERIES.get(row.variant)
-    return await http.request(operation.method, path, params=query, json=_body(world, row))
+    body = _body(world, row)
+    asked = {**_QUERIES.get(row.variant, {}), **(await query(http) if query else {})}
+    if body is not None and change:
+        body = await change(body)
+    return await http.request(operation.method, path, params=asked or None, json=body)

@@ -14,12 +14,17 @@ Answers = dict[str, list[httpx.Response]]
 # New with each answer, or what the caller said, said back.
 # What is left of a quota counts their own requests.
 _OWN_WORDS = {"x-request-id", "link", "ratelimit"}
+_SENT_TICKET = re.compile(rb'(?<="tickets":\[{"id":")[^"]+')
 
 
 def told(answer: httpx.Response) -> str:
-    """All that an answer tells its caller beyond their own words: the path comes back as `instance`."""
+    """All that an answer tells its caller beyond their own words: the path comes back as `instance`, and so do the ids
+    of tickets that were to be changed together."""
     headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items() if name not in _OWN_WORDS)
-    return f"{answer.status_code}\n{headers}\n{answer.text}".replace(answer.request.url.path, "")
+    whole = f"{answer.status_code}\n{headers}\n{answer.text}".replace(answer.request.url.path, "")
+    for id_ in _SENT_TICKET.findall(answer.request.content):
+        whole = whole.replace(id_.decode(), "")
+    return whole
 
 
 def paths(operation: Operation, values: Iterable[str]) -> Iterator[str]:

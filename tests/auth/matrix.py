@@ -28,6 +28,7 @@ class MatrixRow:
 
 _DATA = tomllib.loads(Path(__file__).with_name("matrix.toml").read_text())
 CALLERS: list[str] = _DATA["callers"]
+SCOPES_OF = {id_: scopes.split() for scopes, ids in _DATA["scopes"].items() for id_ in ids.split()}
 PUBLIC = frozenset(_DATA["public"])
 
 

@@ -1,6 +1,7 @@
 """What a receiver gets, what its answers lead to, and what is known of it afterwards."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app.db import Database
 from app.webhooks import planning
 from app.webhooks.sending import Sender
+from tests.auth.staging import NOTE, STAFF, THEIRS, Stage
+from tests.conftest import Person
 from tests.web.contract import Open
 from tests.webhooks.conftest import Hook, deliver, hurry
 from tests.webhooks.receiver import Received, Receiver, answer
@@ -45,6 +48,25 @@ async def test_an_event_arrives_signed_thin_and_is_known_to_have_arrived(
         assert each["next_attempt_at"] is None
     await deliver(db, sending)
     assert len(there.received) == 3
+
+
+async def test_no_payload_holds_a_text_a_name_or_an_address(
+    client: httpx.AsyncClient, sql: Any, person: Callable[..., Awaitable[Person]], db: Database, sending: Sender,
+    hook: Hook, there: Receiver,
+) -> None:  # fmt: skip
+    """Of tickets with notes, of customers and agents with names and addresses, of all that is set up around them."""
+    await hook(there.url)
+    stage = Stage(client, sql)
+    await stage.build(person)
+    await client.patch(f"/v1/customers/{stage.theirs['customer_id']}", json={"name": f"{THEIRS} Other"})
+    await client.patch(f"/v1/agents/{stage.agent.id}", json={"email": f"{STAFF}.other@example.org"})
+    await deliver(db, sending)
+    notes = set(await stage.ids("SELECT id FROM messages WHERE visibility = 'internal'"))
+    assert notes <= {got.event["subject"] for got in there.received}
+    told = {got.event["type"] for got in there.received}
+    assert told >= {"ticket.created", "message.created", "attachment.added", "customer.updated", "agent.updated"}
+    words = (NOTE, THEIRS, STAFF, "@example.org")
+    assert [got.body for got in there.received for word in words if word.encode() in got.body] == []
 
 
 async def test_only_the_types_that_were_asked_for_and_nothing_imported_or_past_is_told(

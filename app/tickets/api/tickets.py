@@ -173,14 +173,15 @@ async def list_ticket_events(
     await queries.get_ticket(tx, actor, ticket_id)
     where = {"ticket_id": ticket_id, "internal": False if actor.is_customer else None}
     answer = await page(request, response, tx, queries.EVENTS, query, where, "id")
-    return {**answer, "items": [queries.event_shown(row) for row in answer["items"]]}
+    shown = queries.event_told if actor.is_customer else queries.event_shown
+    return {**answer, "items": [shown(row) for row in answer["items"]]}
 
 
 @routes.get("/{ticket_id}/clocks", response_model=SlaClockList, summary="Read a ticket's clocks")
 async def list_ticket_clocks(ticket_id: UUID, tx: Tx, actor: Reader) -> Any:
-    """As they are at this instant."""
+    """As they are at this instant. A customer sees how long they waited, and neither the policy nor a deadline."""
     await queries.get_ticket(tx, actor, ticket_id)
-    return {"items": await clocks.of_ticket(tx, ticket_id)}
+    return {"items": await clocks.of_ticket(tx, ticket_id, for_customer=actor.is_customer)}
 
 
 @routes.get("/{ticket_id}/explain", response_model=TicketExplanation, summary="Explain a ticket's deadlines")
@@ -251,13 +252,15 @@ async def _with(tx: Tx, actor: Actor, response: Response, ticket: Any, include: 
     asked = set(include or ())
     if not asked:
         return tag(response, {**ticket, "clocks": None, "messages": None, "customer": None})
-    messages = None
+    messages = waits = None
+    if Include.clocks in asked:
+        waits = await clocks.of_ticket(tx, ticket["id"], for_customer=actor.is_customer)
     if Include.messages in asked:
         found = await queries.MESSAGES.rows(tx, _messages_of(actor, ticket["id"]), "created_at", 200, None)
         messages = [queries.message_shown(row) for row in found]
     return {
         **ticket,
-        "clocks": await clocks.of_ticket(tx, ticket["id"]) if Include.clocks in asked else None,
+        "clocks": waits,
         "messages": messages,
         "customer": await queries.get_customer(tx, ticket["customer_id"]) if Include.customer in asked else None,
     }

@@ -1,0 +1,139 @@
+"""A world in which every field of what a customer may read has a value for somebody."""
+
+from typing import Any
+
+from tests.auth.logged import log_everything
+from tests.auth.world import Body, World, greeting, unique
+from tests.sla.scenes import let_pass, sweep_once
+from tests.tickets.grouping import settled
+
+ALL_WEEK = {day: [["00:00", "24:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+
+
+class Full:
+    """`values` go into paths in place of ids; `writes` answer with what no GET does, `{fresh}`
+    standing for a ticket of their own."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.values: list[str] = []
+        self.writes: list[tuple[str, str, str, Body | None]] = []
+
+    @classmethod
+    async def of(cls, world: World) -> "Full":
+        full = cls(world)
+        about_them = {"name": "Maija", "email": "m@example.org", "region": "FI", "language": "fi"}
+        await full._send("PATCH", f"/v1/customers/{world.customer}", {
+            **about_them, "organization_id": world.organization, "attributes": {"plan": "pro"},
+        })  # fmt: skip
+        await full._helped()
+        await full._add_policy()
+        await full._send("POST", "/v1/greetings", {**greeting(), "channel": "web", "language": "fi"})
+        long = await full.opened(channel="web")
+        late = await full.opened(channel="email", subject="Covered")
+        asked = await full.opened()
+        for verb in ("confirm", "handoff"):
+            await full._send("POST", f"/v1/tickets/{asked['id']}/{verb}")
+        await full._answered(long)
+        await full._promised(long)
+        merged = await full.opened()
+        await full._send("POST", f"/v1/tickets/{merged['id']}/merge", {"into": late["id"]})
+        await full._late(late)
+        await log_everything(world, await full.opened())
+        gone = [await world.add_customer(), await world.add_customer()]
+        await full._send("POST", f"/v1/customers/{gone[0]}/erase")
+        await full._send("POST", f"/v1/customers/{gone[1]}/merge", {"into": world.stranger})
+        tickets = [long, late, merged, asked]
+        attachments = await world.sql.fetch("SELECT id FROM attachments")
+        full.values += [
+            *(value for ticket in tickets for value in (ticket["id"], str(ticket["number"]))),
+            *(str(row["id"]) for row in attachments),
+            *gone,
+        ]
+        waiting = {"id": asked["id"], "status": "resolved"}
+        closed = {"id": long["id"], "status": "resolved"}
+        patches = {"tickets": [waiting, closed, {"id": late["id"], "subject": "No"}]}
+        path = f"/v1/tickets/{asked['id']}"
+        full.writes += [
+            ("create_stream_ticket", "POST", "/v1/stream-tickets", None),
+            ("hand_off_ticket", "POST", f"{path}/handoff", None),
+            ("confirm_ticket", "POST", "/v1/tickets/{fresh}/confirm", None),
+            ("update_ticket", "PATCH", path, {"status": "resolved"}),
+            ("update_tickets", "POST", "/v1/tickets/bulk", patches),
+        ]
+        return full
+
+    async def _send(self, method: str, path: str, body: Any = None) -> Body:
+        answer = await self.world.admin.request(method, path, json=body)
+        assert answer.is_success, f"{path}: {answer.text}"
+        return dict(answer.json()) if answer.content else {}
+
+    async def _helped(self) -> None:
+        """Articles to find, one of them for members and one archived; a ticket that one of them answered."""
+        rule = {"field": "customer.attributes.plan", "op": "eq", "value": "pro"}
+        segment = await self._send("POST", "/v1/segments", {"key": unique(), "name": "Pro", "rule": rule})
+        await settled(self.world.app.state.db)
+        article = {"title": "Where is my parcel?", "body": "On its way.", "language": "fi", "tags": ["post"]}
+        made = [
+            await self._send("POST", "/v1/articles", {**article, "key": unique(), "segment_ids": segment_ids})
+            for segment_ids in ([], [segment["id"]], [])
+        ]
+        await self._send("DELETE", f"/v1/articles/{made[2]['id']}")
+        asking = {"subject": "Where is my parcel?", "customer": {"id": self.world.customer}}
+        ticket = await self._send("POST", "/v1/tickets", asking)
+        self.writes += [
+            ("create_ticket", "POST", "/v1/tickets?suggest=true", asking),
+            ("suggest_articles", "POST", "/v1/articles/suggest", {"text": "Where is my parcel?"}),
+            ("solve_ticket_by_article", "POST", f"/v1/tickets/{ticket['id']}/solved-by", {"article_id": made[0]["id"]}),
+        ]
+        self.values += [ticket["id"], *(each["id"] for each in made)]
+
+    async def _add_policy(self) -> None:
+        calendar = {"name": "Always", "timezone": "UTC", "hours": ALL_WEEK}
+        calendar_id = (await self._send("POST", "/v1/business-calendars", calendar))["id"]
+        targets: list[Body] = [
+            {"metric": "first_response", "seconds": 60, "hours": "business"},
+            {"metric": "resolution", "seconds": 10_000, "warn_at_percent": [1], "pause_on": ["pending"]},
+        ]
+        conditions = {"all": [{"field": "ticket.subject", "op": "eq", "value": "Covered"}], "any": []}
+        policy = {"key": unique(), "name": "Covered", "conditions": conditions, "position": 1}
+        await self._send("POST", "/v1/sla-policies", {**policy, "targets": targets, "calendar_id": calendar_id})
+
+    async def opened(self, **more: Any) -> Body:
+        world = self.world
+        whole: Body = {
+            "subject": "Help", "description": "Help!", "external_id": unique(), "product": "card", "tags": ["vip"],
+            "custom_fields": {"order": 1}, "assignee_id": world.agent, "team_id": world.team,
+            "customer": {"id": world.customer}, "organization_id": world.organization,
+        }  # fmt: skip
+        if not more:
+            whole |= {"opened_by": "agent", "asks_confirmation": True}
+        return await self._send("POST", "/v1/tickets", {**whole, **more})
+
+    async def _answered(self, ticket: Body) -> None:
+        path = f"/v1/tickets/{ticket['id']}"
+        said = [await self._send("POST", f"{path}/messages", {"body": word}) for word in ("One", "Two")]
+        await self._send("PATCH", f"{path}/messages/{said[0]['id']}", {"body": "Other"})
+        await self._send("DELETE", f"{path}/messages/{said[1]['id']}")
+        files = [await self._send("POST", f"{path}/attachments?name=f.txt", {"a": 1}) for _ in range(2)]
+        await self._send("POST", f"{path}/messages", {"body": "See.", "attachment_ids": [file["id"] for file in files]})
+        await self._send("DELETE", f"{path}/attachments/{files[0]['id']}")
+
+    async def _promised(self, ticket: Body) -> None:
+        path = f"/v1/tickets/{ticket['id']}/promises"
+        promise = {"text": "A call.", "due_at": "2036-01-01T00:00:00Z"}
+        kept, withdrawn = [(await self._send("POST", path, promise))["id"] for _ in range(2)]
+        await self._send("POST", f"{path}/{kept}/keep")
+        await self._send("POST", f"{path}/{withdrawn}/withdraw", {"reason": "Not needed."})
+        for status in ("resolved", "closed"):
+            await self._send("PATCH", f"/v1/tickets/{ticket['id']}", {"status": status})
+
+    async def _late(self, ticket: Body) -> None:
+        """Breached and noticed, at risk, paused for a while; a clock is left out, and another one ended unanswered."""
+        path = f"/v1/tickets/{ticket['id']}"
+        await self._send("PATCH", path, {"status": "pending"})
+        await self._send("PATCH", path, {"status": "open"})
+        await let_pass(self.world.sql, 1000, ticket)
+        await sweep_once(self.world.app.state.db)
+        exception = {"ticket_id": ticket["id"], "effect": "exclude", "metrics": ["resolution"], "reason": "Storm."}
+        await self._send("POST", "/v1/sla-exceptions", exception)
