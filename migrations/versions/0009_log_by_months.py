@@ -28,9 +28,12 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE events ADD COLUMN IF NOT EXISTS {column}")
     op.execute("ALTER TABLE event_readers ADD COLUMN IF NOT EXISTS epoch smallint DEFAULT 1 NOT NULL")
     with op.get_context().autocommit_block():
-        op.execute("ALTER TABLE events VALIDATE CONSTRAINT ck_events_before")
         op.drop_index("ix_events_before_position", postgresql_concurrently=True, if_exists=True)
-        op.create_index("ix_events_before_position", "events", ["xid", "id"], postgresql_concurrently=True)
+        op.create_index(
+            "ix_events_before_position", "events", ["xid", "id"], postgresql_concurrently=True, if_not_exists=True
+        )
+    # Everybody reads and writes on meanwhile.
+    op.execute("ALTER TABLE events VALIDATE CONSTRAINT ck_events_before")
     op.execute("SET LOCAL lock_timeout = '4s'")
     op.create_table(
         "event_log",
