@@ -15,10 +15,24 @@ Reader = Annotated[Actor, may("events:read")]
 Listener = Annotated[Actor, stream_tickets.may_listen("events:read")]
 
 _NDJSON = {200: {"content": {export.NDJSON: {"schema": {"type": "string", "description": "An event a line."}}}}}
+# As server-sent events are made of lines: `data` is the event's JSON.
+_LINES = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "maxLength": 64, "description": "The event's position."},
+        "event": {"type": "string", "maxLength": 64, "description": "`message`, or `bye`: connect again."},
+        "data": {
+            "type": "string",
+            "maxLength": 20_000,
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Event"},
+        },
+    },
+}
 _STREAM = {
     200: {
         "description": "`id` is the event's position, `data` the event. `event: bye` ends it: connect again.",
-        "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/Event"}}},
+        "content": {"text/event-stream": {"schema": _LINES}},
     }
 }
 
