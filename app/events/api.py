@@ -5,7 +5,7 @@ from fastapi import Query, Request, Response
 from app.auth.guard import Actor, may
 from app.events import export, hub, stream_tickets
 from app.events.catalogue import seen_by
-from app.events.schemas import EventFeed, EventQuery, LastEventId, StreamQuery, StreamTicket
+from app.events.schemas import EventFeed, EventQuery, LastEventId, StreamEvent, StreamQuery, StreamTicket
 from app.web.route import SHOWN_ONCE, ListeningRoute, Tx, router
 
 routes = router("/v1/events", "events")
@@ -15,26 +15,18 @@ Reader = Annotated[Actor, may("events:read")]
 Listener = Annotated[Actor, stream_tickets.may_listen("events:read")]
 
 _NDJSON = {200: {"content": {export.NDJSON: {"schema": {"type": "string", "description": "An event a line."}}}}}
-# As server-sent events are made of lines: `data` is the event's JSON.
-_LINES = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "string", "maxLength": 64, "description": "The event's position."},
-        "event": {"type": "string", "maxLength": 64, "description": "`message`, or `bye`: connect again."},
-        "data": {
-            "type": "string",
-            "maxLength": 20_000,
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Event"},
-        },
-    },
-}
 _STREAM = {
     200: {
         "description": "`id` is the event's position, `data` the event. `event: bye` ends it: connect again.",
-        "content": {"text/event-stream": {"schema": _LINES}},
+        "model": StreamEvent,
     }
 }
+
+
+class _Lines(Response):
+    """Not FastAPI's own class for event streams: that would serialise each event for each listener."""
+
+    media_type = "text/event-stream"
 
 
 @routes.get("", response_model=EventFeed, responses=_NDJSON, summary="Export what happened")  # type: ignore[arg-type]
@@ -45,8 +37,7 @@ async def list_events(request: Request, tx: Tx, actor: Reader, query: Annotated[
     return await export.page(request, tx, seen_by(actor, query.types, query.ticket_id), query)
 
 
-# Not with the class of FastAPI's own event streams: that would serialise each event for each listener.
-@stream_routes.get("/stream", response_class=Response, responses=_STREAM, summary="Listen to what happens")  # type: ignore[arg-type]
+@stream_routes.get("/stream", response_class=_Lines, responses=_STREAM, summary="Listen to what happens")  # type: ignore[arg-type]
 async def stream_events(
     request: Request, actor: Listener, query: Annotated[StreamQuery, Query()], last_event_id: LastEventId = None
 ) -> Response:

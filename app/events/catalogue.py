@@ -196,6 +196,12 @@ def _changed(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"version": data.get("version"), "changed": sorted(about)}
 
 
+def _granted(after: Mapping[str, Any]) -> dict[str, Any]:
+    """Nothing is left of it where its customer was erased."""
+    usual = {"kind": "sla", "scope": "ticket"} if after else {}
+    return {"automations": [], "metrics": [], **usual, **after}
+
+
 def _ids(things: Iterable[Mapping[str, Any]] | None) -> list[Any]:
     return [each["id"] for each in things or ()]
 
@@ -217,7 +223,7 @@ _SPECIAL: Mapping[type[Out], Callable[[Mapping[str, Any]], Mapping[str, Any]]] =
     p.StatusChanged: lambda data: {**data, **data["changes"]["status"]},
     p.TicketAbsorbed: lambda data: {**data, "source_id": data.get("from")},
     p.MessageCreated: lambda data: {"attachment_ids": [], "article_ids": [], **data},
-    p.ExceptionGranted: lambda data: {"kind": "sla", "scope": "ticket", "automations": [], **data["after"]},
+    p.ExceptionGranted: lambda data: _granted(data["after"]),
     p.ExceptionsApplied: lambda data: {**data, "exception_ids": _ids(data["applied"])},
     p.OverrideChanged: lambda data: {**data, **(data.get("after") or data.get("before") or {})},
     p.KeyCreated: lambda data: data.get("after") or {},

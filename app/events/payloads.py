@@ -145,15 +145,17 @@ class ExceptionsApplied(Out):
 
 
 class ExceptionGranted(Out):
-    kind: str = Field(description="`sla`, or `automation`.")
-    scope: str
+    """Of a customer's own nothing is told any more once they are erased."""
+
+    kind: str | None = Field(description="`sla`, or `automation`.")
+    scope: str | None
     customer_id: UUID | None
     segment_id: UUID | None
     automations: list[str] = Field(description="Which built-ins it keeps away; none named: all of them.")
     effect: str | None
     metrics: list[str]
     seconds: int | None
-    starts_at: datetime
+    starts_at: datetime | None
     expires_at: datetime | None
 
 
@@ -180,7 +182,7 @@ class CustomersMerged(Out):
 
 
 class KeyCreated(Out):
-    role: str
+    role: str | None = Field(description="Null once the customer whose it was is erased.")
 
 
 class MembershipChanged(Out):

@@ -1,9 +1,9 @@
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Header
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import MISSING, BaseModel, ConfigDict, Field
 
 from app.events.catalogue import Event, EventName
 from app.web.query import AnyOf
@@ -49,3 +49,17 @@ class EventFeed(Out):
 class StreamTicket(Out):
     ticket: str = Field(description="For `?ticket=` of the stream; opens one, once.")
     expires_at: datetime
+
+
+_EVENT: dict[str, Any] = {
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": "#/components/schemas/Event"},
+}
+
+
+class StreamEvent(Out):
+    """As server-sent events are made of lines."""
+
+    id: str | MISSING = Field(default=MISSING, description="The event's position.")
+    event: str | MISSING = Field(default=MISSING, description="`message`; or `bye`, which tells of nothing.")
+    data: str = Field(json_schema_extra=_EVENT, description="The event, as JSON.")

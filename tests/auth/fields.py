@@ -87,7 +87,11 @@ class Contract:
     def _answers(self, operation: str) -> Iterator[Any]:
         for status, response in self._operations[operation]["responses"].items():
             if status.startswith("2"):
-                yield from (media.get("schema", {}) for media in response.get("content", {}).values())
+                for media in response.get("content", {}).values():
+                    lines = self._schemas.get(media.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
+                    # Of a stream's lines, what they hold.
+                    held = lines.get("properties", {}).get("data", {}).get("contentSchema")
+                    yield held or media.get("schema", {})
 
     def _named(self, parameter: dict[str, str]) -> tuple[str, str]:
         found = self._parameters[parameter["$ref"].rpartition("/")[2]] if "$ref" in parameter else parameter

@@ -16,6 +16,7 @@ from app.events import catalogue, feed
 from tests.conftest import Person
 from tests.events.streaming import feed_of
 from tests.sla.scenes import Sql
+from tests.tickets.verified import good
 
 EVENT: TypeAdapter[Any] = TypeAdapter(catalogue.Event)
 Open = Callable[..., Awaitable[dict[str, Any]]]
@@ -178,3 +179,18 @@ async def test_who_may_not_read_keys_is_not_told_of_them(person: Callable[..., A
     both = await person("service", scopes=["events:read", "keys:read"])
     assert "api_key.created" not in {item["type"] for item in await feed_of(service.http)}
     assert "api_key.created" in {item["type"] for item in await feed_of(both.http)}
+
+
+async def test_an_erased_customers_events_are_still_what_the_document_says(client: httpx.AsyncClient) -> None:
+    customer = good(await client.post("/v1/customers", json={"name": "N"}))
+    segment = good(await client.post("/v1/segments", json={"key": "s", "name": "S"}))
+    whose = {"customer_id": customer["id"], "reason": "R"}
+    good(await client.post("/v1/api-keys", json={"name": "k", "role": "customer", "customer_id": customer["id"]}))
+    good(await client.post(f"/v1/segments/{segment['id']}/overrides", json={**whose, "effect": "include"}))
+    good(await client.post("/v1/sla-exceptions", json={**whose, "scope": "customer", "effect": "exclude"}))
+    good(await client.post("/v1/tickets", json={"subject": "S", "customer": {"id": customer["id"]}}))
+    good(await client.post(f"/v1/customers/{customer['id']}/erase"))
+    items = good(await client.get("/v1/events?limit=200"))["items"]
+    assert {"api_key.created", "sla_exception.granted", "segment_override.created"} <= {each["type"] for each in items}
+    for each in items:
+        EVENT.validate_json(json.dumps(each))
