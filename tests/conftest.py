@@ -146,10 +146,29 @@ async def client_for(app: FastAPI, key: str | None) -> AsyncIterator[httpx.Async
         yield http
 
 
+async def settled(database_url: str | None) -> None:
+    """Until all that is committed by now may be told of: whatever runs anywhere on the server holds up the log, and
+    tests share a server."""
+    try:
+        connection = await asyncpg.connect(database_url)
+    except OSError:
+        return  # a test took the database away
+    try:
+        now = int(await connection.fetchval("SELECT pg_current_xact_id()::text"))
+        async with asyncio.timeout(60):
+            while int(await connection.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")) <= now:
+                await asyncio.sleep(0.005)
+    finally:
+        await connection.close()
+
+
 def hanging_up(app: FastAPI) -> ASGIApp:
-    """The application for a client that waits for the end of an answer: it leaves a stream at its beginning."""
+    """The application for a client that waits for the end of an answer: it leaves a stream at its beginning. And that
+    is told of everything."""
 
     async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("/v1/events"):
+            await settled(app.state.settings.database_url)
         streaming = asyncio.Event()
 
         async def sent(message: Message) -> None:

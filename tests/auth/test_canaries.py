@@ -17,7 +17,7 @@ from tests.auth.crawl import Answers, Body, read, read_everything, told, write_e
 from tests.auth.staging import NOTE, STAFF, THEIRS, USED_KEY, Stage
 from tests.auth.world import unique
 from tests.conftest import ADMIN_KEY as ADMIN
-from tests.conftest import Person
+from tests.conftest import Person, settled
 from tests.events.streaming import feed_of, listening, serving
 from tests.faults.harness import ADMIN_KEY, directory, service
 from tests.tickets.indexing import index
@@ -220,6 +220,7 @@ async def test_a_customers_audit_has_no_internal_event(stage: Stage) -> None:
 async def test_feed_and_stream_tell_a_customer_of_nothing_but_their_own(stage: Stage, app: FastAPI) -> None:
     """What was, page by page and as it streams, and what comes while they listen, however they ask."""
     theirs = stage.theirs["id"]
+    await settled(app.state.settings.database_url)
     async with (
         serving(app) as port,
         listening(port, "?after=1.0.0", stage.customer.key) as past,

@@ -35,7 +35,7 @@ def python() -> None:
     shutil.copy(_HERE / "tour.py", _PYTHON)
     client = _PYTHON / "ninety_client"
     generate = ("generate", "--path", "openapi.json", "--meta", "none", "--output-path", client)
-    _run(_GENERATOR / "openapi-python-client", *generate)
+    _run(_GENERATOR / "openapi-python-client", *generate, "--config", _HERE / "generator.yaml")
     # It warns where it leaves something out, such as bodies that are not JSON; an operation must not be among that.
     missing = _operations() - {made.stem for made in client.glob("api/*/*.py")}
     if missing:

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from app.events import hub
-from tests.conftest import ADMIN_KEY, Person
+from tests.conftest import ADMIN_KEY, Person, settled
 from tests.events.streaming import Stream, feed_of, listening, serving
 from tests.faults import harness
 from tests.sla.scenes import Sql
@@ -79,10 +79,15 @@ async def test_a_stream_cut_at_random_points_is_the_feed(
 
 
 async def test_filters_and_owners_are_those_of_the_export(
-    client: httpx.AsyncClient, open_ticket: Open, person: Callable[..., Awaitable[Person]], port: int
+    client: httpx.AsyncClient,
+    open_ticket: Open,
+    person: Callable[..., Awaitable[Person]],
+    port: int,
+    database_url: str,
 ) -> None:
     customer = await person("customer")
     first = await open_ticket(customer={"id": str(customer.id)})
+    await settled(database_url)
     async with (
         listening(port, "?after=1.0.0", customer.key) as past,
         listening(port, key=customer.key) as own,
@@ -201,9 +206,10 @@ async def test_a_ticket_opens_one_stream_once_and_is_nowhere_to_be_read(
 
 
 async def test_a_revoked_key_ends_its_streams(
-    client: httpx.AsyncClient, person: Callable[..., Awaitable[Person]], port: int
+    client: httpx.AsyncClient, person: Callable[..., Awaitable[Person]], port: int, database_url: str
 ) -> None:
     agent = await person("agent")
+    await settled(database_url)
     async with listening(port, key=agent.key) as stream, listening(port, key=ADMIN_KEY) as other:
         keys = (await client.get("/v1/api-keys")).json()["items"]
         [mine] = [key["id"] for key in keys if key["agent_id"] == str(agent.id)]

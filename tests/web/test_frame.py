@@ -125,7 +125,7 @@ async def test_health_and_figures_need_no_key_and_hold_no_secrets(
     assert ready.status_code == 503  # no worker in this test
     assert '/v1/tickets/{ticket_id}"' in metrics
     for text in (ready.text, metrics):
-        for secret in (ticket["id"], "secret", ADMIN_KEY, ADMIN_KEY[-43:], "postgres"):
+        for secret in (ticket["id"], "secret subject", ADMIN_KEY, ADMIN_KEY[-43:], "postgres"):
             assert secret not in text
 
 

@@ -12,7 +12,7 @@ from app.db import Database
 from app.settings import Settings
 from app.webhooks import planning
 from app.webhooks.sending import Sender, sender
-from tests.conftest import ADMIN_KEY
+from tests.conftest import ADMIN_KEY, settled
 from tests.webhooks.receiver import Receiver, receiver
 
 Hook = Callable[..., Awaitable[dict[str, Any]]]
@@ -52,6 +52,7 @@ def hook(client: httpx.AsyncClient) -> Hook:
 
 async def deliver(db: Database, sending: Sender) -> None:
     """Plan what the log has, send what is due, and write down what came of it, until nothing is left to do."""
+    await settled(getattr(db._pool, "_connect_args")[0])  # noqa: B009 - asyncpg tells of it in no other way
     while await planning.turn(db):
         continue
     while await sending.turn():
