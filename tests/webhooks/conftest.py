@@ -50,11 +50,16 @@ def hook(client: httpx.AsyncClient) -> Hook:
     return make
 
 
-async def deliver(db: Database, sending: Sender) -> None:
-    """Plan what the log has, send what is due, and write down what came of it, until nothing is left to do."""
+async def plan(db: Database) -> None:
+    """Make deliveries of all that has happened."""
     await settled(getattr(db._pool, "_connect_args")[0])  # noqa: B009 - asyncpg tells of it in no other way
     while await planning.turn(db):
         continue
+
+
+async def deliver(db: Database, sending: Sender) -> None:
+    """Plan what the log has, send what is due, and write down what came of it, until nothing is left to do."""
+    await plan(db)
     while await sending.turn():
         await sending.settled()
         await sending.record()

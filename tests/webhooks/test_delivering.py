@@ -15,7 +15,7 @@ from app.webhooks.sending import Sender
 from tests.auth.staging import NOTE, STAFF, THEIRS, Stage
 from tests.conftest import Person
 from tests.web.contract import Open
-from tests.webhooks.conftest import Hook, deliver, hurry
+from tests.webhooks.conftest import Hook, deliver, hurry, plan
 from tests.webhooks.receiver import Received, Receiver, answer
 
 
@@ -329,10 +329,10 @@ async def test_a_log_that_is_read_again_plans_nothing_twice(
     await hook(there.url)
     for _ in range(3):
         await open_ticket()
-    await planning.turn(db)
+    await plan(db)
     before = await sql.fetchval("SELECT count(*) FROM webhook_deliveries")
     await sql.execute("UPDATE event_readers SET xid = '0', event_id = 0 WHERE name = 'webhooks'")
-    await planning.turn(db)
+    await plan(db)
     assert before > 3
     assert await sql.fetchval("SELECT count(*) FROM webhook_deliveries") == before
 

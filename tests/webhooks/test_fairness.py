@@ -8,12 +8,12 @@ import pytest
 
 from app.db import Database
 from app.settings import Settings
-from app.webhooks import claiming, planning
+from app.webhooks import claiming
 from app.webhooks.sending import Endpoint, Sender
 from app.webhooks.told import TooLarge
 from app.worker import run
 from tests.web.contract import Open
-from tests.webhooks.conftest import Hook, until
+from tests.webhooks.conftest import Hook, plan, until
 from tests.webhooks.receiver import Received, Receiver, answer, receiver
 
 
@@ -66,7 +66,7 @@ async def test_a_payload_that_cannot_be_made_is_retried_alone(
 
     monkeypatch.setattr("app.webhooks.told.body", body)
     await open_ticket()
-    await planning.turn(db)
+    await plan(db)
     await sending.turn()
     await sending.settled()
     await sending.record()
