@@ -65,17 +65,16 @@ class BearerGuard(Guard):
         return request.scope[CALLER]
 
     async def admit(self, request: Request, scopes: Sequence[str]) -> Actor:
-        state = request.app.state
-        actor: Actor = await state.credentials.actor(bearer_token(request))
-        state.limits.count(request.scope, actor)
-        check_scopes(actor, scopes)
-        return actor
+        return let_in(request, await request.app.state.credentials.actor(bearer_token(request)), scopes)
 
 
-def check_scopes(actor: Actor, scopes: Sequence[str]) -> None:
+def let_in(request: Request, actor: Actor, scopes: Sequence[str]) -> Actor:
+    """Whoever it is, however they said so: one request more of theirs, if they may. Raises RateLimited, Forbidden."""
+    request.app.state.limits.count(request.scope, actor)
     missing = [scope for scope in scopes if scope not in actor.scopes]
     if missing:
         raise Forbidden(f"this needs the scope {', '.join(missing)}")
+    return actor
 
 
 _GUARD = BearerGuard()

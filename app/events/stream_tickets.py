@@ -12,7 +12,7 @@ from fastapi import Security
 from sqlalchemy import Interval, bindparam, cast, delete, func, insert, literal_column
 from starlette.requests import Request
 
-from app.auth.guard import Actor, BearerGuard, Unauthenticated, check_scopes
+from app.auth.guard import Actor, BearerGuard, Unauthenticated, let_in
 from app.auth.roles import Role
 from app.db import Database, Query, Row, Transaction
 from app.events.tables import stream_tickets
@@ -60,9 +60,7 @@ class StreamGuard(BearerGuard):
         actor = await _redeem(db, tickets[0]) if len(tickets) == 1 else None
         if actor is None:
             raise Unauthenticated("the ticket is unknown, used or older than 30 seconds")
-        request.app.state.limits.count(request.scope, actor)
-        check_scopes(actor, scopes)
-        return actor
+        return let_in(request, actor, scopes)
 
 
 _GUARD = StreamGuard()

@@ -110,7 +110,8 @@ class _Answer:
         self._admission = admission
         self._bodiless = bodiless
         self._counted = True
-        self._started = asyncio.Event()
+        # Only who wants no more than the head waits for it.
+        self._started = asyncio.Event() if bodiless else None
         self.status = 0
         admission.running += 1
 
@@ -121,6 +122,7 @@ class _Answer:
 
     async def left(self) -> Message:
         """What is received from a client who wants the head only: that it left, once it has it."""
+        assert self._started is not None
         await self._started.wait()
         return {"type": "http.disconnect"}
 
@@ -128,7 +130,8 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.begun()
             self.status = message["status"]
-            self._started.set()
+            if self._started is not None:
+                self._started.set()
             headers = [*message["headers"], *self._always, *self._scope.get(HEADERS, ())]
             # A page says itself what it may load; everything else loads nothing.
             if not any(name == _POLICY for name, _ in message["headers"]):
