@@ -12,16 +12,16 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BindParameter,
     Boolean,
     ColumnElement,
+    Integer,
     SmallInteger,
     Text,
     Uuid,
     and_,
     any_,
     bindparam,
-    case,
-    cast,
     column,
     exists,
     func,
@@ -30,7 +30,6 @@ from sqlalchemy import (
     or_,
     select,
     table,
-    true,
     tuple_,
 )
 
@@ -42,6 +41,7 @@ from app.events.tables import Xid8, event_log, events
 STRETCH = 5_000
 _POSITION = re.compile(r"([0-9a-f]{1,4})\.([0-9a-f]{1,16})\.([0-9a-f]{1,16})")
 _MOST = 2**63 - 1
+_MOST_XID = 2**64 - 1
 
 
 class Position(NamedTuple):
@@ -89,16 +89,20 @@ class Page:
 
 
 _e = events.c
-_now_epoch = select(event_log.c.epoch).scalar_subquery()
-_oldest_running = func.pg_snapshot_xmin(func.pg_current_snapshot(), type_=Xid8())
-_newest = func.pg_snapshot_xmax(func.pg_current_snapshot(), type_=Xid8())
-_epoch = bindparam("epoch", type_=SmallInteger())
-# Of an epoch that is over, everything is there.
-_end = case((_epoch < _now_epoch, cast(literal(str(2**64 - 1), Text), Xid8())), else_=_oldest_running)
-_range = (
-    tuple_(_e.xid, _e.id) > tuple_(bindparam("xid", type_=Xid8()), bindparam("event_id", type_=_e.id.type)),
-    _e.xid < _end,
+_STATE = Query(
+    select(
+        select(event_log.c.epoch).scalar_subquery().label("epoch"),
+        func.pg_snapshot_xmin(func.pg_current_snapshot(), type_=Xid8()).label("oldest"),
+        func.pg_snapshot_xmax(func.pg_current_snapshot(), type_=Xid8()).label("newest"),
+    )
 )
+_epoch = bindparam("epoch", type_=SmallInteger())
+_order = (_e.xid, _e.id)
+_range = (
+    tuple_(*_order) > tuple_(bindparam("xid", type_=Xid8()), bindparam("event_id", type_=_e.id.type)),
+    _e.xid < bindparam("end", type_=Xid8()),
+)
+_limit: BindParameter[int] = bindparam("row_limit", type_=Integer)
 # A higher feature's table, by name: whose a ticket is decides what its customer is told.
 _tickets = table("tickets", column("id", Uuid), column("customer_id", Uuid))
 _types = bindparam("types", type_=ARRAY(Text))
@@ -114,38 +118,39 @@ def _hit(columns: Any) -> ColumnElement[bool]:
     )
 
 
-def _with_state(found: Any) -> Query:
-    """What was found, with the state of the log beside it: one row at least, also where nothing was found."""
-    return Query(
-        select(
-            _now_epoch.label("now_epoch"), _oldest_running.label("oldest"), _newest.label("newest"), found
-        )
-        .select_from(select(literal_column("1")).subquery("one").outerjoin(found, true()))
-        .order_by(found.c.xid, found.c.id)
-    )  # fmt: skip
-
-
 def _walked() -> Query:
     """A stretch of the log, and of it what fits; its last row in any case."""
-    place = func.row_number().over(order_by=(_e.xid, _e.id)).label("place")
-    stretch = select(events, place).where(*_range).order_by(_e.xid, _e.id).limit(literal_column(str(STRETCH)))
-    walked = stretch.subquery("walked")
+    place = func.row_number().over(order_by=_order).label("place")
+    walked = (
+        select(events, place).where(*_range).order_by(*_order).limit(literal_column(str(STRETCH))).subquery("walked")
+    )
     hit = _hit(walked.c)
-    found = select(walked, hit.label("hit")).where(or_(hit, walked.c.place == literal_column(str(STRETCH))))
-    return _with_state(found.order_by(walked.c.xid, walked.c.id).limit(bindparam("row_limit")).subquery("found"))
+    fits = or_(hit, walked.c.place == literal_column(str(STRETCH)))
+    return Query(select(walked, hit.label("hit")).where(fits).order_by(walked.c.xid, walked.c.id).limit(_limit))
 
 
 def _gathered() -> Query:
     """All of one ticket, sorted: behind an OFFSET, or PostgreSQL might walk the whole log for it."""
     its = select(events).where(_e.ticket_id == bindparam("ticket_id"), *_range).offset(literal_column("0"))
     gathered = its.subquery("gathered")
-    found = select(gathered, literal(0).label("place"), literal(True, Boolean).label("hit")).where(_hit(gathered.c))
-    return _with_state(found.order_by(gathered.c.xid, gathered.c.id).limit(bindparam("row_limit")).subquery("found"))
+    hit = literal(True, Boolean).label("hit")
+    return Query(
+        select(gathered, literal(0).label("place"), hit)
+        .where(_hit(gathered.c))
+        .order_by(gathered.c.xid, gathered.c.id)
+        .limit(_limit)
+    )
 
 
 _WALK, _GATHER = _walked(), _gathered()
+# Where everything fits, the page is the stretch.
+_FOLLOW = Query(
+    select(events, literal(0).label("place"), (_e.epoch == _epoch).label("hit"))
+    .where(*_range)
+    .order_by(*_order)
+    .limit(_limit)
+)
 _SETTLE = Query(select(func.settle_event_epoch().label("epoch")))
-_NOW = Query(select(_now_epoch.label("now_epoch"), _oldest_running.label("oldest")))
 
 
 def parse_position(text: str, pointer: str) -> Position:
@@ -175,34 +180,45 @@ async def read(tx: Transaction, after: Position, limit: int, wanted: Wanted = EV
 
 
 async def _page(tx: Transaction, after: Position, limit: int, wanted: Wanted) -> Page | None:
-    params: dict[str, Any] = {
-        "epoch": after.epoch, "xid": after.xid, "event_id": after.id, "row_limit": limit + 1,
-        "types": wanted.types, "customer_id": wanted.customer_id,
-    }  # fmt: skip
-    if wanted.ticket_id:
-        found = await tx.rows(_GATHER, **params, ticket_id=wanted.ticket_id)
-    else:
-        found = await tx.rows(_WALK, **params)
-    state = found[0]
-    if after.epoch > state["now_epoch"] or (after.epoch == state["now_epoch"] and after.xid > state["newest"]):
+    state = await _state(tx)
+    # Below the oldest running transaction everything is there, and of an epoch that is over.
+    end = state["oldest"] if after.epoch == state["epoch"] else _MOST_XID
+    if after.epoch > state["epoch"] or (after.epoch == state["epoch"] and after.xid > state["newest"]):
         return None
+    found = await _found(tx, after, end, limit + 1, wanted) if after.xid < end else []
     hits = [row for row in found if row["hit"]]
     if len(hits) > limit:
         return Page(hits[:limit], position_of(hits[limit - 1]), more=True)
-    if found[-1]["place"] == STRETCH:
-        last = found[-1]
-        return Page(hits, Position(after.epoch, last["xid"], last["id"]), more=True)
-    if after.epoch < state["now_epoch"]:
+    if found and (found[-1]["place"] == STRETCH or len(found) > limit):
+        return Page(hits, Position(after.epoch, found[-1]["xid"], found[-1]["id"]), more=True)
+    if after.epoch < state["epoch"]:
         return Page(hits, Position(after.epoch + 1, 0, 0), more=True)
-    # Everything below the oldest running transaction was seen, and nothing will come there any more.
-    return Page(hits, max(after, Position(after.epoch, state["oldest"], 0)), more=False)
+    # Nothing will come there any more.
+    return Page(hits, max(after, Position(after.epoch, end, 0)), more=False)
+
+
+async def _found(tx: Transaction, after: Position, end: int, row_limit: int, wanted: Wanted) -> list[Row]:
+    place: dict[str, Any] = {
+        "epoch": after.epoch, "xid": after.xid, "event_id": after.id, "end": end, "row_limit": row_limit,
+    }  # fmt: skip
+    if wanted == EVERYTHING:
+        return await tx.rows(_FOLLOW, **place)
+    place |= {"types": wanted.types, "customer_id": wanted.customer_id}
+    if wanted.ticket_id:
+        return await tx.rows(_GATHER, **place, ticket_id=wanted.ticket_id)
+    return await tx.rows(_WALK, **place)
+
+
+async def _state(tx: Transaction) -> Row:
+    state = await tx.row(_STATE)
+    assert state is not None
+    return state
 
 
 async def end(tx: Transaction) -> Position:
     """Behind all that can be served now."""
-    row = await tx.row(_NOW)
-    assert row is not None
-    return Position(row["now_epoch"], row["oldest"], 0)
+    state = await _state(tx)
+    return Position(state["epoch"], state["oldest"], 0)
 
 
 async def settle_epoch(tx: Transaction) -> int:

@@ -15,9 +15,8 @@ from app.events.tables import event_readers
 
 _r = event_readers.c
 _named = _r.name == bindparam("reader")
-_CLAIM = Query(
-    select(_r.epoch, _r.xid, _r.event_id, _r.within).where(_named).with_for_update(skip_locked=True)
-)  # fmt: skip
+_position = select(_r.epoch, _r.xid, _r.event_id, _r.within).where(_named)
+_CLAIM, _HOLD = Query(_position.with_for_update(skip_locked=True)), Query(_position.with_for_update())
 _BEGIN = Query(insert(event_readers).on_conflict_do_nothing(), ["name", "xid", "event_id"])
 _now = insert(event_readers)
 _BEGIN_NOW = Query(
@@ -39,6 +38,12 @@ class Batch:
 
     events: list[Row]
     within: UUID | None
+
+
+async def hold(tx: Transaction, reader: str) -> None:
+    """Nobody reads on until this transaction ends."""
+    await tx.locked_rows(_BEGIN, name=reader, xid=0, event_id=0)
+    await tx.locked_rows(_HOLD, reader=reader)
 
 
 async def begin_now(tx: Transaction, reader: str) -> None:

@@ -47,33 +47,37 @@ _judged = ~_c.excluded
 _region = bindparam("region", type_=Text)
 _its_region = select(customers.c.region).where(customers.c.id == _t.customer_id).scalar_subquery()
 _of_region = or_(_region.is_(None), _its_region == _region)
-_cohort = (
-    _c.metric == bindparam("metric"),
-    _c.started_at > _start,
-    _c.started_at <= _now,
+_clocks = (_c.metric == bindparam("metric"), _c.started_at > _start, _c.started_at <= _now)
+_tickets = (
     _fits("priority", _t.priority, Text),
     _fits("channel", _t.channel, Text),
     _fits("team_id", _t.team_id, Uuid),
     _fits("segment", _t.segment, Text),
     _of_region,
 )
-_joined = sla_clocks.join(tickets, _t.id == _c.ticket_id)
-_COHORT = Query(
-    select(
-        _now.label("now"),
-        _start.label("window_start"),
-        func.count(_c.stopped_at).filter(_judged).label("answered"),
-        _sum(and_(_judged, _c.stopped_at.is_not(None)), _c.elapsed).label("answered_wait"),
-        func.count().filter(and_(_c.id.is_not(None), _running, _judged)).label("running"),
-        _sum(and_(_running, _judged, ~_uneven), _now - _c.started_at).label("running_wait"),
-        func.count().filter(and_(_uneven, _judged)).label("uneven"),
-        func.count(_c.ended_reason).filter(_judged).label("unanswered"),
-        func.count().filter(_c.excluded).label("excluded"),
-    )
-    .select_from(_joined)
-    .where(*_cohort)
+_FIGURES = (
+    _now.label("now"),
+    _start.label("window_start"),
+    func.count(_c.stopped_at).filter(_judged).label("answered"),
+    _sum(and_(_judged, _c.stopped_at.is_not(None)), _c.elapsed).label("answered_wait"),
+    func.count().filter(and_(_running, _judged)).label("running"),
+    _sum(and_(_running, _judged, ~_uneven), _now - _c.started_at).label("running_wait"),
+    func.count().filter(and_(_uneven, _judged)).label("uneven"),
+    func.count(_c.ended_reason).filter(_judged).label("unanswered"),
+    func.count().filter(_c.excluded).label("excluded"),
 )
-_UNEVEN = Query(select(sla_clocks).select_from(_joined).where(*_cohort, _uneven, _judged))
+
+
+def _cohort(*what: Any, filtered: bool) -> Query:
+    """A goal for everything need not look at the tickets: each clock has one."""
+    if not filtered:
+        return Query(select(*what).select_from(sla_clocks).where(*_clocks))
+    joined = sla_clocks.join(tickets, _t.id == _c.ticket_id)
+    return Query(select(*what).select_from(joined).where(*_clocks, *_tickets))
+
+
+_COHORT = {filtered: _cohort(*_FIGURES, filtered=filtered) for filtered in (False, True)}
+_UNEVEN = {filtered: _cohort(sla_clocks, filtered=filtered) for filtered in (False, True)}
 
 
 async def create_goal(tx: Transaction, actor: Actor | None, body: ServiceGoalIn) -> dict[str, Any]:
@@ -94,12 +98,13 @@ async def change_goal(
 async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
     """The goal's status now: one read of its cohort, judged by the core."""
     goal = await GOALS.get(tx, id)
-    given = {name: goal["filter"].get(name) for name in _FILTERS}
-    given |= {"metric": goal["metric"], "window": timedelta(seconds=goal["rolling_seconds"])}
-    cohort = await tx.row(_COHORT, **given)
+    given = {"metric": goal["metric"], "window": timedelta(seconds=goal["rolling_seconds"])}
+    if filtered := any(goal["filter"].values()):
+        given |= {name: goal["filter"].get(name) for name in _FILTERS}
+    cohort = await tx.row(_COHORT[filtered], **given)
     assert cohort is not None
     now: datetime = cohort["now"]
-    uneven = await tx.rows(_UNEVEN, **given) if cohort["uneven"] else []
+    uneven = await tx.rows(_UNEVEN[filtered], **given) if cohort["uneven"] else []
     known = await calendars.versions_of(tx, uneven)
     waits = Cohort(
         cohort["answered"],

@@ -2,7 +2,7 @@
 waits for it, and a search finds what was said a moment ago."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 from uuid import UUID
@@ -201,7 +201,7 @@ async def _index_alone(tx: Transaction, document: Document) -> None:
 
 async def _stored(tx: Transaction, documents: Sequence[Document]) -> bool:
     languages = sorted({document.language for document in documents if document.language})
-    values = dict(zip(_COLUMNS, map(list, zip(*map(astuple, documents), strict=True)), strict=True))
+    values = {name: [getattr(document, name) for document in documents] for name in _COLUMNS}
     try:
         async with tx.nested(savepoint=True):
             if languages:

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, literal_column, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from app.db import Database, Query, Row
+from app.db import Database, Query, Row, Transaction
 from app.events import reader
 from app.webhooks import told
 from app.webhooks.claiming import PENDING
@@ -52,15 +52,22 @@ _CLEAN = Query(delete(deliveries).where(tuple_(_d.webhook_id, _d.id).in_(_some_o
 async def turn(db: Database) -> bool:
     """One batch of the log; whether there may be more."""
     async with db.transaction() as tx:
-        batch = await reader.claim(tx, READER, _BATCH)
+        batch = await reader.claim(tx, READER, _BATCH) if await tx.rows(_WANTED) else None
         if batch is None or not batch.events:
             return False
+        # Asked again: who came meanwhile wants the newest of these.
         wanted = await tx.rows(_WANTED)
-        if wanted:
-            for row in _planned(batch.events, wanted):
-                tx.write(INSERT, **row)
+        for row in _planned(batch.events, wanted):
+            tx.write(INSERT, **row)
         reader.advance(tx, READER, batch.events[-1])
         return len(batch.events) == _BATCH
+
+
+async def listen(tx: Transaction) -> None:
+    """Before a webhook is turned on: where it is the only one, the log is read from now on."""
+    await reader.hold(tx, READER)
+    if not await tx.rows(_WANTED):
+        await reader.begin_now(tx, READER)
 
 
 def _planned(events: list[Row], wanted: list[Row]) -> Iterator[dict[str, Any]]:

@@ -79,6 +79,8 @@ async def create_webhook(tx: Transaction, actor: Actor, body: WebhookIn, setting
     """The webhook's row with `secret`. Raises Invalid."""
     _check_url(body.url, settings)
     told.check_may_hear(actor, body.types)
+    if body.active:
+        await planning.listen(tx)
     values = {"url": body.url, "types": _unique(body.types), "active": body.active}
     row = await WEBHOOKS.create(tx, actor, {**values, **_HEALTHY})
     return {**row, "secret": _add_secret(tx, row["id"], body.secret, settings)}
@@ -94,6 +96,8 @@ async def change_webhook(
     if "types" in values:
         told.check_may_hear(actor, values["types"])
         values["types"] = _unique(values["types"])
+    if values.get("active"):
+        await planning.listen(tx)
     before = await WEBHOOKS.locked(tx, id, if_match)
     fresh = values.get("active") or values.get("url", before["url"]) != before["url"]
     return await WEBHOOKS.change(tx, actor, before, {**values, **(_HEALTHY if fresh else {})})
