@@ -25,6 +25,7 @@ _WRITE = """INSERT INTO events (type, occurred_at, actor_kind, subject_id, ticke
     SELECT 'ticket.status_changed', now(), 'agent', id, id,
         '{"changes": {"status": {"before": "new", "after": "open"}}}'
     FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $1)) AS made"""
+_AT_ONCE = 50
 _RECORDED = re.compile(rb'"recorded_at":"([^"]+)"')
 
 
@@ -92,32 +93,29 @@ async def _listening(service: Service, count: int, take: Callable[[bytes], None]
     at = urlsplit(service.base_url)
     head = f"GET /v1/events/stream HTTP/1.1\r\nHost: n\r\nAuthorization: {service.authorization}\r\n\r\n".encode()
 
-    async def listen(ready: asyncio.Event) -> None:
+    async def listen(ready: asyncio.Future[None]) -> None:
         reader, writer = await asyncio.open_connection(at.hostname, at.port, limit=2**18)
         writer.write(head)
         answer = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in answer.split(b"\r\n")[0]:
-            raise LoadError(answer.decode())
+            ready.set_exception(LoadError(answer.decode()))
+            return
         rest = b""
         while chunk := await reader.read(2**16):
-            if b"id: " in chunk:
-                ready.set()
+            if b"id: " in chunk and not ready.done():
+                ready.set_result(None)
             # What a read has cut in two is looked at with the next.
             whole, _, rest = (rest + chunk).rpartition(b"\n\n")
             take(whole)
         writer.close()
 
-    tasks, waits = [], []
-    for n in range(count):
-        ready = asyncio.Event()
-        tasks.append(asyncio.create_task(listen(ready)))
-        waits.append(ready.wait())
-        if n % 50 == 49:
-            await asyncio.gather(*waits)
-            waits.clear()
-    await asyncio.gather(*waits)
-    await asyncio.sleep(1)
+    tasks: list[asyncio.Task[None]] = []
     try:
+        for start in range(0, count, _AT_ONCE):
+            ready = [asyncio.get_running_loop().create_future() for _ in range(min(_AT_ONCE, count - start))]
+            tasks += [asyncio.create_task(listen(each)) for each in ready]
+            await asyncio.gather(*ready)
+        await asyncio.sleep(1)
         yield
     finally:
         for task in tasks:

@@ -62,12 +62,14 @@ _SHARES = {Kind.work: 1.0, Kind.read: 0.75, Kind.bulk: 0.5}
 # Inside one thing, and yet as much as a list; and what is written by hundreds.
 _LARGE = frozenset({"export", "tickets", "members", "content"})
 _MANY = frozenset({"/v1/imports/tickets", "/v1/tickets/bulk"})
+# To a browser's EventSource a refusal is final; and all of them come again at once where a process was replaced.
+_STREAM = "/v1/events/stream"
 
 
 def kind_of(method: str, path: str) -> Kind:
     """By the shape of the path alone, so that it costs nothing to say no: an id, which has a digit, makes a list the
     business of one thing."""
-    if not path.startswith("/v1/"):
+    if not path.startswith("/v1/") or path == _STREAM:
         return Kind.vital
     if method not in ("GET", "HEAD"):
         return Kind.bulk if path in _MANY else Kind.work
