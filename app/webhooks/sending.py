@@ -28,6 +28,8 @@ from app.webhooks.signing import SecretUnreadable, Vault, sign
 SLOTS = 256
 # An attempt that takes longer is slow: who has several gets no more until one answers.
 _SLOW_SECONDS = 2.0
+# So long it is waited for room, and then for some more of it: a claim costs as much for one as for many.
+_ROOM_SECONDS, _GATHERING_SECONDS = 0.05, 0.005
 
 log = structlog.get_logger("ninety.webhooks")
 
@@ -68,7 +70,7 @@ class Sender:
         self._ended: list[Result] = []
 
     async def turn(self) -> bool:
-        """Whether anything was claimed."""
+        """Whether there is more to do at once."""
         # What has ended and cannot be written down counts: a database that is away must not be outrun.
         free = SLOTS - len(self._tasks) - len(self._ended)
         if free <= 0:
@@ -85,7 +87,12 @@ class Sender:
             task = asyncio.create_task(self._attempt(row, event, began))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return bool(claimed)
+        busy = bool(self._tasks)
+        if busy and not claimed:
+            # There is room again as soon as some have ended.
+            await asyncio.wait(self._tasks, timeout=_ROOM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(_GATHERING_SECONDS)
+        return busy
 
     async def record(self) -> bool:
         """Where it fails nothing is forgotten: the next round tries again."""
@@ -167,7 +174,7 @@ async def sender(db: Database, settings: Settings, **way_out: Any) -> AsyncItera
     """Ends what is under way when it is left. `way_out` is for `guard.courier`."""
     if settings.webhook_private_targets:
         log.warning("webhooks_may_go_to_private_addresses")
-    async with guard.courier(private=settings.webhook_private_targets, connections=SLOTS, **way_out) as courier:
+    async with guard.courier(private=settings.webhook_private_targets, **way_out) as courier:
         made = Sender(db, settings, courier)
         try:
             yield made

@@ -46,6 +46,9 @@ class Receiver:
     connects: int = 0
     received: list[Received] = field(default_factory=list)
     answer: Answer = fine
+    # Closes the connection behind an answer, without saying so in it.
+    hangs_up: bool = False
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connects += 1
@@ -59,10 +62,13 @@ class Receiver:
                 self.received.append(got)
                 writer.write(await self.answer(got))
                 await writer.drain()
+                if self.hangs_up:
+                    return
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the other side has had enough
         finally:
             writer.close()
+            self.hung_up.set()
 
 
 @asynccontextmanager

@@ -129,7 +129,7 @@ async def test_whatever_lies_in_the_database_nothing_is_connected_to(
 async def test_a_check_that_were_left_out_would_be_seen(bait: Receiver) -> None:
     """That the count of connections can be other than none."""
     wires = Wires()
-    async with courier(private=True, connections=1, inner=wires, resolve=by_leads) as carrying:
+    async with courier(private=True, inner=wires, resolve=by_leads) as carrying:
         ended = await carrying.post(Target("http", "n0.rebound.example", bait.port, "/"), {}, b"")
     assert (ended.failure, wires.asked, bait.connects) == (None, ["127.0.0.1"], 1)
 
@@ -142,10 +142,10 @@ async def test_a_public_receiver_is_reached_by_its_name_over_verified_tls(
 
     async with receiver(tls=_server_tls(authority, "hooks.example.com")) as there:
         wires = Wires(there.port)
-        async with courier(private=False, connections=2, inner=wires, resolve=resolve, tls=trusting) as carrying:
+        async with courier(private=False, inner=wires, resolve=resolve, tls=trusting) as carrying:
             good = await carrying.post(Target("https", "hooks.example.com", 443, "/in?a=b"), {}, b"{}")
             other = await carrying.post(Target("https", "other.example.com", 443, "/in"), {}, b"{}")
-        async with courier(private=False, connections=2, inner=wires, resolve=resolve) as distrusting:
+        async with courier(private=False, inner=wires, resolve=resolve) as distrusting:
             unknown = await distrusting.post(Target("https", "hooks.example.com", 443, "/in"), {}, b"{}")
     assert (good.failure, other.failure, unknown.failure) == (None, Failure.tls, Failure.tls)
     assert [(got.path, got.headers["host"]) for got in there.received] == [("/in?a=b", "hooks.example.com")]
@@ -166,7 +166,7 @@ async def test_redirects_lead_nowhere(authority: trustme.CA, trusting: ssl.SSLCo
     async with receiver(tls=_server_tls(authority, "hooks.example.com")) as there:
         there.answer = elsewhere
         wires = Wires(there.port)
-        async with courier(private=False, connections=1, inner=wires, resolve=resolve, tls=trusting) as carrying:
+        async with courier(private=False, inner=wires, resolve=resolve, tls=trusting) as carrying:
             ended = {await carrying.post(Target("https", "hooks.example.com", 443, "/"), {}, b"") for _ in range(count)}
     assert ended == {Attempt(Failure.redirect, 307, "")}
     assert len(there.received) == count
@@ -191,7 +191,7 @@ async def test_a_name_that_leads_elsewhere_each_time_is_connected_to_only_where_
     async with receiver(tls=_server_tls(authority, "rebind.example.com")) as there:
         there.answer = closing
         wires = Wires(there.port)
-        async with courier(private=False, connections=1, inner=wires, resolve=rebind, tls=trusting) as carrying:
+        async with courier(private=False, inner=wires, resolve=rebind, tls=trusting) as carrying:
             ended = [
                 await carrying.post(Target("https", "rebind.example.com", 443, "/"), {}, b"") for _ in range(count)
             ]
@@ -215,7 +215,7 @@ async def test_no_proxy_of_the_environment_is_used(
 
     async with receiver(tls=_server_tls(authority, "hooks.example.com")) as there:
         wires = Wires(there.port)
-        async with courier(private=False, connections=1, inner=wires, resolve=resolve, tls=trusting) as carrying:
+        async with courier(private=False, inner=wires, resolve=resolve, tls=trusting) as carrying:
             assert (await carrying.post(Target("https", "hooks.example.com", 443, "/"), {}, b"")).failure is None
     assert bait.connects == 0
 
@@ -249,7 +249,7 @@ async def test_every_failure_of_the_way_has_its_name(authority: trustme.CA, bait
         return b"SSH-2.0-OpenSSH\r\n\r\n"
 
     async def ends(target: Target, **more: Any) -> Failure | None:
-        async with courier(private=True, connections=1, seconds=0.5, **more) as carrying:
+        async with courier(private=True, seconds=0.5, **more) as carrying:
             return (await carrying.post(target, {}, b"")).failure
 
     async with receiver(tls=_server_tls(authority, "hooks.example.com")) as there:
@@ -261,3 +261,17 @@ async def test_every_failure_of_the_way_has_its_name(authority: trustme.CA, bait
     assert await ends(Target("http", "127.0.0.1", 1, "/")) is Failure.connect
     bait.answer = nonsense
     assert await ends(Target("http", "127.0.0.1", bait.port, "/")) is Failure.protocol
+
+
+async def test_a_connection_is_used_again_unless_the_receiver_has_closed_it(bait: Receiver) -> None:
+    target = Target("http", "127.0.0.1", bait.port, "/")
+    async with courier(private=True) as carrying:
+        for _ in range(3):
+            assert (await carrying.post(target, {}, b"")).failure is None
+        assert bait.connects == 1
+        bait.hangs_up = True
+        for _ in range(3):
+            assert (await carrying.post(target, {}, b"")).failure is None
+            await bait.hung_up.wait()
+            bait.hung_up.clear()
+        assert bait.connects == 3
