@@ -37,14 +37,15 @@ from app.tickets.tables import tickets
 from app.tickets.whose import fact_columns, facts_in
 
 _t, _c, _m, _v = tickets.c, customers.c, segment_members.c, segment_overrides.c
-_OPEN = select(_t.id).where(NOT_DONE).order_by(_t.id)
-_LOCK_OPEN = Query(_OPEN.where(_t.customer_id == any_(bindparam("ids", type_=ARRAY(Uuid)))).with_for_update())
-_LOCK_OPEN_OF = Query(
-    _OPEN.where(
-        _t.customer_id.in_(
-            select(func.coalesce(_c.merged_into, _c.id)).where(_c.external_id == bindparam("external_id"))
-        )
-    ).with_for_update()
+_LOCK_OPEN = Query(
+    select(_t.id)
+    .where(NOT_DONE, _t.customer_id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+    .order_by(_t.id)
+    .with_for_update()
+)
+# Asked beforehand: the planner then sees how many tickets are this customer's, and not how many are anybody's.
+_CALLED = Query(
+    select(func.coalesce(_c.merged_into, _c.id).label("id")).where(_c.external_id == bindparam("external_id"))
 )
 
 
@@ -87,7 +88,7 @@ async def create_customer(tx: Transaction, actor: Actor, body: CustomerIn) -> Ro
 
 async def change_customer(tx: Transaction, actor: Actor, id: UUID, patch: CustomerPatch, if_match: str | None) -> Row:
     if policies.read(tx):
-        await tx.locked_rows(_LOCK_OPEN, ids=[id])
+        await lock_open_tickets(tx, [id])
     row = await service.change_customer(tx, actor, id, patch, if_match)
     await _changed(tx, actor, row)
     return row
@@ -98,7 +99,7 @@ async def upsert_customer(
 ) -> tuple[Row, bool]:
     """The customer with this external id as `body` says, and whether they are new."""
     if policies.read(tx):
-        await tx.locked_rows(_LOCK_OPEN_OF, external_id=external_id)
+        await lock_open_tickets(tx, [row["id"] for row in await tx.rows(_CALLED, external_id=external_id)])
     row, made = await service.upsert_customer(tx, actor, external_id, body, if_match)
     if made:
         await settle(tx, log.by(actor), row["id"])
