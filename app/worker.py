@@ -14,7 +14,7 @@ from app.events import partitions, stream_tickets
 from app.goals import watching
 from app.operations.health import beat
 from app.settings import Settings
-from app.sla.sweep import BATCH, sweep
+from app.sla.sweep import BATCH, anything_due, sweep
 from app.tickets import exceptions, jobs, search_index, segment_jobs
 from app.tickets.self_service import closing
 from app.web import idempotency, metrics
@@ -92,6 +92,8 @@ async def _sweep(db: Database) -> bool:
 
 async def _sweep_batch(db: Database) -> bool:
     async with db.transaction() as tx:
+        if not await anything_due(tx):
+            return False
         alerts = await sweep(tx)
     for alert in alerts:
         if alert["type"] == "sla.breached":

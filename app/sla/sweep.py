@@ -140,6 +140,13 @@ _SWEEP = Query(
     .add_cte(_marked)
 )
 
+_ANY_DUE = Query(select(literal_column("1")).where(_c.next_at < _now).limit(literal_column("1")))
+
+
+async def anything_due(tx: Transaction) -> bool:
+    """One small read, for the many times that there is nothing to do."""
+    return await tx.row(_ANY_DUE) is not None
+
 
 async def sweep(tx: Transaction, batch: int = BATCH) -> list[Row]:
     """Handle up to `batch` clocks that are due. The rows tell of each alert, and how many clocks were `claimed`."""
