@@ -140,7 +140,7 @@ class Credentials:
         """Whom its bearer stands for: a customer or an agent that is there."""
         role, is_person = bearer.role, bearer.role is not Role.service
         if not is_person and bearer.agent_id is None:
-            return Actor(bearer.id, role, bearer.scopes)
+            return Actor(bearer.id, role, bearer.scopes, expires_at=bearer.expires_at)
         # A machine is no agent only because it is called like one.
         subject = bearer.subject if is_person and role is not Role.customer else None
         ids = {"agent_id": bearer.agent_id, "customer_id": bearer.customer_id, "subject": subject}
@@ -150,7 +150,7 @@ class Credentials:
         needs_agent = role in (Role.agent, Role.lead) or bearer.agent_id is not None
         if (needs_agent and row["agent_id"] is None) or (role is Role.customer and row["customer_id"] is None):
             raise Unauthenticated("the token is good, and nobody here is the one it names")
-        return Actor(bearer.id, role, bearer.scopes, row["agent_id"], row["customer_id"])
+        return Actor(bearer.id, role, bearer.scopes, row["agent_id"], row["customer_id"], bearer.expires_at)
 
 
 def _remember(cache: dict[bytes, tuple[float, T]], digest: bytes, seconds: float, value: T) -> None:

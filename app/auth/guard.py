@@ -29,13 +29,14 @@ class Unauthenticated(AppError):
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who does something. `id` is the key's, or made of what a token says; `agent_id` and `customer_id` say
-    for whom it stands."""
+    for whom it stands. `expires_at` is a token's end, in seconds of Unix time; a key's is asked for."""
 
     id: UUID
     role: Role
     scopes: frozenset[str]
     agent_id: UUID | None = None
     customer_id: UUID | None = None
+    expires_at: float | None = None
 
     @property
     def is_customer(self) -> bool:

@@ -7,6 +7,7 @@ position. No listener holds a connection to the database."""
 import asyncio
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -255,7 +256,7 @@ class Hub:
                 metrics.LISTENERS_DROPPED.inc()
 
     async def _check_credentials(self) -> None:
-        """A revoked key ends its streams, and so does one that is another customer's by now."""
+        """A revoked key ends its streams, and so does one that is another customer's by now, and a token's end."""
         while True:
             await asyncio.sleep(_CREDENTIALS_SECONDS)
             ids = {listener.actor.id for listener in self._listeners}
@@ -268,10 +269,15 @@ class Hub:
                 log.warning("stream_check_failed", error=repr(failed))
                 continue
             for listener in list(self._listeners):
-                key = known.get(listener.actor.id)
-                if key and not (key["valid"] and key["customer_id"] == listener.actor.customer_id):
+                if not _still_good(listener.actor, known.get(listener.actor.id)):
                     self._listeners.discard(listener)
                     listener.end(b"")
+
+
+def _still_good(actor: Actor, key: Row | None) -> bool:
+    if key is None:
+        return actor.expires_at is None or time.time() < actor.expires_at
+    return bool(key["valid"]) and key["customer_id"] == actor.customer_id
 
 
 class _Encoder:

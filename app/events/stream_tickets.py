@@ -85,10 +85,11 @@ def _hash(ticket: str) -> bytes:
 def _packed(actor: Actor) -> dict[str, Any]:
     return {
         "id": actor.id, "role": actor.role, "scopes": sorted(actor.scopes),
-        "agent_id": actor.agent_id, "customer_id": actor.customer_id,
+        "agent_id": actor.agent_id, "customer_id": actor.customer_id, "expires_at": actor.expires_at,
     }  # fmt: skip
 
 
 def _unpacked(packed: dict[str, Any]) -> Actor:
     agent, customer = (UUID(packed[name]) if packed[name] else None for name in ("agent_id", "customer_id"))
-    return Actor(UUID(packed["id"]), Role(packed["role"]), frozenset(packed["scopes"]), agent, customer)
+    scopes = frozenset(packed["scopes"])
+    return Actor(UUID(packed["id"]), Role(packed["role"]), scopes, agent, customer, packed["expires_at"])

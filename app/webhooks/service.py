@@ -5,7 +5,23 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, any_, bindparam, delete, func, insert, null, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from app.auth.guard import Actor
 from app.db import Query, Row, Transaction
@@ -53,7 +69,15 @@ AGAIN = {
 _SEND_AGAIN = Query(update(deliveries).where(_that_one, _d.state != State.pending).values(AGAIN).returning(_d.id))
 
 _about = _d.about_id == any_(bindparam("ids", type_=ARRAY(Uuid)))
-_FORGET_ANSWERS = Query(update(deliveries).where(_about, _d.answer.is_not(None)).values(answer=null()))
+# An answer that is on its way belongs to a lease, which it is written under no more: the delivery is made again.
+_lease_broken = case(
+    (_d.state == State.pending, _d.next_at - literal_column("interval '1 microsecond'")), else_=_d.next_at
+)
+_FORGET_ANSWERS = Query(
+    update(deliveries)
+    .where(_about, or_(_d.answer.is_not(None), _d.state == State.pending))
+    .values(answer=null(), next_at=_lease_broken)
+)
 
 _ADD_SECRET = Query(insert(secrets), ["webhook_id", "secret", "sealed"])
 _of_webhook = _s.webhook_id == bindparam("key_id")
@@ -135,10 +159,12 @@ async def get_delivery(tx: Transaction, webhook_id: UUID, id: UUID) -> dict[str,
 
 async def redeliver(tx: Transaction, actor: Actor, webhook_id: UUID, id: UUID) -> dict[str, Any]:
     """Send one again, under the same id. Raises WebhookInactive and DeliveryPending."""
-    await active_webhook(tx, webhook_id)
+    row = await active_webhook(tx, webhook_id)
     if await tx.locked_row(_SEND_AGAIN, webhook_id=webhook_id, delivery_id=id) is None:
         await get_delivery(tx, webhook_id, id)
         raise DeliveryPending("wait for what becomes of it")
+    data = {"count": 1, "delivery_id": id}
+    log.record(tx, log.by(actor), "webhook.redelivered", webhook_id, row["now"], data, internal=True)
     return await get_delivery(tx, webhook_id, id)
 
 

@@ -1,15 +1,21 @@
-"""An identity provider of the tests' own: real keys, served over real HTTP."""
+"""An identity provider of the tests' own: real keys, served over real HTTP; and a service that trusts it."""
 
 import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import ADMIN_KEY
 
 ISSUER, AUDIENCE = "https://id.example/", "ninety"
 RS256, ES256, EDDSA = "RS256", "ES256", "EdDSA"
@@ -83,3 +89,12 @@ class Provider:
         body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
         writer.write(f"HTTP/1.1 {self.status}\r\n{self.headers}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         writer.close()
+
+
+@asynccontextmanager
+async def started(database_url: str, directory: Path, **settings: Any) -> AsyncIterator[FastAPI]:
+    common: dict[str, Any] = {"admin_key": ADMIN_KEY, "data_dir": directory, "worker": False}
+    common |= {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_allow_http": True}
+    application = create_app(Settings(database_url=database_url, **common, **settings))
+    async with application.router.lifespan_context(application):
+        yield application

@@ -6,7 +6,6 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,9 +15,19 @@ import jwt
 import pytest
 from fastapi import FastAPI
 
-from app.main import create_app
-from app.settings import Settings
-from tests.auth.provider import AUDIENCE, EDDSA, ES256, ISSUER, RS256, Provider, claims, jwk, new_key, pem
+from tests.auth.provider import (
+    AUDIENCE,
+    EDDSA,
+    ES256,
+    ISSUER,
+    RS256,
+    Provider,
+    claims,
+    jwk,
+    new_key,
+    pem,
+    started,
+)  # fmt: skip
 from tests.conftest import ADMIN_KEY, client_for
 
 SECRET = "a shared secret of thirty-two bytes or more"
@@ -30,15 +39,6 @@ Maker = Callable[..., Awaitable[dict[str, Any]]]
 async def provider() -> AsyncIterator[Provider]:
     async with Provider.running() as made:
         yield made
-
-
-@asynccontextmanager
-async def started(database_url: str, directory: Path, **settings: Any) -> AsyncIterator[FastAPI]:
-    common: dict[str, Any] = {"admin_key": ADMIN_KEY, "data_dir": directory, "worker": False}
-    common |= {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_allow_http": True}
-    application = create_app(Settings(database_url=database_url, **common, **settings))
-    async with application.router.lifespan_context(application):
-        yield application
 
 
 @pytest.fixture

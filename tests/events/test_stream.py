@@ -5,8 +5,10 @@ import json
 import os
 import random
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +20,8 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from app.events import hub
-from tests.conftest import ADMIN_KEY, Person, settled
+from tests.auth.provider import Provider, started
+from tests.conftest import ADMIN_KEY, Person, client_for, settled
 from tests.events.streaming import Stream, feed_of, listening, serving
 from tests.faults import harness
 from tests.sla.scenes import Sql
@@ -217,3 +220,26 @@ async def test_a_revoked_key_ends_its_streams(
         await stream.read(seconds=6)
         assert stream.ended
         assert [event["type"] for event in await other.read(1)] == ["api_key.revoked"]
+
+
+async def test_a_tokens_end_ends_its_streams(database_url: str, tmp_path: Path) -> None:
+    """Those that were opened by a ticket, too."""
+    async with (
+        Provider.running() as provider,
+        started(database_url, tmp_path, jwt_jwks_url=provider.url, jwt_leeway_seconds=0) as app,
+        serving(app) as port,
+    ):
+        soon = provider.sign(exp=int(time.time()) + 4)
+        async with client_for(app, soon) as http:
+            ticket = (await http.post("/v1/stream-tickets")).json()["ticket"]
+        async with (
+            listening(port, key=soon) as by_token,
+            listening(port, f"?ticket={ticket}") as by_ticket,
+            listening(port, key=provider.sign(sub="grace")) as other,
+        ):
+            assert [stream.status for stream in (by_token, by_ticket, other)] == [200] * 3
+            await asyncio.gather(by_token.read(seconds=12), by_ticket.read(seconds=12))
+            assert by_token.ended
+            assert by_ticket.ended
+            with pytest.raises(TimeoutError):
+                await other.read(seconds=1)

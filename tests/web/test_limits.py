@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -173,6 +174,34 @@ async def test_limits_and_pages_from_end_to_end(database_url: str, tmp_path: Pat
         assert 1 <= int(last.headers["retry-after"]) <= 10
         _may_be_read(last)
         await _preflights(http)
+
+
+async def test_so_many_of_a_caller_over_http_and_no_request_for_longer_than_it_may(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Both while somebody else holds the row that everybody wants."""
+    async with (
+        _started(database_url, tmp_path, caller_concurrency=2, request_seconds=1.5) as app,
+        client_for(app, ADMIN_KEY) as http,
+    ):
+        body = {"subject": "x", "customer": {"external_id": "c"}}
+        ticket = (await http.post("/v1/tickets", json=body)).json()
+        path = f"/v1/tickets/{ticket['id']}"
+        holding = await asyncpg.connect(database_url)
+        async with holding.transaction():
+            await holding.execute("SELECT 1 FROM tickets WHERE id = $1 FOR UPDATE", UUID(ticket["id"]))
+            answers = await asyncio.gather(*(http.patch(path, json={"subject": f"{n}"}) for n in range(3)))
+        await holding.close()
+        late = [answer for answer in answers if answer.status_code == 503]
+        assert sorted(answer.status_code for answer in answers) == [429, 503, 503]
+        assert all("retry-after" in answer.headers for answer in answers)
+        for answer in late:
+            assert answer.headers["content-type"] == "application/problem+json"
+        unchanged = (await http.get(path)).json()
+        assert (unchanged["subject"], unchanged["version"]) == ("x", ticket["version"])
+        # Nothing is left behind: the caller has their two again.
+        again = await asyncio.gather(*(http.patch(path, json={"subject": "y"}) for _ in range(2)))
+        assert [answer.status_code for answer in again] == [200, 200]
 
 
 async def _shedding(app: FastAPI, http: httpx.AsyncClient, body: dict[str, Any]) -> None:

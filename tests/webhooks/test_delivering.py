@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -190,6 +191,10 @@ async def test_a_receiver_that_is_down_for_three_days_leaves_dead_letters_that_c
     await deliver(db, sending)
     assert [got.id for got in there.received[count:]] == [each["id"] for each in (dead[0], *reversed(dead[1:]))]
     assert len(await deliveries(client, made, state="delivered")) == 3
+    told = await sql.fetch("SELECT data FROM events WHERE type = 'webhook.redelivered' ORDER BY id")
+    assert [orjson.loads(row["data"]) for row in told] == [
+        {"count": 1, "delivery_id": dead[0]["id"]}, {"count": 2, "failed_only": True},
+    ]  # fmt: skip
 
 
 async def test_a_range_is_that_between_positions_or_times(

@@ -15,7 +15,7 @@ from app.settings import Settings, SettingsError, load_settings
 from app.webhooks.sending import Sender, sender
 from tests.customers.everything import places_of
 from tests.web.contract import Open
-from tests.webhooks.conftest import Hook, deliver
+from tests.webhooks.conftest import Hook, deliver, hurry, plan
 from tests.webhooks.receiver import Received, Receiver, answer
 
 GOOD = {"url": "https://hooks.example.com/in", "types": ["ticket.created"]}
@@ -150,3 +150,26 @@ async def test_erasing_a_customer_reaches_what_is_sent_and_what_was_answered(
     await deliver(db, sending)
     assert len(there.received) > before
     assert not [got for got in there.received if b"canary" in got.body]
+
+
+async def test_an_answer_that_comes_after_its_customer_was_erased_is_kept_nowhere(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database, sending: Sender, hook: Hook, there: Receiver, sql: Any
+) -> None:
+    async def echo(_: Received) -> bytes:
+        return answer(200, b"Thanks, canary-name!")
+
+    there.answer = echo
+    await hook(there.url, types=["ticket.created"])
+    ticket = await open_ticket(customer={"external_id": "canary-id", "name": "canary-name"}, subject="canary-name")
+    await plan(db)
+    assert await sending.turn()
+    await sending.settled()
+    await client.post(f"/v1/customers/{ticket['customer_id']}/erase")
+    await sending.record()
+    assert (await places_of(sql, "canary-name"))["canary-name"] == []
+    assert await sql.fetchval("SELECT state FROM webhook_deliveries") == "pending"
+    there.answer = Receiver().answer
+    await hurry(sql)
+    await deliver(db, sending)
+    assert await sql.fetchval("SELECT state FROM webhook_deliveries") == "delivered"
+    assert len({got.id for got in there.received}) == 1
