@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -100,13 +101,36 @@ async def test_who_is_changing_a_ticket_is_not_waited_for_and_not_overruled(
     assert [row["external_id"] for row in left] == ["t1"]
 
 
+async def test_what_an_exception_keeps_open_keeps_nothing_else_open_however_much_it_is(
+    client: httpx.AsyncClient, sql: Any, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No turn looks at more than a stretch, and each goes on where the last one stopped."""
+    monkeypatch.setattr(closing, "_STRETCH", 10)
+    monkeypatch.setattr(closing, "_BATCH", 4)
+    await _resolved(client, sql, 70)
+    await set_automation(client, "auto_close")
+    kept = await sql.fetchval("SELECT id FROM customers WHERE external_id = 'c0'")
+    body = {"scope": "customer", "customer_id": str(kept), "kind": "automation", "reason": "They asked us to wait."}
+    good(await client.post("/v1/sla-exceptions", json=body))
+    # All that is kept open comes first.
+    await sql.execute("UPDATE tickets SET resolved_at = resolved_at - interval '1 day' WHERE customer_id = $1", kept)
+    turns = 0
+    while await closing.turn(db):
+        turns += 1
+    assert turns == 16
+    assert [tuple(row) for row in await sql.fetch(f"{_LEFT} AND customer_id = '{kept}' UNION ALL {_LEFT}")] == [
+        (10,)
+    ] * 2
+
+
 async def test_what_is_due_is_found_by_an_index_that_holds_nothing_else(client: httpx.AsyncClient, sql: Any) -> None:
     await _resolved(client, sql, 20)
     await sql.execute("SET enable_seqscan = off")
-    query = closing._DUE
+    query = closing._LOOK
     await sql.execute(f"PREPARE due AS {query.sql}")
     await sql.execute("SET plan_cache_mode = force_generic_plan")
-    given = ", ".join("7" if name == "days" else str(query.constants[name]) for name in query.names)
+    asked = {"days": "7", "after_at": "'-infinity'", "after_id": f"'{UUID(int=0)}'", "most": "100"}
+    given = ", ".join(asked.get(name) or str(query.constants[name]) for name in query.names)
     plan = "\n".join(row[0] for row in await sql.fetch(f"EXPLAIN EXECUTE due({given})"))
     assert "ix_tickets_resolved_at" in plan, plan
     assert "ix_sla_exceptions_automation" in plan, plan
