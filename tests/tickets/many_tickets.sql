@@ -11,7 +11,7 @@ SELECT n, pg_temp.id('ticket', n) AS id, hashint4(n)::bigint + 2147483648 AS h,
     timestamptz '2026-01-01' + n * interval '1 minute' AS at, n > {tickets} * 0.8 AND n % 2 = 0 AS undone
 FROM generate_series(1, {tickets}) n;
 INSERT INTO tickets (id, external_id, subject, status, priority, type, channel, customer_id, organization_id, assignee_id,
-    team_id, product, tags, custom_fields, created_at, updated_at, due_at, needs_human)
+    team_id, product, tags, custom_fields, created_at, updated_at, due_at, needs_human, segment)
 SELECT id, CASE WHEN n % 10 = 0 THEN 'x-' || n END, 'S',
     CASE WHEN undone THEN (ARRAY['new', 'open', 'pending', 'on_hold'])[h % 4 + 1]
         ELSE (ARRAY['resolved', 'closed'])[h % 2 + 1] END,
@@ -26,7 +26,8 @@ SELECT id, CASE WHEN n % 10 = 0 THEN 'x-' || n END, 'S',
     CASE WHEN n % ({tickets} / 20) = 0 THEN ARRAY['rare'] WHEN h % 13 = 0 THEN ARRAY['common', 'other'] ELSE '{{}}' END,
     '{{}}', at, at + (h % 100000) * interval '1 second',
     CASE WHEN undone AND h % 3 > 0 THEN clock_timestamp() + (h % 1000000 - 500) * interval '1 second' END,
-    undone AND h % 97 = 0
+    undone AND h % 97 = 0,
+    CASE WHEN n % ({tickets} / 20) = 0 THEN 'rare' WHEN h % 3 = 0 THEN 'a third' END
 FROM made;
 INSERT INTO sla_clocks (id, ticket_id, metric, cycle, started_at, target_seconds, warn_at_percent, bot_counts, due_at,
     warnings, stopped_at, ended_at)
