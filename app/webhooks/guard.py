@@ -147,8 +147,9 @@ class _Kept:
         """Those that have waited too long, or `every` one."""
         for target, idle in list(self._idle.items()):
             over = [each for each in idle if every or each.has_expired()]
-            self._idle[target] = [each for each in idle if each not in over]
-            if not self._idle[target]:
+            # In place: somebody may be taking from it.
+            idle[:] = [each for each in idle if each not in over]
+            if not idle:
                 del self._idle[target]
             for each in over:
                 await each.aclose()
