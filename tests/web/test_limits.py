@@ -181,14 +181,16 @@ async def test_so_many_of_a_caller_over_http_and_no_request_for_longer_than_it_m
 ) -> None:
     """Both while somebody else holds the row that everybody wants."""
     async with (
-        _started(database_url, tmp_path, caller_concurrency=2, request_seconds=1.5) as app,
+        _started(
+            database_url, tmp_path, caller_concurrency=2, request_seconds=1.5, statement_timeout_seconds=60
+        ) as app,
         client_for(app, ADMIN_KEY) as http,
     ):
         body = {"subject": "x", "customer": {"external_id": "c"}}
         ticket = (await http.post("/v1/tickets", json=body)).json()
         path = f"/v1/tickets/{ticket['id']}"
         holding = await asyncpg.connect(database_url)
-        async with holding.transaction():
+        async with holding.transaction(), asyncio.timeout(20):
             await holding.execute("SELECT 1 FROM tickets WHERE id = $1 FOR UPDATE", UUID(ticket["id"]))
             answers = await asyncio.gather(*(http.patch(path, json={"subject": f"{n}"}) for n in range(3)))
         await holding.close()
