@@ -76,6 +76,31 @@ async def test_the_figures_of_a_status_are_those_of_its_own_instant(
     assert datetime.fromisoformat(status["window_start"]) == now - timedelta(seconds=3600)
 
 
+@pytest.mark.parametrize("filter_", [{}, {"channel": "web"}], ids=["of all", "of a channel"])
+async def test_those_that_were_paused_and_those_that_were_not_count_once_each(
+    client: httpx.AsyncClient, sql: Sql, open_ticket: Open, filter_: dict[str, str]
+) -> None:
+    goal = await _goal(client, 90, **filter_)
+    tickets = [await open_ticket(channel="web") for _ in range(6)]
+    for n, ticket in enumerate(tickets):
+        await let_pass(sql, 10 * n, ticket)
+    await reply(client, tickets[1])
+    await sql.execute(
+        "UPDATE sla_clocks SET pauses = ARRAY[started_at + interval '1 s', started_at + interval '4 s']"
+        " WHERE ticket_id = ANY ($1::text[]::uuid[]) AND metric = 'first_response'",
+        [ticket["id"] for ticket in tickets[4:]],
+    )
+    status = await _status(client, goal)
+    rows = await sql.fetch("SELECT started_at, stopped_at FROM sla_clocks WHERE metric = 'first_response'")
+    now = datetime.fromisoformat(status["at"])
+    waits: list[timedelta] = [(row["stopped_at"] or now) - row["started_at"] for row in rows]
+    total = sum(waits, timedelta(seconds=-6))
+    assert (status["answered"], status["running"]) == (1, 5)
+    assert status["mean_floor"] == pytest.approx(total.total_seconds() / 6)
+    crossing = now + (6 * timedelta(seconds=90) - total) / 5
+    assert abs(datetime.fromisoformat(status["crosses_at"]) - crossing) < timedelta(milliseconds=1)
+
+
 async def test_only_what_started_in_the_window_is_judged(
     client: httpx.AsyncClient, sql: Sql, open_ticket: Open
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from app.sla.core.calendar import LATEST
+from app.sla.core.calendar import LATEST, BusinessCalendar
 from app.sla.core.clock import Clock
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -21,22 +21,58 @@ class Judgement(StrEnum):
     no_data = "no_data"
 
 
+class Uneven:
+    """Running clocks whose time does not simply pass (business hours, pauses), added up as of `now`. From then on all
+    that matters of most is by which calendar they run, or that they pause: however many they are, a later instant costs
+    as much as there are calendars."""
+
+    __slots__ = ("_now", "_others", "_paces", "_wait", "count")
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._wait = 0
+        self._paces: dict[BusinessCalendar | None, int] = {}
+        # Those that pause or go on at an instant yet to come.
+        self._others: list[Clock] = []
+        self.count = 0
+
+    def add(self, clock: Clock) -> None:
+        self.count += 1
+        later = [(start, until) for start, until in clock.runs() if until is None or until > self._now]
+        goes_on = len(later) == 1 and later[0][0] <= self._now and later[0][1] is None
+        if later and not goes_on:
+            self._others.append(clock)
+            return
+        self._wait += clock.elapsed(self._now) // _MICROSECOND
+        if goes_on:
+            calendar = clock.terms.calendar
+            self._paces[calendar] = self._paces.get(calendar, 0) + 1
+
+    def wait(self, at: datetime) -> int:
+        """All their waits at `at`, which is not before `now`, in microseconds."""
+        total = self._wait + sum(clock.elapsed(at) // _MICROSECOND for clock in self._others)
+        for calendar, count in self._paces.items():
+            passed = calendar.elapsed(self._now, at) if calendar else at - self._now
+            total += passed // _MICROSECOND * count
+        return total
+
+
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """The clocks that started in the window. `running_wait` is the sum of the waits, at the instant of judgement, of
-    those `running` whose time runs evenly; `uneven` are the others (business hours, pauses)."""
+    those `running` whose time runs evenly; `uneven` are the others."""
 
     answered: int
     answered_wait: timedelta
     running: int
     running_wait: timedelta
-    uneven: tuple[Clock, ...] = ()
+    uneven: Uneven | None = None
 
     def total(self, at: datetime, now: datetime) -> int:
         """All waits together at `at`, if nothing more is answered from `now` on; in microseconds, which do not overflow
         as a timedelta does."""
-        evenly = (at - now) // _MICROSECOND * (self.running - len(self.uneven))
-        waits = sum(clock.elapsed(at) // _MICROSECOND for clock in self.uneven)
+        evenly = (at - now) // _MICROSECOND * (self.running - (self.uneven.count if self.uneven else 0))
+        waits = self.uneven.wait(at) if self.uneven else 0
         return (self.answered_wait + self.running_wait) // _MICROSECOND + evenly + waits
 
 

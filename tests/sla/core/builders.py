@@ -1,5 +1,6 @@
 """Policies, timelines and instants for tests of the clock core, and the strategies that make arbitrary ones."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -11,6 +12,7 @@ from app.sla.conditions import TICKET_FIELDS
 from app.sla.core.calendar import BusinessCalendar, Hours
 from app.sla.core.clock import Clock
 from app.sla.core.engine import TicketClocks, replay
+from app.sla.core.goal import Uneven
 from app.sla.core.policy import Effect, OnReopen, Policy, SlaException, Target
 from app.sla.core.timeline import (
     Covered,
@@ -219,3 +221,10 @@ def any_entry(now: datetime) -> st.SearchStrategy[Entry]:
 
 def clocks_of(entries: list[Entry]) -> tuple[Clock, ...]:
     return replay(entries).clocks
+
+
+def added_up(clocks: Iterable[Clock], now: datetime) -> Uneven:
+    uneven = Uneven(now)
+    for clock in clocks:
+        uneven.add(clock)
+    return uneven

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.clock import Clock
 from app.sla.core.goal import Cohort, Judgement, judge_mean
-from app.sla.core.policy import NO_TERMS, Terms
+from app.sla.core.policy import NO_TERMS, Relief, Terms
 from app.sla.core.words import Status
-from tests.sla.core.builders import CALENDARS, FIRST, MICROSECOND, OFFICE, RESOLUTION, START, at
+from tests.sla.core.builders import CALENDARS, FIRST, MICROSECOND, OFFICE, RESOLUTION, START, added_up, at
 
 _waits = st.integers(0, 400_000_000).map(lambda count: timedelta(microseconds=count))
 _targets = st.integers(1, 300)
@@ -137,7 +137,7 @@ def test_with_pauses_and_business_hours_it_crosses_where_the_floor_passes_the_ta
 
     now = max(NOW, *(instant for clock in uneven for instant in (clock.started_at, *clock.pauses)))
     running = sum((now - since for since in even), timedelta())
-    cohort = Cohort(len(answered), sum(answered, timedelta()), len(uneven) + len(even), running, tuple(uneven))
+    cohort = Cohort(len(answered), sum(answered, timedelta()), len(uneven) + len(even), running, added_up(uneven, now))
     status = judge_mean(cohort, target, now)
     assert status.judgement is (Judgement.missed if total(now) > budget else Judgement.met)
     if status.crosses_at is None:
@@ -147,9 +147,32 @@ def test_with_pauses_and_business_hours_it_crosses_where_the_floor_passes_the_ta
     assert total(status.crosses_at + MICROSECOND) > budget
 
 
+@given(
+    st.lists(_uneven, max_size=4),
+    st.lists(st.lists(st.integers(0, 10**6), unique=True, min_size=2, max_size=4).map(sorted), min_size=1, max_size=4),
+    st.sampled_from([None, *CALENDARS]),
+    st.integers(0, 10**6),
+)
+def test_added_up_they_have_waited_at_any_later_instant_as_long_as_one_by_one(
+    uneven: list[Clock], frozen: list[list[int]], calendar: BusinessCalendar | None, later: int
+) -> None:
+    """Also those whose time will stop, or go on, at an instant yet to come."""
+    clocks = [
+        *uneven,
+        *(
+            Clock(FIRST, 1, START, Terms(calendar=calendar), relief=Relief(frozen=tuple(map(at, spans))))
+            for spans in frozen
+        ),
+    ]
+    now = max(NOW, *(instant for clock in clocks for instant in (clock.started_at, *clock.pauses)))
+    for instant in (now, now + later * MICROSECOND, now + timedelta(seconds=later)):
+        waited = sum(clock.elapsed(instant) // MICROSECOND for clock in clocks)
+        assert added_up(clocks, now).wait(instant) == waited
+
+
 def test_what_is_paused_for_good_never_crosses() -> None:
     paused = Clock(RESOLUTION, 1, START, NO_TERMS[RESOLUTION]).in_status(Status.pending, at(10))
-    cohort = Cohort(0, timedelta(), 1, timedelta(), (paused,))
+    cohort = Cohort(0, timedelta(), 1, timedelta(), added_up([paused], NOW))
     assert judge_mean(cohort, 11, NOW).crosses_at is None
     assert judge_mean(cohort, 10, NOW).judgement is Judgement.met
     assert judge_mean(cohort, 9, NOW).judgement is Judgement.missed
@@ -158,7 +181,7 @@ def test_what_is_paused_for_good_never_crosses() -> None:
 def test_business_hours_cross_on_the_calendar() -> None:
     """Monday 09:30 to 17:00 are 27000 s; two such clocks, one answered after 3000 s: 3 · 20000 are used up at 28500."""
     clock = Clock(FIRST, 1, START, Terms(calendar=OFFICE))
-    cohort = Cohort(1, timedelta(seconds=3000), 2, timedelta(), (clock, clock))
+    cohort = Cohort(1, timedelta(seconds=3000), 2, timedelta(), added_up([clock, clock], NOW))
     assert judge_mean(cohort, 20_000, NOW).crosses_at == datetime(2026, 3, 3, 9, 25, tzinfo=UTC)
 
 

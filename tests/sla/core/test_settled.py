@@ -19,6 +19,7 @@ from tests.sla.core.builders import (
     OFFICE,
     PROMISE,
     RESOLUTION,
+    added_up,
     at,
     covered,
     granted,
@@ -91,14 +92,14 @@ def _office() -> Clock:
 
 
 def test_a_mean_that_is_exactly_the_target_at_closing_is_crossed_at_the_next_opening() -> None:
-    cohort = Cohort(0, timedelta(0), 1, timedelta(0), (_office(),))
+    cohort = Cohort(0, timedelta(0), 1, timedelta(0), added_up([_office()], _FRIDAY))
     assert judge_mean(cohort, 60, _FRIDAY).crosses_at == datetime(2026, 3, 9, 9, tzinfo=UTC)
 
 
 def test_an_uneven_mean_that_is_exact_crosses_now_as_an_even_one_does() -> None:
     uneven = Clock(FIRST, 1, at(0), Terms(90, pause_on=frozenset({Status.pending})))
     paused = uneven.in_status(Status.pending, at(10)).in_status(Status.open, at(20))
-    cohort = Cohort(0, timedelta(0), 1, timedelta(0), (paused,))
+    cohort = Cohort(0, timedelta(0), 1, timedelta(0), added_up([paused], at(100)))
     even = judge_mean(Cohort(0, timedelta(0), 1, timedelta(seconds=90)), 90, at(100))
     assert even.crosses_at == at(100)
     now = at(100)
