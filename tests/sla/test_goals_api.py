@@ -78,7 +78,7 @@ async def test_the_figures_of_a_status_are_those_of_its_own_instant(
 
 @pytest.mark.parametrize("filter_", [{}, {"channel": "web"}], ids=["of all", "of a channel"])
 async def test_those_that_were_paused_and_those_that_were_not_count_once_each(
-    client: httpx.AsyncClient, sql: Sql, open_ticket: Open, filter_: dict[str, str]
+    client: httpx.AsyncClient, sql: Sql, open_ticket: Open, filter_: dict[str, Any]
 ) -> None:
     goal = await _goal(client, 90, **filter_)
     tickets = [await open_ticket(channel="web") for _ in range(6)]
