@@ -20,6 +20,9 @@ _OF_FORM = {
 def what_the_document_allows_is_well_formed(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
     if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 422:
         return
+    # What leads on to this request took an id from an answer where it was null.
+    if "None" in map(str, (case.path_parameters or {}).values()):
+        return
     errors = response.json().get("errors") or []
     refused = [error for error in errors if error["code"] in _OF_FORM]
     assert not refused, f"the document allows what is refused: {refused}"

@@ -2,7 +2,7 @@
 those that a socket on this machine saw."""
 
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import cycle
 from typing import Any
 
@@ -86,7 +86,9 @@ def _urls(port: int) -> Iterator[str]:
     yield from CRAFTED
 
 
-async def test_no_hostile_url_is_taken_when_it_is_written(client: httpx.AsyncClient, bait: Receiver) -> None:
+async def test_no_hostile_url_is_taken_when_it_is_written(
+    client: httpx.AsyncClient, bait: Receiver, figure: Callable[[str, int], None]
+) -> None:
     good = {"url": "https://hooks.example.com/in", "types": ["*"]}
     made = await client.post("/v1/webhooks", json=good)
     path = f"/v1/webhooks/{made.json()['id']}"
@@ -101,11 +103,14 @@ async def test_no_hostile_url_is_taken_when_it_is_written(client: httpx.AsyncCli
             assert [error["pointer"] for error in refused.json()["errors"]] == ["/url"], url
     assert (await client.get(path)).json() == {name: value for name, value in made.json().items() if name != "secret"}
     assert bait.connects == 0
+    figure("hostile targets", 2 * len(urls))
+    figure("connects to hostile targets", bait.connects)
 
 
 async def test_whatever_lies_in_the_database_nothing_is_connected_to(
-    client: httpx.AsyncClient, db: Database, settings: Settings, bait: Receiver, sql: Any
-) -> None:
+    client: httpx.AsyncClient, db: Database, settings: Settings, bait: Receiver, sql: Any,
+    figure: Callable[[str, int], None],
+) -> None:  # fmt: skip
     """As if the check on writing were not there, and with names that led elsewhere when they were written."""
     urls = [*_urls(bait.port), *(f"https://{name}:{bait.port}/" for name in LEADS)]
     for url in urls:
@@ -124,6 +129,8 @@ async def test_whatever_lies_in_the_database_nothing_is_connected_to(
     assert {(row["url"], row["failure"]) for row in rows if row["failure"] not in {"not_public", "name"}} == set()
     assert {row["attempts"] for row in rows} == {2}
     assert (wires.asked, bait.connects) == ([], 0)
+    figure("hostile targets", 2 * len(urls))
+    figure("connects to hostile targets", len(wires.asked) + bait.connects)
 
 
 async def test_a_check_that_were_left_out_would_be_seen(bait: Receiver) -> None:
