@@ -178,6 +178,17 @@ def test_what_is_paused_for_good_never_crosses() -> None:
     assert judge_mean(cohort, 9, NOW).judgement is Judgement.missed
 
 
+def test_those_that_run_on_evenly_and_unevenly_use_up_what_is_left_together() -> None:
+    """400 + 390 + 390 of 3 · 500 are used up, and all three run on; a fourth one is paused at 10 s."""
+    terms = Terms(pause_on=frozenset({Status.pending}))
+    paused = Clock(FIRST, 1, START, terms).in_status(Status.pending, at(10))
+    again = paused.in_status(Status.open, at(20))
+    cohort = Cohort(0, timedelta(), 3, timedelta(seconds=400), added_up([again, again], NOW))
+    assert judge_mean(cohort, 500, NOW).crosses_at == at(400) + timedelta(seconds=320) / 3 - timedelta(microseconds=1)
+    with_paused = Cohort(0, timedelta(), 4, timedelta(seconds=400), added_up([again, again, paused], NOW))
+    assert judge_mean(with_paused, 395, NOW).crosses_at == at(530)
+
+
 def test_business_hours_cross_on_the_calendar() -> None:
     """Monday 09:30 to 17:00 are 27000 s; two such clocks, one answered after 3000 s: 3 · 20000 are used up at 28500."""
     clock = Clock(FIRST, 1, START, Terms(calendar=OFFICE))
