@@ -127,14 +127,7 @@ class _Kept:
 
     @asynccontextmanager
     async def one(self, target: Target, origin: httpcore.Origin) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
-        connection = self._make(origin)
-        idle = self._idle.get(target, [])
-        while idle:
-            kept = idle.pop()
-            if not kept.has_expired():
-                connection = kept
-                break
-            await kept.aclose()
+        connection = await self._taken(target) or self._make(origin)
         try:
             yield connection
         finally:
@@ -142,6 +135,15 @@ class _Kept:
                 self._idle.setdefault(target, []).append(connection)
             else:
                 await asyncio.shield(connection.aclose())
+
+    async def _taken(self, target: Target) -> httpcore.AsyncHTTPConnection | None:
+        idle = self._idle.get(target, [])
+        while idle:
+            kept = idle.pop()
+            if not kept.has_expired():
+                return kept
+            await kept.aclose()
+        return None
 
     async def close(self, *, every: bool) -> None:
         """Those that have waited too long, or `every` one."""
