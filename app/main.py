@@ -3,6 +3,8 @@ come first."""
 
 import asyncio
 import gc
+import multiprocessing
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +18,7 @@ from app.auth.credentials import Credentials
 from app.custom_fields import api as custom_fields
 from app.customers.api import customers, organizations
 from app.db import Database
+from app.embedded.children import end_with
 from app.events import api as events
 from app.events import partitions
 from app.events.hub import Hub
@@ -35,7 +38,7 @@ from app.tickets.imports import api as imports
 from app.tickets.lifecycle import TicketType
 from app.tickets.self_service import api as self_service
 from app.web import docs, logs, openapi, problems
-from app.web.cors import Cors
+from app.web.cors import Cors, Preflights
 from app.web.frame import Frame
 from app.web.limits import Admission, Limits
 from app.web.paging import Signer
@@ -142,9 +145,11 @@ def create_app(settings: Settings) -> FastAPI:
     docs.install(app)
     problems.install(app, lambda path: _allowed_methods(app, path))
     openapi.install(app)
+    # The last one added is the outermost.
+    if settings.cors_origins:
+        app.add_middleware(Preflights, origins=settings.cors_origins)
     app.add_middleware(Frame, settings=settings, admission=admission)
     if settings.cors_origins:
-        # Outermost, so that a page can read what it is refused for.
         app.add_middleware(Cors, origins=settings.cors_origins)
     return app
 
@@ -159,7 +164,10 @@ def serving(settings: Settings) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """What each of several API processes runs."""
+    """What each of several API processes runs; it ends with the one that looks after them."""
+    if supervisor := multiprocessing.parent_process():
+        assert supervisor.pid
+        end_with(supervisor.pid, signal.SIGTERM)
     settings = load_settings()
     logs.configure(settings.log_level)
     return serving(settings)

@@ -18,6 +18,7 @@ from app.web.metrics import MULTIPROC_DIR
 from app.web.protocol import BoundedProtocol
 
 _OTHER_FILES = 1024
+_HEALTHCHECK_SECONDS = 30
 
 
 class _Server(uvicorn.Server):
@@ -41,13 +42,24 @@ class _Server(uvicorn.Server):
 class _Supervisor(Multiprocess):
     """The same, over several processes."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], tend: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        ready: Callable[[], None],
+        tend: Callable[[], None],
+    ) -> None:
         super().__init__(config, sockets)
+        self._ready = ready
         self._tend = tend
+        self.started = False
 
     def keep_subprocess_alive(self) -> None:
         self._tend()
         super().keep_subprocess_alive()
+        if not self.started and all(process.is_ready() for process in self.processes):
+            self.started = True
+            self._ready()
 
 
 def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], None]) -> bool:
@@ -58,24 +70,26 @@ def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], N
     listening = _listen(settings)
     url = f"http://{settings.host}:{listening.getsockname()[1]}"
     if settings.workers > 1:
-        ready(url)
-        _serve_many(settings, listening, tend)
-        return True
+        return _serve_many(settings, listening, lambda: ready(url), tend)
     server = _Server(_config(settings, serving(settings)), lambda: ready(url), tend)
     server.run(sockets=[listening])
     return server.started
 
 
-def _serve_many(settings: Settings, listening: socket.socket, tend: Callable[[], None]) -> None:
+def _serve_many(
+    settings: Settings, listening: socket.socket, ready: Callable[[], None], tend: Callable[[], None]
+) -> bool:
     # The processes read their settings from the environment, as any process of this service does.
     os.environ["DATABASE_URL"] = settings.database_url or ""
     os.environ["NINETY_WORKER"] = str(settings.worker)
     figures = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="ninety-metrics-")
     config = _config(settings, "app.main:from_environment")
+    supervisor = _Supervisor(config, [listening], ready, tend)
     try:
-        _Supervisor(config, [listening], tend).run()
+        supervisor.run()
     finally:
         shutil.rmtree(figures, ignore_errors=True)
+    return supervisor.started
 
 
 def _config(settings: Settings, app: object) -> uvicorn.Config:
@@ -93,6 +107,8 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
         server_header=False,
         # An open stream would hold up a shutdown for ever.
         timeout_graceful_shutdown=settings.shutdown_seconds,
+        # On a busy machine a process takes longer than the usual five seconds until it can say that it lives.
+        timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
 
 

@@ -33,8 +33,9 @@ def _options(user: User | None) -> dict[str, Any]:
     return options
 
 
-def _end_with(parent: int, last_signal: int) -> None:
-    """Runs in the child, after the setuid: changing the user would clear it."""
+def end_with(parent: int, last_signal: int) -> None:
+    """Have the kernel send `last_signal` when the parent's thread that made this process ends. Runs in the child,
+    after the setuid: changing the user would clear it."""
     if _libc.prctl(PR_SET_PDEATHSIG, last_signal) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() != parent:  # the parent died before the line above
@@ -47,7 +48,7 @@ def start(arguments: list[str], user: User | None, log: IO[bytes], keep_open: in
     With SIGINT, the fast shutdown, and not SIGQUIT, the immediate one: it leaves a clean directory and keeps the
     statistics that autovacuum lives on. It may take a checkpoint longer; the next start waits for it.
     """
-    end_with_us = functools.partial(_end_with, os.getpid(), signal.SIGINT)
+    end_with_us = functools.partial(end_with, os.getpid(), signal.SIGINT)
     return subprocess.Popen(  # noqa: S603 - our own arguments, no shell
         arguments,
         stdin=subprocess.DEVNULL,
@@ -61,7 +62,7 @@ def start(arguments: list[str], user: User | None, log: IO[bytes], keep_open: in
 
 def run(arguments: list[str], user: User | None, log: IO[bytes], said: bytes = b"") -> int:
     """Run a program to its end and return its exit code; killed with us, since what it makes is thrown away then."""
-    end_with_us = functools.partial(_end_with, os.getpid(), signal.SIGKILL)
+    end_with_us = functools.partial(end_with, os.getpid(), signal.SIGKILL)
     done = subprocess.run(  # noqa: S603 - the caller decides by the code
         arguments, input=said, stdout=log, stderr=log, preexec_fn=end_with_us, **_options(user)
     )

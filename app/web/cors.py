@@ -17,7 +17,8 @@ _TAKEN = (
     "X-Request-ID", "traceparent",
 )  # fmt: skip
 _SHOWN = (
-    "ETag", "Location", "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID", "Idempotency-Replayed",
+    "ETag", "Location", "Link", "Next-Position", "Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After",
+    "X-Request-ID", "Idempotency-Replayed",
 )  # fmt: skip
 
 
@@ -30,7 +31,7 @@ class OriginRefused(AppError):
     title = "Not from this page"
 
 
-class Cors(CORSMiddleware):
+class _Pages(CORSMiddleware):
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         super().__init__(
             app,
@@ -42,13 +43,27 @@ class Cors(CORSMiddleware):
             max_age=600,
         )
 
+
+class Cors(_Pages):
+    """Lets a page read the answer. Outermost, so that it can also read what it is refused for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or "origin" not in (headers := Headers(scope=scope)):
+            await self.app(scope, receive, send)
+        else:
+            await self.simple_response(scope, receive, send, request_headers=headers)
+
+
+class Preflights(_Pages):
+    """Answers whether a page may ask at all. Inside the frame: such an answer is logged and dressed like any other."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
             headers = Headers(scope=scope)
             if "origin" in headers and "access-control-request-method" in headers:
                 await self._preflight(Request(scope), headers)(scope, receive, send)
                 return
-        await super().__call__(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def _preflight(self, request: Request, headers: Headers) -> Response:
         answer = self.preflight_response(request_headers=headers)

@@ -69,7 +69,7 @@ _STREAM = "/v1/events/stream"
 def kind_of(method: str, path: str) -> Kind:
     """By the shape of the path alone, so that it costs nothing to say no: an id, which has a digit, makes a list the
     business of one thing."""
-    if not path.startswith("/v1/") or path == _STREAM:
+    if not path.startswith("/v1/") or path == _STREAM or method == "OPTIONS":
         return Kind.vital
     if method not in ("GET", "HEAD"):
         return Kind.bulk if path in _MANY else Kind.work

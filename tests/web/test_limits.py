@@ -222,6 +222,8 @@ async def _shedding(app: FastAPI, http: httpx.AsyncClient, body: dict[str, Any])
     admission.running = 4
     problem(await http.post("/v1/tickets", json=body), 503, "overloaded")
     assert (await http.get("/livez")).status_code == 200
+    # A browser whose question is refused asks no more.
+    await _preflights(http)
     # Neither answers nor failures leave anything behind.
     await asyncio.gather(*(http.get("/v1/nothing") for _ in range(3)))
     assert admission.running == 4
@@ -234,6 +236,10 @@ async def _preflights(http: httpx.AsyncClient) -> None:
     assert yes.status_code == 200
     assert yes.headers["access-control-allow-origin"] == PAGE
     assert "access-control-allow-credentials" not in yes.headers
+    assert yes.headers["x-content-type-options"] == "nosniff"
+    assert yes.headers["x-request-id"]
+    stranger = await http.options("/v1/tickets", headers={"Origin": PAGE, **asks, "Authorization": "Bearer nobody"})
+    assert stranger.status_code == 200
     for origin in ("https://desk.example.evil.example", "http://desk.example", "null", f"{PAGE}:8443"):
         no = await http.options("/v1/tickets", headers={"Origin": origin, **asks})
         problem(no, 400, "origin_refused")
@@ -245,7 +251,7 @@ def _may_be_read(answer: httpx.Response) -> None:
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert "access-control-allow-credentials" not in answer.headers
     shown = {name.strip() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert shown >= {"ETag", "Location", "Link", "RateLimit", "Retry-After", "X-Request-ID", "Idempotency-Replayed"}
+    assert shown >= {"ETag", "Location", "Link", "Next-Position", "RateLimit", "Retry-After", "X-Request-ID"}
 
 
 async def test_a_browser_is_told_to_be_careful_and_gets_no_cookie(app: FastAPI) -> None:
