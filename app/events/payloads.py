@@ -167,7 +167,9 @@ class GoalJudged(Out):
     metric: str
     statistic: str
     target_seconds: int
-    mean_floor: float | None = Field(description="As the goal's status had it at that instant.")
+    target_percent: float | None = None
+    value: float | None = Field(default=None, description="As the goal's status had it at that instant.")
+    mean_floor: float | None
     crosses_at: datetime | None = Field(description="When the goal is missed if nothing more is answered.")
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 
 from app.auth.guard import Actor, may
-from app.goals import service
+from app.goals import judging, service
 from app.goals.schemas import (
     ServiceGoalIn,
     ServiceGoalOut,
@@ -32,7 +32,8 @@ async def list_service_goals(
 
 @routes.post("", status_code=201, response_model=ServiceGoalOut, summary="Set a goal")
 async def create_service_goal(body: ServiceGoalIn, response: Response, tx: Tx, actor: Writer) -> Any:
-    """A mean over rolling seconds, judged with those who still wait."""
+    """A mean, a percentile or an attainment ("80 % within 20 s") of the waits that began in the window, judged with
+    those who still wait."""
     goal = await service.create_goal(tx, actor, body)
     response.headers["Location"] = f"/v1/service-goals/{goal['id']}"
     return tag(response, goal)
@@ -59,5 +60,6 @@ async def delete_service_goal(goal_id: UUID, tx: Tx, actor: Writer, if_match: If
 @routes.get("/{goal_id}/status", response_model=ServiceGoalStatus, summary="Judge a goal now")
 async def get_service_goal_status(goal_id: UUID, tx: Tx, actor: Reader) -> Any:
     """Over the clocks that started in the window: the answered ones with their waits, the running ones with what they
-    have waited so far. `crosses_at` is the instant at which the mean passes the target if nothing more is answered."""
-    return await service.judge(tx, goal_id)
+    have waited so far. `crosses_at` is the instant at which the goal is missed if nothing more is answered."""
+    await tx.snapshot()
+    return await judging.judge(tx, goal_id)

@@ -8,16 +8,28 @@ from pydantic import MISSING, Field
 from app.customers.schemas import Region
 from app.sla.core.goal import Judgement
 from app.sla.core.words import Metric, Priority
+from app.sla.schemas.calendars import Zone
 from app.sla.schemas.words import Seconds
 from app.web.schemas import FROM_TEXT, Id, In, Key, Name, Out, Page
 
 
 class Statistic(StrEnum):
+    """What of the waits is held against `target_seconds`: their mean, a percentile (nearest rank), or how many percent
+    of them are within it."""
+
     mean = "mean"
+    p50 = "p50"
+    p90 = "p90"
+    p95 = "p95"
+    p99 = "p99"
+    attainment = "attainment"
 
 
 class GoalWindow(In):
-    rolling_seconds: Annotated[int, Field(ge=1, le=31 * 86_400)]
+    """Which clocks are judged: those that started in the last so many seconds, or today. One of the two."""
+
+    rolling_seconds: Annotated[int, Field(ge=1, le=31 * 86_400)] | None = None
+    calendar_day: Zone | None = Field(default=None, description="The time zone whose date it is.")
 
 
 class GoalFilter(In):
@@ -30,12 +42,19 @@ class GoalFilter(In):
     region: Region | None = Field(default=None, description="Of the customer, as it is now.")
 
 
+Percent = Annotated[
+    float,
+    Field(gt=0, le=100, multiple_of=0.01, description="For attainment: so many percent within the target, at least."),
+]
+
+
 class ServiceGoalIn(In):
     key: Key
     name: Name
     metric: Annotated[Metric, FROM_TEXT] = Metric.first_response
     statistic: Annotated[Statistic, FROM_TEXT] = Statistic.mean
     target_seconds: Seconds
+    target_percent: Percent | None = None
     filter: GoalFilter = GoalFilter()
     window: GoalWindow
 
@@ -44,6 +63,7 @@ class ServiceGoalPatch(In):
     key: Key | MISSING = MISSING
     name: Name | MISSING = MISSING
     target_seconds: Seconds | MISSING = MISSING
+    target_percent: Percent | MISSING = MISSING
     filter: GoalFilter | MISSING = MISSING
     window: GoalWindow | MISSING = MISSING
 
@@ -55,6 +75,7 @@ class ServiceGoalOut(Out):
     metric: Metric
     statistic: Statistic
     target_seconds: int
+    target_percent: float | None
     filter: GoalFilter
     window: GoalWindow
     version: int
@@ -72,12 +93,30 @@ class ServiceGoalStatus(Out):
     at: datetime
     window_start: datetime
     judgement: Judgement
+    statistic: Statistic
     target_seconds: int
+    target_percent: float | None
     answered: int
     running: int
-    unanswered: int = Field(description="Ended without an answer; not in the means.")
+    unanswered: int = Field(description="Ended without an answer; in no mean, percentile or attainment.")
     excluded: int
     mean_answered: float | None
     mean_floor: float | None = Field(description="Answered and running waits over both; waiting can only raise it.")
-    slack_seconds: float = Field(description="What may still be waited in all before the mean passes the target.")
-    crosses_at: datetime | None = Field(description="When the mean passes the target if nothing more is answered.")
+    value: float | None = Field(
+        description="What is judged: the statistic over answered and running waits, in seconds, or in percent."
+    )
+    value_answered: float | None = Field(description="The same over answered waits alone.")
+    slack_seconds: float | None = Field(
+        description="For a mean: what may still be waited in all before it passes the target."
+    )
+    misses: int | None = Field(description="For a percentile or attainment: waits that are longer than the target.")
+    allowed_misses: int | None = Field(description="The most with which the goal is met.")
+    crosses_at: datetime | None = Field(description="When the goal is missed if nothing more is answered.")
+    budget_spent: float | None = Field(
+        description="The share of the window's error budget that is used up: of a mean, of the seconds that may be "
+        "waited; else of the waits that may be too long. Over 1 the goal is missed, but for what rounding leaves."
+    )
+    short_window_seconds: int = Field(description="The last twelfth of the window.")
+    burn_rate: float | None = Field(
+        description="`budget_spent` of the short window alone: over 1, the budget is being used up too fast."
+    )

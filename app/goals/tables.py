@@ -2,6 +2,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Integer,
     Table,
@@ -27,13 +28,17 @@ service_goals = Table(
     Column("metric", Text, nullable=False),
     Column("statistic", Text, nullable=False),
     Column("target_seconds", Integer, nullable=False),
+    Column("target_percent", Double),
     Column("filter", JSONB, nullable=False),
-    Column("rolling_seconds", Integer, nullable=False),
+    Column("rolling_seconds", Integer),
+    Column("calendar_day", Text),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     UniqueConstraint("key_folded"),
     CheckConstraint("target_seconds > 0 AND rolling_seconds > 0", name="positive"),
+    CheckConstraint("num_nonnulls(rolling_seconds, calendar_day) = 1", name="one_window"),
+    CheckConstraint("(statistic = 'attainment') = (target_percent IS NOT NULL)", name="percent_of_attainment"),
 )
 
 # How a goal stood when it was last judged; locked by whoever judges it anew.

@@ -11,12 +11,12 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from app.db import Database, Query, Row, Transaction
 from app.events import log
-from app.goals.service import judge
+from app.goals.judging import judge
 from app.goals.tables import service_goal_states, service_goals
 from app.sla.core.goal import Judgement
 
 _REFRESH = timedelta(seconds=2)
-# Of the target, as the stock policy's warning.
+# Of the error budget, as the stock policy's warning of the target.
 _WARN_AT = 0.8
 
 
@@ -34,7 +34,7 @@ _BEGIN = Query(
     .on_conflict_do_nothing()
 )
 _CLAIM = Query(
-    select(service_goal_states, _g.metric, _g.statistic)
+    select(service_goal_states, _g.metric)
     .join(service_goals, _g.id == _s.goal_id)
     .where(_s.next_at <= _NOW)
     .order_by(_s.next_at)
@@ -49,39 +49,41 @@ _JUDGED = Query(
 
 async def turn(db: Database) -> bool:
     """Judge one goal that is due; whether there was one."""
-    async with db.transaction() as tx:
-        await tx.rows(_BEGIN)
-        state = await tx.locked_row(_CLAIM)
-        if state is None:
-            return False
-        status = await judge(tx, state["goal_id"])
-        _tell(tx, state, status)
-        now: datetime = status["at"]
-        soon = now + _REFRESH
-        crosses_at = status["crosses_at"]
-        # A millisecond after: exactly on the target is still met.
-        next_at = min(soon, crosses_at + timedelta(milliseconds=1)) if crosses_at else soon
-        tx.write(
-            _JUDGED, key_id=state["goal_id"], standing=standing_of(status), crosses_at=crosses_at, judged_at=now,
-            next_at=max(next_at, now),
-        )  # fmt: skip
+    return await db.run(_turn)
+
+
+async def _turn(tx: Transaction) -> bool:
+    # Who claims what another worker has just judged is told so by the database, and begins again.
+    await tx.snapshot()
+    await tx.rows(_BEGIN)
+    state = await tx.locked_row(_CLAIM)
+    if state is None:
+        return False
+    status = await judge(tx, state["goal_id"])
+    _tell(tx, state, status)
+    now: datetime = status["at"]
+    soon = now + _REFRESH
+    crosses_at = status["crosses_at"]
+    # A millisecond after: exactly on the target is still met.
+    next_at = min(soon, crosses_at + timedelta(milliseconds=1)) if crosses_at else soon
+    tx.write(
+        _JUDGED, key_id=state["goal_id"], standing=standing_of(status), crosses_at=crosses_at, judged_at=now,
+        next_at=max(next_at, now),
+    )  # fmt: skip
     return True
 
 
 def standing_of(status: dict[str, Any]) -> Standing:
     if status["judgement"] == Judgement.missed:
         return Standing.missed
-    floor = status["mean_floor"]
-    return Standing.at_risk if floor is not None and floor > status["target_seconds"] * _WARN_AT else Standing.met
+    return Standing.at_risk if (status["budget_spent"] or 0) > _WARN_AT else Standing.met
 
 
 def _tell(tx: Transaction, state: Row, status: dict[str, Any]) -> None:
     before, after = Standing(state["standing"]), standing_of(status)
     now: datetime = status["at"]
-    data = {
-        "metric": state["metric"], "statistic": state["statistic"], "target_seconds": status["target_seconds"],
-        "mean_floor": status["mean_floor"], "crosses_at": status["crosses_at"],
-    }  # fmt: skip
+    figures = ("statistic", "target_seconds", "target_percent", "value", "mean_floor", "crosses_at")
+    data = {"metric": state["metric"], **{name: status[name] for name in figures}}
     if before is Standing.missed and after is not Standing.missed:
         log.record(tx, log.SYSTEM, "goal.recovered", state["goal_id"], now, data)
     if after is before:

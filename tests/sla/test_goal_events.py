@@ -14,7 +14,7 @@ from tests.sla.scenes import Sql
 Open = Callable[..., Awaitable[dict[str, Any]]]
 
 
-async def _look(db: Database, sql: Sql, workers: int = 4) -> list[str]:
+async def look(db: Database, sql: Sql, workers: int = 4) -> list[str]:
     """Several workers judge all there is, twice over; what the log tells of goals since the last look."""
     before = await sql.fetchval("SELECT coalesce(max(id), 0) FROM events")
     for _ in range(2):
@@ -36,15 +36,15 @@ async def _wait_longer(sql: Sql, seconds: int) -> None:
 async def test_a_goal_comes_to_be_at_risk_is_missed_and_recovers(
     db: Database, sql: Sql, client: httpx.AsyncClient, open_ticket: Open
 ) -> None:
-    assert await _look(db, sql) == []
+    assert await look(db, sql) == []
     ticket = await open_ticket()
-    assert await _look(db, sql) == []
+    assert await look(db, sql) == []
     await _wait_longer(sql, 80)
-    assert await _look(db, sql) == ["goal.at_risk"]
+    assert await look(db, sql) == ["goal.at_risk"]
     foretold = await sql.fetchval("SELECT crosses_at FROM service_goal_states")
     assert await sql.fetchval("SELECT next_at <= judged_at + interval '2 seconds' FROM service_goal_states")
     await _wait_longer(sql, 60)
-    assert await _look(db, sql) == ["goal.missed"]
+    assert await look(db, sql) == ["goal.missed"]
     missed = await sql.fetchrow("SELECT occurred_at, recorded_at, data FROM events WHERE type = 'goal.missed'")
     assert missed is not None
     assert missed["occurred_at"] <= missed["recorded_at"]
@@ -53,7 +53,7 @@ async def test_a_goal_comes_to_be_at_risk_is_missed_and_recovers(
     for _ in range(3):
         made = await open_ticket()
         await client.post(f"/v1/tickets/{made['id']}/messages", json={"body": "Here."})
-    assert await _look(db, sql) == ["goal.recovered"]
+    assert await look(db, sql) == ["goal.recovered"]
     feed = (await client.get("/v1/events?types=goal.at_risk,goal.missed,goal.recovered")).json()["items"]
     assert [event["type"] for event in feed] == ["goal.at_risk", "goal.missed", "goal.recovered"]
     assert feed[1]["data"]["mean_floor"] > feed[1]["data"]["target_seconds"] == 90

@@ -7,7 +7,7 @@ instant, and its inverse, are a few binary searches, however long the span."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from importlib import resources
 from itertools import pairwise
@@ -35,6 +35,21 @@ def zone_names() -> frozenset[str]:
     """The zones that calendars may name: those of the pinned database, not of the machine."""
     names = (resources.files("tzdata") / "zones").read_text(encoding="ascii").split()
     return frozenset(names) - {"Factory", "localtime"}
+
+
+@lru_cache
+def _rules(zone: str) -> ZoneInfo:
+    with (resources.files("tzdata") / "zoneinfo").joinpath(*zone.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file)
+
+
+def day_of(zone: str, at: datetime) -> tuple[datetime, datetime]:
+    """The local date that it is at `at`, from its first instant to that of the next. Where midnight comes twice a date
+    begins at the first one; where the clocks go forward over it, at that instant."""
+    place = _rules(zone)
+    date_ = at.astimezone(place).date()
+    start, end = (datetime.combine(each, time(), place) for each in (date_, date_ + timedelta(days=1)))
+    return start.astimezone(UTC), end.astimezone(UTC)
 
 
 class _Open:
@@ -70,8 +85,7 @@ class _Zone:
     __slots__ = ("offsets", "since")
 
     def __init__(self, name: str) -> None:
-        with (resources.files("tzdata") / "zoneinfo").joinpath(*name.split("/")).open("rb") as file:
-            zone = ZoneInfo.from_file(file)
+        zone = _rules(name)
 
         def offset(second: int) -> int:
             moved = datetime.fromtimestamp(second, zone).utcoffset()

@@ -139,7 +139,7 @@ class Clock(NamedTuple):
         if target is None or self.relief.excluded:
             return (None,) * len(self.terms.warn_at_percent)
         # Whole microseconds: a percent of a whole second is one.
-        return tuple(self._reach(target * percent // 100) for percent in self.terms.warn_at_percent)
+        return tuple(self.reaches(target * percent // 100) for percent in self.terms.warn_at_percent)
 
     def next_at(self, after: datetime | None = None) -> datetime | None:
         """The next instant at which anything happens to the clock by itself: a warning or the breach.
@@ -223,9 +223,9 @@ class Clock(NamedTuple):
 
     def _due(self, relief: Relief) -> datetime | None:
         target = self._target(relief)
-        return None if target is None or relief.excluded else self._reach(target, relief.frozen)
+        return None if target is None or relief.excluded else self.reaches(target, relief.frozen)
 
-    def _reach(self, need: timedelta, frozen: Spans | None = None) -> datetime | None:
+    def reaches(self, need: timedelta, frozen: Spans | None = None) -> datetime | None:
         """When `need` of the clock's own time has passed; None while a pause holds it up. What is used up at the very
         instant of a pause is reached when the clock runs on."""
         calendar = self.terms.calendar

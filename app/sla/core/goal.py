@@ -82,6 +82,8 @@ class MeanStatus:
     mean_answered_seconds: float | None
     mean_floor_seconds: float | None
     slack_seconds: float
+    spent: float | None
+    """The share of what may be waited that has been waited: 1 is all of it."""
     crosses_at: datetime | None
 
 
@@ -99,6 +101,7 @@ def judge_mean(cohort: Cohort, target_seconds: int, now: datetime) -> MeanStatus
         mean_answered_seconds=cohort.answered_wait.total_seconds() / cohort.answered if cohort.answered else None,
         mean_floor_seconds=total / _SECOND / count if count else None,
         slack_seconds=slack / _SECOND,
+        spent=total / budget if budget else None,
         crosses_at=None if missed else _crossing(cohort, budget, now),
     )
 

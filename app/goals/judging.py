@@ -1,0 +1,257 @@
+"""How a goal stands: its cohort, read as of one instant, judged by the core. Reads a snapshot, because the clocks whose
+time does not simply pass are read beside the figures over all others."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Float,
+    Integer,
+    Interval,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
+
+from app.customers.tables import customers
+from app.db import Query, Row, Transaction
+from app.goals.schemas import Statistic
+from app.goals.service import FILTERS, GOALS
+from app.sla import calendars
+from app.sla.clocks import LOADED, as_clock
+from app.sla.core.calendar import LATEST, day_of
+from app.sla.core.goal import Cohort, Judgement, MeanStatus, Uneven, judge_mean
+from app.sla.core.share import Passing, Share
+from app.sla.tables import sla_clocks
+from app.tickets.tables import tickets
+
+# What a percentile within the target asks of the waits.
+_PERCENT = {Statistic.p50: 50, Statistic.p90: 90, Statistic.p95: 95, Statistic.p99: 99}
+# The short window, in which the budget is seen to be used up long before it is, is so much of the whole one.
+_SHORT = 12
+
+_c, _t = sla_clocks.c, tickets.c
+_INSTANT = DateTime(timezone=True)
+_now, _start = bindparam("now", type_=_INSTANT), bindparam("start", type_=_INSTANT)
+_target = bindparam("target", type_=Interval)
+_running = _c.ended_at.is_(None)
+_answered = _c.stopped_at.is_not(None)
+_judged = ~_c.excluded
+# Whose time is not simply the time since it started: the core works that out, clock by clock.
+_uneven = and_(_running, or_(_c.calendar_id.is_not(None), func.cardinality(_c.pauses + _c.resolved + _c.frozen) > 0))
+_even = and_(_running, ~_uneven)
+_waited = _now - _c.started_at
+
+
+def _fits(name: str, column: Any, type_: Any) -> Any:
+    return or_(bindparam(name, type_=type_).is_(None), column == bindparam(name, type_=type_))
+
+
+def _count(*of: Any) -> Any:
+    return func.count().filter(and_(_judged, *of))
+
+
+def _sum(wait: Any, of: Any) -> Any:
+    return func.coalesce(func.sum(wait).filter(and_(_judged, of)), timedelta(0))
+
+
+_region = bindparam("region", type_=Text)
+_its_region = select(customers.c.region).where(customers.c.id == _t.customer_id).scalar_subquery()
+_clocks = (_c.metric == bindparam("metric"), _c.started_at >= _start, _c.started_at <= _now)
+_tickets = (
+    _fits("priority", _t.priority, Text),
+    _fits("channel", _t.channel, Text),
+    _fits("team_id", _t.team_id, Uuid),
+    _fits("segment", _t.segment, Text),
+    or_(_region.is_(None), _its_region == _region),
+)
+_NOW = Query(select(func.statement_timestamp().label("now")))
+_FIGURES = (
+    _count(_answered).label("answered"),
+    _sum(_c.elapsed, _answered).label("answered_wait"),
+    _count(_answered, _c.elapsed > _target).label("answered_late"),
+    _count(_running).label("running"),
+    _sum(_waited, _even).label("running_wait"),
+    _count(_even, _waited > _target).label("running_late"),
+    _count(_uneven).label("uneven"),
+    _count(_c.ended_reason.is_not(None)).label("unanswered"),
+    func.count().filter(_c.excluded).label("excluded"),
+)
+_passed_at = _c.started_at + _target
+
+
+class _Queries:
+    """Of a goal's cohort, looking at the tickets or not."""
+
+    def __init__(self, *, filtered: bool) -> None:
+        def cohort(*what: Any, which: Sequence[Any] = ()) -> Any:
+            if not filtered:
+                # A goal for everything need not look at the tickets: each clock has one.
+                return select(*what).select_from(sla_clocks).where(*_clocks, *which)
+            joined = sla_clocks.join(tickets, _t.id == _c.ticket_id)
+            return select(*what).select_from(joined).where(*_clocks, *_tickets, *which)
+
+        self.figures = Query(cohort(*_FIGURES))
+        self.uneven = Query(cohort(*(_c[name] for name in LOADED), which=(_uneven, _judged)))
+        wait = case((_answered, _c.elapsed), else_=_waited).label("wait")
+        even_waits = cohort(wait, _answered.label("answered"), which=(_judged, or_(_answered, _even)))
+        uneven_waits = func.unnest(bindparam("waits", type_=ARRAY(Interval))).column_valued("wait")
+        waits = union_all(even_waits, select(uneven_waits, false())).subquery().c
+        percentile = func.percentile_disc(bindparam("fraction", type_=Float)).within_group(waits.wait)
+        self.percentiles = Query(
+            select(percentile.label("value"), percentile.filter(waits.answered).label("value_answered"))
+        )
+        passing = cohort(_passed_at.label("at"), which=(_judged, _even, _waited <= _target))
+        instants = func.unnest(bindparam("instants", type_=ARRAY(_INSTANT))).column_valued("at")
+        at = union_all(passing, select(instants)).subquery().c.at
+        following = select(at).order_by(at).offset(bindparam("more", type_=Integer))
+        self.passing = Query(following.limit(literal_column("1")))
+
+
+_QUERIES = {filtered: _Queries(filtered=filtered) for filtered in (False, True)}
+# So many clocks are added up before others have their turn.
+_AT_A_TIME = 200
+
+
+class _Window:
+    """The clocks that started in a span, as of `now`: their mean, or which share of them is within the target."""
+
+    def __init__(self, goal: Row, start: datetime, now: datetime) -> None:
+        self.now = now
+        self.target = timedelta(seconds=goal["target_seconds"])
+        self.percent: float | None = goal["target_percent"] or _PERCENT.get(goal["statistic"])
+        filter_ = goal["filter"]
+        self.queries = _QUERIES[any(filter_.values())]
+        self.given = {
+            "metric": goal["metric"], "start": start, "now": now, "target": self.target,
+            **{name: filter_.get(name) for name in FILTERS},
+        }  # fmt: skip
+        self.uneven = Uneven(now)
+        self.passing = Passing(self.target, now)
+
+    async def read(self, tx: Transaction) -> "_Window":
+        row = await tx.row(self.queries.figures, **self.given)
+        assert row is not None
+        self.row = row
+        if row["uneven"]:
+            await self._add_up(tx, await tx.rows(self.queries.uneven, **self.given))
+        return self
+
+    async def _add_up(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        known = await calendars.versions_of(tx, rows)
+        for start in range(0, len(rows), _AT_A_TIME):
+            for row in rows[start : start + _AT_A_TIME]:
+                clock = as_clock(row, known)
+                self.uneven.add(clock)
+                if self.percent:
+                    self.passing.add(clock)
+            await asyncio.sleep(0)
+
+    def mean(self) -> MeanStatus:
+        row = self.row
+        cohort = Cohort(
+            row["answered"], row["answered_wait"], row["running"], row["running_wait"],
+            self.uneven if row["uneven"] else None,
+        )  # fmt: skip
+        return judge_mean(cohort, self.given["target"] // timedelta(seconds=1), self.now)
+
+    def share(self) -> Share:
+        assert self.percent
+        row = self.row
+        misses = row["answered_late"] + row["running_late"] + self.passing.misses
+        return Share(row["answered"] + row["running"], misses, self.percent)
+
+    def spent(self) -> float | None:
+        return self.share().spent if self.percent else self.mean().spent
+
+
+async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
+    """The goal's status now. The transaction must read a snapshot."""
+    goal = await GOALS.get(tx, id)
+    clock = await tx.row(_NOW)
+    assert clock is not None
+    now: datetime = clock["now"]
+    start, end = _span(goal, now)
+    short = (end - start if goal["calendar_day"] else now - start) / _SHORT
+    window = await _Window(goal, start, now).read(tx)
+    lately = await _Window(goal, max(start, now - short), now).read(tx)
+    mean = window.mean()
+    judged = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
+    crosses_at = judged["crosses_at"]
+    return {
+        "goal_id": id,
+        "at": now,
+        "window_start": start,
+        "statistic": goal["statistic"],
+        "target_seconds": goal["target_seconds"],
+        "target_percent": goal["target_percent"],
+        **{name: window.row[name] for name in ("answered", "running", "unanswered", "excluded")},
+        "mean_answered": mean.mean_answered_seconds,
+        "mean_floor": mean.mean_floor_seconds,
+        **judged,
+        # Tomorrow is another window.
+        "crosses_at": crosses_at if crosses_at and crosses_at < end else None,
+        "budget_spent": window.spent(),
+        "short_window_seconds": short // timedelta(seconds=1),
+        "burn_rate": lately.spent(),
+    }
+
+
+def _span(goal: Row, now: datetime) -> tuple[datetime, datetime]:
+    """From when on clocks are judged, and until when by this window."""
+    if zone := goal["calendar_day"]:
+        return day_of(zone, now)
+    return now - timedelta(seconds=goal["rolling_seconds"]), LATEST
+
+
+def _mean_judged(mean: MeanStatus) -> dict[str, Any]:
+    return {
+        "judgement": mean.judgement,
+        "value": mean.mean_floor_seconds,
+        "value_answered": mean.mean_answered_seconds,
+        "slack_seconds": mean.slack_seconds,
+        "misses": None,
+        "allowed_misses": None,
+        "crosses_at": mean.crosses_at,
+    }
+
+
+async def _share_judged(tx: Transaction, window: _Window, statistic: str) -> dict[str, Any]:
+    share, row = window.share(), window.row
+    value, value_answered = share.within, Share(row["answered"], row["answered_late"], share.percent).within
+    if statistic != Statistic.attainment:
+        given = {**window.given, "waits": window.passing.waits, "fraction": share.percent / 100}
+        found = await tx.row(window.queries.percentiles, **given)
+        assert found is not None
+        value, value_answered = _seconds(found["value"]), _seconds(found["value_answered"])
+    crosses_at = None
+    if share.judgement is Judgement.met:
+        given = {**window.given, "instants": window.passing.instants, "more": share.allowed - share.misses}
+        passing = await tx.row(window.queries.passing, **given)
+        crosses_at = passing["at"] if passing else None
+    return {
+        "judgement": share.judgement,
+        "value": value,
+        "value_answered": value_answered,
+        "slack_seconds": None,
+        "misses": share.misses,
+        "allowed_misses": share.allowed,
+        "crosses_at": crosses_at,
+    }
+
+
+def _seconds(wait: timedelta | None) -> float | None:
+    return None if wait is None else wait.total_seconds()
