@@ -185,7 +185,7 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
     assert clock is not None
     now: datetime = clock["now"]
     start, end = _span(goal, now)
-    short = (end - start if goal["calendar_day"] else now - start) / _SHORT
+    short = timedelta(seconds=goal["rolling_seconds"]) / _SHORT
     window = await _Window(goal, start, now).read(tx)
     lately = await _Window(goal, max(start, now - short), now).read(tx)
     mean = window.mean()

@@ -30,14 +30,14 @@ service_goals = Table(
     Column("target_seconds", Integer, nullable=False),
     Column("target_percent", Double),
     Column("filter", JSONB, nullable=False),
-    Column("rolling_seconds", Integer),
+    # Of a goal for the calendar day: a whole one.
+    Column("rolling_seconds", Integer, nullable=False),
     Column("calendar_day", Text),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     UniqueConstraint("key_folded"),
     CheckConstraint("target_seconds > 0 AND rolling_seconds > 0", name="positive"),
-    CheckConstraint("num_nonnulls(rolling_seconds, calendar_day) = 1", name="one_window"),
     CheckConstraint("(statistic = 'attainment') = (target_percent IS NOT NULL)", name="percent_of_attainment"),
 )
 
