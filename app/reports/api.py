@@ -9,6 +9,8 @@ from starlette.responses import Response
 from app.auth.guard import Actor, may
 from app.reports import queries
 from app.reports.schemas import (
+    BacklogQuery,
+    BacklogReport,
     Cohort,
     Percentiles,
     ReportGroup,
@@ -40,6 +42,12 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
     if "text/csv" in request.headers.get("accept", ""):
         return Response(_csv(items), media_type="text/csv")
     return {"items": items, "cohort": Cohort.started, "percentiles": Percentiles.nearest_rank}
+
+
+@routes.get("/backlog", response_model=BacklogReport, summary="Report what is open")
+async def report_backlog(tx: Tx, actor: Reader, query: Annotated[BacklogQuery, Query()]) -> Any:
+    """The tickets that are neither resolved nor closed, now: who waits, for how long, and what is at risk or broken."""
+    return {"items": await queries.backlog(tx, query.group_by or ())}
 
 
 @routes.get("/self-service", response_model=SelfServiceReport, summary="Report what self-service came to")

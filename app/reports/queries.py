@@ -6,15 +6,28 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Text, bindparam, extract, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Text,
+    and_,
+    bindparam,
+    extract,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 
 from app.customers.tables import customers
 from app.db import Query, Row, Transaction
 from app.reports.schemas import Exceptions, GroupBy, Interval, SelfServiceGroup
 from app.sla.clocks import states
 from app.sla.core.clock import EndedReason, State
-from app.sla.core.words import Metric
+from app.sla.core.words import DONE, RESPONSES, Metric
 from app.sla.tables import sla_clocks
+from app.tickets.lists import SLA_STATES
 from app.tickets.self_service.tables import ticket_offers
 from app.tickets.tables import tickets
 
@@ -93,6 +106,47 @@ def _report(interval: Interval | None, groups: tuple[GroupBy, ...], exceptions: 
     if exceptions is Exceptions.with_:
         statement = statement.where(~_c.excluded)
     return Query(statement.group_by(*keys).order_by(*keys) if keys else statement)
+
+
+_now = func.statement_timestamp()
+_not_done = _t.status.not_in([literal_column(f"'{status.value}'") for status in sorted(DONE)])
+_waits = and_(_c.ended_at.is_(None), _c.metric.in_([literal_column(f"'{metric.value}'") for metric in RESPONSES]))
+
+
+@lru_cache
+def _backlog(groups: tuple[GroupBy, ...]) -> Query:
+    keys = [(_t.policy_id if group is GroupBy.policy else _GROUPS[group]).label(f"by_{group}") for group in groups]
+    joined = tickets.outerjoin(sla_clocks, _c.ticket_id == _t.id)
+    if GroupBy.region in groups:
+        joined = joined.join(customers, customers.c.id == _t.customer_id)
+    each = (
+        select(
+            *keys,
+            func.min(_c.started_at).filter(_waits).label("since"),
+            *(func.bool_or(holds).label(state.value) for state, holds in SLA_STATES.items()),
+        )
+        .select_from(joined)
+        .where(_not_done)
+        .group_by(_t.id, *keys)
+        .subquery()
+        .c
+    )
+    by = [each[key.name] for key in keys]
+    figures = [
+        _now.label("now"),
+        func.count().label("open"),
+        func.count(each.since).label("waiting"),
+        _seconds(_now - func.min(each.since)).label("oldest_wait_seconds"),
+        *(_count(each[state.value]).label(state.value) for state in SLA_STATES),
+    ]
+    statement = select(*by, *figures)
+    return Query(statement.group_by(*by).order_by(*by) if by else statement)
+
+
+async def backlog(tx: Transaction, groups: Sequence[GroupBy]) -> list[dict[str, Any]]:
+    """One statement over the tickets that are open now and their clocks. Cost: those."""
+    rows = await tx.rows(_backlog(tuple(dict.fromkeys(groups))))
+    return [{**row, "group": {group: row.get(f"by_{group}") for group in GroupBy}} for row in rows]
 
 
 _SELF_SERVICE_GROUPS: dict[SelfServiceGroup, ColumnElement[Any]] = {

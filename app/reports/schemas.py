@@ -94,6 +94,27 @@ class ResponseTimesReport(Out):
     percentiles: Percentiles
 
 
+class Backlog(Out):
+    """The open tickets of a group as they are at this instant."""
+
+    group: ReportGroup
+    open: int
+    waiting: int = Field(description="Of these, those whose customer waits for an answer.")
+    oldest_wait_seconds: float | None = Field(description="Since the first of them began to wait, by every hour.")
+    at_risk: int = Field(description="Of the open ones, as the filter `sla` of tickets has it.")
+    breached: int = Field(description="Likewise.")
+
+
+class BacklogReport(Out):
+    items: list[Backlog]
+
+
+class BacklogQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    group_by: AnyOf[Annotated[GroupBy, FROM_TEXT]] = None
+
+
 class SelfServiceGroup(StrEnum):
     segment = "segment"
     article = "article"

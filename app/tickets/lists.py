@@ -59,7 +59,7 @@ _ANY_OF = (
     "external_id", "customer_id", "assignee_id", "organization_id", "team_id", "product", "segment", "status",
     "priority", "type", "channel",
 )  # fmt: skip
-_STATES: dict[SlaState, ColumnElement[bool]] = {
+SLA_STATES: dict[SlaState, ColumnElement[bool]] = {
     SlaState.breached: clocks.IS_STATE[State.breached],
     SlaState.at_risk: and_(clocks.IS_STATE[State.running], _k.warnings[1] <= func.clock_timestamp()),
 }
@@ -86,7 +86,7 @@ def _filters(words: str, c: Any) -> Mapping[str, Clause]:
     """Scalar subqueries on purpose: PostgreSQL turns an EXISTS into one look at the whole other table."""
 
     def has_clock(states: Sequence[SlaState]) -> Clause:
-        its = select(func.bool_or(or_(*(_STATES[state] for state in states)))).where(_k.ticket_id == c.id)
+        its = select(func.bool_or(or_(*(SLA_STATES[state] for state in states)))).where(_k.ticket_id == c.id)
         return lambda _name, _value: its.scalar_subquery()
 
     def has_words(name: str, _value: object) -> ColumnElement[bool]:

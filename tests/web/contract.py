@@ -53,6 +53,8 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
     "compute_business_time": {"calendar": _HOURS, "op": "after", "seconds": 3600},
     "update_automation": {"enabled": False, "settings": {"after_days": 7}},
     "create_sla_exception": {"scope": "ticket", "effect": "extend", "seconds": 60},
+    "create_service_goal": {"statistic": "attainment", "target_percent": 80, "window": {"calendar_day": "Asia/Tokyo"}},
+    "update_service_goal": {"window": {"rolling_seconds": 60}},
     "create_segment": {"rule": _RULE},
     "preview_segment": {"rule": _RULE},
     "update_segment": {"rule": _RULE},
@@ -103,6 +105,7 @@ _LEFT_OUT = {
     "create_custom_field": {"choices", "ticket_types"},
     "update_custom_field": {"choices", "ticket_types"},
     "compute_business_time": {"calendar_id"},
+    "update_service_goal": {"target_percent"},
     "explain_sla_policies": {"ticket_id"},
 }
 _BY_FIELD: dict[str, Any] = {

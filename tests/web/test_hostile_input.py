@@ -242,6 +242,7 @@ async def _lists_read_fine(client: httpx.AsyncClient, *more: str) -> None:
     report = await client.get("/v1/reports/response-times?group_by=product,channel,team,agent,priority,policy")
     csv = await client.get(str(report.url), headers={"Accept": "text/csv"})
     assert fine_or_problem(report) == fine_or_problem(csv)
+    fine_or_problem(await client.get("/v1/reports/backlog?group_by=product,channel,team,agent,priority,policy,region"))
 
 
 async def test_a_hostile_query_is_refused_or_taken_literally(

@@ -159,6 +159,7 @@ async def test_reads_are_one_statement_without_a_transaction(
         "/v1/articles?language=en",
         "/v1/automations",
         "/v1/reports/self-service?group_by=segment,article",
+        "/v1/reports/backlog?group_by=segment,region,policy",
         "/v1/sla-policies",
         "/v1/sla-jobs",
         "/v1/sla-exceptions",

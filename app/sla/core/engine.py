@@ -24,7 +24,7 @@ from app.sla.core.timeline import (
     Said,
     StatusSet,
 )
-from app.sla.core.words import DONE, AuthorKind, Metric, Priority, Status
+from app.sla.core.words import DONE, RESPONSES, AuthorKind, Metric, Priority, Status
 
 
 class TicketClocks(NamedTuple):
@@ -38,8 +38,7 @@ class TicketClocks(NamedTuple):
     clocks: tuple[Clock, ...] = ()
 
 
-_RESPONSES = frozenset({Metric.first_response, Metric.next_response})
-_ANSWERED = _RESPONSES | {Metric.periodic_update}
+_ANSWERED = RESPONSES | {Metric.periodic_update}
 _OVER_WHEN_DONE = _ANSWERED | {Metric.resolution}
 
 
@@ -155,7 +154,7 @@ def _customer_waits(ticket: TicketClocks, at: datetime) -> TicketClocks:
     """A customer who writes starts a clock unless one of theirs runs: that of the first answer until one was given (an
     answered one is final, one that ended unanswered is followed by the next cycle), then that of the next answer."""
     for clock in ticket.clocks:
-        if clock.ended_at is None and clock.metric in _RESPONSES:
+        if clock.ended_at is None and clock.metric in RESPONSES:
             return ticket
     first = _last(ticket, Metric.first_response)
     return _start(ticket, Metric.next_response if first and first.answered else Metric.first_response, at)

@@ -37,6 +37,10 @@ class Metric(StrEnum):
     promise = "promise"
 
 
+# Those for which a customer waits.
+RESPONSES = frozenset({Metric.first_response, Metric.next_response})
+
+
 class AutomationKey(StrEnum):
     """`auto_acknowledge`: greetings. `auto_close`: what has been resolved for a while is closed. `self_service_first`:
     who is in a self-service segment gets articles in answer to a new ticket."""
