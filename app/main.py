@@ -26,6 +26,7 @@ from app.goals import api as goals
 from app.keys import api as keys
 from app.migrate import schema_head
 from app.operations import api as operations
+from app.operations.health import Health
 from app.operations.setup import cursor_key
 from app.reports import api as reports
 from app.segments import api as segments
@@ -114,11 +115,12 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.settings = settings
             app.state.credentials = credentials
             app.state.limits = Limits(settings)
+            app.state.admission = admission
             app.state.cursors = Signer(await cursor_key(db))
-            app.state.schema_head = schema_head()
+            app.state.health = Health(db, schema_head())
             app.state.large_bodies = asyncio.Semaphore(RAW_AT_ONCE)
             app.state.ticket_types = tuple(TicketType)
-            app.state.hub = Hub(db)
+            app.state.hub = Hub(db, settings.caller_streams)
             await partitions.settle_epoch(db)
             async with _working(db, settings), app.state.hub.running():
                 yield {ADMISSION: admission}
@@ -133,6 +135,7 @@ def create_app(settings: Settings) -> FastAPI:
         servers=[{"url": "/", "description": "This server, production or local.", "x-internal": False}],
         contact={"name": "Ninety"},
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     concurrency: Annotated[int, Field(ge=4, le=10_000)] = 64
     """Requests that a process answers at once; lists, exports and reports may be half of them."""
     caller_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 32
+    caller_streams: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Requests of one caller that a process answers at once."""
     rate_limit_customer: RateLimit = 6_000
     rate_limit_agent: RateLimit = 30_000

@@ -84,6 +84,7 @@ async def ninety(name: str, dsn: str, plan: Plan) -> AsyncIterator[Service]:
         # All the load is one caller's.
         "NINETY_RATE_LIMIT_ADMIN": "1000000000",
         "NINETY_CALLER_CONCURRENCY": "10000",
+        "NINETY_CALLER_STREAMS": "10000",
         # The receiver is on this machine.
         "NINETY_WEBHOOK_PRIVATE_TARGETS": "true",
         "NINETY_DATA_DIR": str((plan.output / name).absolute()),

@@ -77,7 +77,7 @@ class Credentials:
         self._known: dict[bytes, tuple[float, Actor]] = {}
         self._refused: dict[bytes, tuple[float, str]] = {}
         # Strangers never hold all the connections, however many of them ask at once.
-        self._strangers = asyncio.Semaphore(at_once)
+        self.strangers = asyncio.Semaphore(at_once)
 
     @classmethod
     @asynccontextmanager
@@ -106,7 +106,7 @@ class Credentials:
         if time.monotonic() < until:
             raise Unauthenticated(why)
         try:
-            seconds, actor = await self._look_up(token, nullcontext() if actor else self._strangers)
+            seconds, actor = await self._look_up(token, nullcontext() if actor else self.strangers)
         except Unauthenticated as refused:
             self._known.pop(digest, None)
             _remember(self._refused, digest, _CACHE_SECONDS, refused.detail)

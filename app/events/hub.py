@@ -8,7 +8,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -22,7 +22,7 @@ from starlette.responses import Response
 from app.auth.guard import Actor
 from app.auth.tables import api_keys
 from app.db import FAULTS, Database, Query, Row
-from app.errors import Overloaded
+from app.errors import AppError, Overloaded
 from app.events import feed
 from app.events.export import encoded
 from app.events.feed import Page, Position, UnknownPosition, Wanted
@@ -34,6 +34,8 @@ _POLL_SECONDS = 0.1
 _KEEPALIVE_SECONDS = 15.0
 _CREDENTIALS_SECONDS = 3.0
 _BATCH = 100
+# Listeners that come back and read the feed, at once: they must not take the connections that requests need.
+_CATCHING_UP = 2
 # What may wait for one listener. Most of it is shared by all who want the same.
 _MOST_WAITING_BYTES = 128 * 1024
 # What is sent at once: the server copies it for each listener.
@@ -104,10 +106,24 @@ class Listener:
             yield self.ending
 
 
+class TooManyStreams(AppError):
+    """One caller may listen to so many streams at once, and no more. Close some, then open others."""
+
+    status = 429
+    code = "too_many_streams"
+    title = "Too many streams"
+
+
 class Hub:
-    def __init__(self, db: Database) -> None:
+    """`most` is how many streams one caller may have open."""
+
+    def __init__(self, db: Database, most: int) -> None:
         self._db = db
+        self._most = most
         self._listeners: set[Listener] = set()
+        # All that are open, those that still catch up included, by who opened them.
+        self._open: Counter[UUID] = Counter()
+        self._catching_up = asyncio.Semaphore(_CATCHING_UP)
         # Where the reader stands; none while nobody listens.
         self._position: Position | None = None
         self._somebody = asyncio.Event()
@@ -135,14 +151,16 @@ class Hub:
             listener.end(_BYE)
 
     async def open(self, actor: Actor, wanted: Wanted, after: str | None, last_event_id: str | None) -> Response:
-        """The answer that goes on. Raises UnknownPosition and Overloaded."""
-        if self._stopping or len(self._listeners) >= MOST_LISTENERS:
+        """The answer that goes on. Raises UnknownPosition, TooManyStreams and Overloaded."""
+        if self._stopping or self._open.total() >= MOST_LISTENERS:
             raise Overloaded("this process takes no more listeners")
+        if self._open[actor.id] >= self._most:
+            raise TooManyStreams(f"at most {self._most} at once", headers={"Retry-After": "5"})
         listener = Listener(actor, wanted)
         if after or last_event_id:
             pointer = "/query/after" if after else "/header/Last-Event-ID"
             start = feed.parse_position(after or last_event_id or "", pointer)
-            first = await self._read(start, wanted)
+            first = await self._catch_up(start, wanted)
             if first is None:
                 raise UnknownPosition.of(pointer)
         else:
@@ -151,15 +169,16 @@ class Hub:
         return EventSourceResponse(self._stream(listener, first), headers={"X-Accel-Buffering": "no"})
 
     async def _stream(self, listener: Listener, page: Page) -> AsyncIterator[bytes]:
-        yield format_sse_event(comment="here", retry=1000)
+        self._open[listener.actor.id] += 1
         try:
+            yield format_sse_event(comment="here", retry=1000)
             while True:
                 for piece in _pieces(page.rows, listener.wanted):
                     yield piece
                 yield format_sse_event(id=str(page.next))
                 if self._joined(listener, page):
                     break
-                found = await self._read(page.next, listener.wanted)
+                found = await self._catch_up(page.next, listener.wanted)
                 if found is None:
                     return  # the database was put back meanwhile
                 page = found
@@ -170,6 +189,7 @@ class Hub:
             log.warning("stream_read_failed", error=repr(failed))
         finally:
             self._listeners.discard(listener)
+            self._open -= Counter([listener.actor.id])
 
     def _joined(self, listener: Listener, page: Page) -> bool:
         """Whether the listener stands where the reader stands, and is with it from now on. What the reader has still to
@@ -185,6 +205,10 @@ class Hub:
         self._listeners.add(listener)
         self._somebody.set()
         return True
+
+    async def _catch_up(self, after: Position, wanted: Wanted) -> Page | None:
+        async with self._catching_up:
+            return await self._read(after, wanted)
 
     async def _read(self, after: Position, wanted: Wanted) -> Page | None:
         async with self._db.transaction() as tx:

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from fastapi import Security
 from sqlalchemy import Interval, bindparam, cast, delete, func, insert, literal_column
+from starlette.datastructures import State
 from starlette.requests import Request
 
 from app.auth.guard import Actor, BearerGuard, Unauthenticated, let_in
 from app.auth.roles import Role
-from app.db import Database, Query, Row, Transaction
+from app.db import Query, Row, Transaction
 from app.events.tables import stream_tickets
 
 _TICKET = re.compile(r"nts_[A-Za-z0-9_-]{43}")
@@ -56,8 +57,7 @@ class StreamGuard(BearerGuard):
         tickets = request.query_params.getlist("ticket")
         if not tickets:
             return await super().admit(request, scopes)
-        db: Database = request.app.state.db
-        actor = await _redeem(db, tickets[0]) if len(tickets) == 1 else None
+        actor = await _redeem(request.app.state, tickets[0]) if len(tickets) == 1 else None
         if actor is None:
             raise Unauthenticated("the ticket is unknown, used or older than 30 seconds")
         return let_in(request, actor, scopes)
@@ -71,10 +71,11 @@ def may_listen(*scopes: str) -> Any:
     return Security(_GUARD, scopes=list(scopes))
 
 
-async def _redeem(db: Database, ticket: str) -> Actor | None:
+async def _redeem(state: State, ticket: str) -> Actor | None:
     if not _TICKET.fullmatch(ticket):
         return None
-    used: Row | None = await db.run(lambda tx: tx.row(_USE, hash=_hash(ticket)))
+    async with state.credentials.strangers:
+        used: Row | None = await state.db.run(lambda tx: tx.row(_USE, hash=_hash(ticket)))
     return _unpacked(used["actor"]) if used is not None and used["valid"] else None
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.errors import NotFound, every_error
-from app.operations.health import NotReady, Readiness, readiness
+from app.operations.health import NotReady, Readiness
 from app.web import metrics
 from app.web.openapi import PROBLEM_RESPONSES
 
@@ -41,7 +41,7 @@ async def get_liveness() -> Any:
 @routes.get("/readyz", response_model=Readiness, summary="Can it take work?")
 async def get_readiness(request: Request) -> Any:
     """The database answers, the schema is this release's, a worker has been seen. 503 where one of these is not so."""
-    found = await readiness(request.app.state.db, request.app.state.schema_head)
+    found = await request.app.state.health.readiness()
     missing = [check.name for check in found.checks if not check.ok]
     if missing:
         raise NotReady(f"not in order: {', '.join(missing)}")

@@ -1,5 +1,7 @@
 """Readiness, and the heartbeat by which a worker is seen."""
 
+import asyncio
+import time
 from uuid import UUID
 
 import asyncpg
@@ -11,6 +13,7 @@ from app.db import FAULTS, Database, Query, Transaction
 from app.errors import Overloaded, Unavailable
 from app.operations.tables import worker_heartbeats as heartbeats
 
+_STANDS_SECONDS = 0.5
 _ALIVE = cast(literal_column("'10 seconds'"), Interval)
 _CHECK = Query(
     select(
@@ -39,7 +42,25 @@ class Readiness(BaseModel):
     checks: list[Check]
 
 
-async def readiness(db: Database, schema_head: str) -> Readiness:
+class Health:
+    """Whether this process can take work. Anybody may ask, so an answer stands for half a second, and whoever asks
+    meanwhile waits for the one that is being found out."""
+
+    def __init__(self, db: Database, schema_head: str) -> None:
+        self._db = db
+        self._schema_head = schema_head
+        self._asking = asyncio.Lock()
+        self._until = 0.0
+
+    async def readiness(self) -> Readiness:
+        async with self._asking:
+            if time.monotonic() >= self._until:
+                self._found = await _readiness(self._db, self._schema_head)
+                self._until = time.monotonic() + _STANDS_SECONDS
+            return self._found
+
+
+async def _readiness(db: Database, schema_head: str) -> Readiness:
     reachable, schema, worker = False, None, False
     try:
         async with db.transaction() as tx:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import Overloaded
 from app.settings import Settings
 from app.web import metrics
-from app.web.limits import HEADERS, Admission
+from app.web.limits import HEADERS, Admission, is_vital
 from app.web.logs import REQUEST_ID
 from app.web.problems import MEDIA_TYPE, as_instance, from_fault, respond
 
@@ -98,8 +98,8 @@ async def _shed(scope: Scope, send: Send) -> None:
 
 
 class _Answer:
-    """`send`, with the headers added, the status remembered and, for HEAD, the body left out. The request counts as
-    being worked on until the answer begins."""
+    """`send`, with the headers added, the status remembered and, for HEAD, the body left out. Unless it is vital, the
+    request counts as being worked on until the answer begins."""
 
     __slots__ = ("_admission", "_always", "_bodiless", "_counted", "_scope", "_send", "_started", "status")
 
@@ -109,11 +109,12 @@ class _Answer:
         self._always = always
         self._admission = admission
         self._bodiless = bodiless
-        self._counted = True
+        self._counted = not is_vital(scope["method"], scope["path"])
         # Only who wants no more than the head waits for it.
         self._started = asyncio.Event() if bodiless else None
         self.status = 0
-        admission.running += 1
+        if self._counted:
+            admission.running += 1
 
     def begun(self) -> None:
         if self._counted:

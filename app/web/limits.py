@@ -3,6 +3,7 @@
 Everything is counted in the process alone: that costs microseconds and no round trip. Several processes give a caller
 that many times as much."""
 
+import asyncio
 import math
 import re
 import time
@@ -66,10 +67,14 @@ _MANY = frozenset({"/v1/imports/tickets", "/v1/tickets/bulk"})
 _STREAM = "/v1/events/stream"
 
 
+def is_vital(method: str, path: str) -> bool:
+    return not path.startswith("/v1/") or path == _STREAM or method == "OPTIONS"
+
+
 def kind_of(method: str, path: str) -> Kind:
     """By the shape of the path alone, so that it costs nothing to say no: an id, which has a digit, makes a list the
     business of one thing."""
-    if not path.startswith("/v1/") or path == _STREAM or method == "OPTIONS":
+    if is_vital(method, path):
         return Kind.vital
     if method not in ("GET", "HEAD"):
         return Kind.bulk if path in _MANY else Kind.work
@@ -79,12 +84,14 @@ def kind_of(method: str, path: str) -> Kind:
 
 
 class Admission:
-    """How many requests are being answered, and who may still come in. A stream counts until it begins."""
+    """How many requests are being answered, and who may still come in. What is vital does not count: it would keep
+    tickets out, for anybody who asks often enough whether the service is ready."""
 
-    __slots__ = ("_most", "running")
+    __slots__ = ("_most", "aside", "running")
 
     def __init__(self, most: int) -> None:
         self.running = 0
+        self.aside = _Aside(self)
         self._most = {kind: most * share for kind, share in _SHARES.items()} | {Kind.vital: math.inf}
 
     def refuses(self, scope: Mapping[str, Any]) -> bool:
@@ -94,6 +101,22 @@ class Admission:
             return False
         metrics.SHED.labels(kind).inc()
         return True
+
+
+class _Aside:
+    """`with admission.aside`: a request that waits for its caller, and not for this service, does not count meanwhile.
+    Strangers at the door and bodies that trickle in would otherwise keep everybody out."""
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def __enter__(self) -> None:
+        self._admission.running -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.running += 1
 
 
 class _Policy:
@@ -109,11 +132,13 @@ class _Policy:
 
 
 class _Use:
-    """What one caller has left, as of when, and how many of their requests are under way."""
+    """What one caller has left, as of when, and how many of their requests are under way. Of their large bodies it is
+    one at a time."""
 
-    __slots__ = ("at", "left", "policy", "running")
+    __slots__ = ("at", "large_body", "left", "policy", "running")
 
     def __init__(self, policy: _Policy, now: float) -> None:
+        self.large_body = asyncio.Lock()
         self.policy = policy
         self.left = policy.quota
         self.at = now
@@ -133,8 +158,9 @@ class _OneOf:
     def __init__(self, use: _Use) -> None:
         self._use = use
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Use:
         self._use.running += 1
+        return self._use
 
     def __exit__(self, *_: object) -> None:
         self._use.running -= 1

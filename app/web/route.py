@@ -5,7 +5,7 @@ why this is a route class and not a dependency: a dependency cannot call its rou
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from typing import Annotated, Any
@@ -73,24 +73,28 @@ class Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             _refuse_nul(request)
-            if not raw_limit:
-                return await answer(request)
-            async with _room(request.app.state):
-                return await answer(request)
-
-        async def answer(request: Request) -> Response:
             state = request.app.state
-            caller = request.scope[CALLER] = await guard.admit(request, scopes)
-            with state.limits.one_of(caller):
-                if reads_body:
-                    limit = state.settings.import_limit_bytes if ndjson_field else state.settings.body_limit_bytes
+            with state.admission.aside:
+                caller = request.scope[CALLER] = await guard.admit(request, scopes)
+            with state.limits.one_of(caller) as use:
+                if not raw_limit:
+                    return await answer(request, caller)
+                async with _room(state, use.large_body):
+                    return await answer(request, caller)
+
+        async def answer(request: Request, caller: Caller) -> Response:
+            state = request.app.state
+            if reads_body:
+                limit = state.settings.import_limit_bytes if ndjson_field else state.settings.body_limit_bytes
+                with state.admission.aside:
                     request = await body.read(request, limit, ndjson_field=ndjson_field)
-                elif raw_limit:
+            elif raw_limit:
+                with state.admission.aside:
                     request = await body.read_raw(request, raw_limit)
-                unit = _unit(request, inner)
-                if writes:
-                    return await _written(request, caller.id, unit, keyed=keyed, shown_once=shown_once)
-                return _conditional(request, await state.db.run(unit, state.settings.request_seconds))
+            unit = _unit(request, inner)
+            if writes:
+                return await _written(request, caller.id, unit, keyed=keyed, shown_once=shown_once)
+            return _conditional(request, await state.db.run(unit, state.settings.request_seconds))
 
         return handle
 
@@ -111,19 +115,19 @@ class ListeningRoute(APIRoute):
 
 
 @asynccontextmanager
-async def _room(state: State) -> AsyncIterator[None]:
-    """Large bodies lie in memory, and in copies on their way to the database, so only a few do at a time. Raises
-    Overloaded."""
-    try:
-        # Who waits has sent next to nothing yet, and costs nothing.
-        async with asyncio.timeout(_RAW_WAIT_SECONDS):
-            await state.large_bodies.acquire()
-    except TimeoutError:
-        raise Overloaded("too many large bodies at once") from None
-    try:
+async def _room(state: State, of_caller: asyncio.Lock) -> AsyncIterator[None]:
+    """Large bodies lie in memory, and in copies on their way to the database, so only a few do at a time, and of one
+    caller's one: who sends slowly must not keep others from sending. Raises Overloaded."""
+    async with AsyncExitStack() as held:
+        try:
+            # Who waits has sent next to nothing yet, and costs nothing.
+            with state.admission.aside:
+                async with asyncio.timeout(_RAW_WAIT_SECONDS):
+                    await held.enter_async_context(of_caller)
+                    await held.enter_async_context(state.large_bodies)
+        except TimeoutError:
+            raise Overloaded("too many large bodies at once") from None
         yield
-    finally:
-        state.large_bodies.release()
 
 
 def _handing_over(route: APIRoute) -> APIRoute:

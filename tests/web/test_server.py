@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import asyncpg
 import httpx
 import jwt
 import psutil  # type: ignore[import-untyped]
@@ -122,13 +123,20 @@ async def test_a_slow_body_that_moves_is_read(server: Server) -> None:
 
 
 async def test_a_busy_process_says_no_to_lists_and_goes_on(server: Server, http: httpx.AsyncClient) -> None:
-    post = head("/v1/tickets", AUTH, "Content-Type: application/json", "Content-Length: 9", method="POST")
-    waiting = [asyncio.create_task(exchange(server.url, post)) for _ in range(2)]
+    ticket = (await http.post("/v1/tickets", json={"subject": "x", "customer": {"external_id": "c"}})).json()
+    holding = await asyncpg.connect(server.database_url)
     shed, calm = list[httpx.Response](), list[int]()
-    while not all(task.done() for task in waiting):
-        answer = await http.post("/v1/teams", content=b"{") if len(shed) % 2 else await http.get("/v1/tickets")
-        shed.append(answer)
-        calm.append((await http.get("/livez")).status_code)
+    async with holding.transaction():
+        await holding.execute("SELECT 1 FROM tickets WHERE id = $1::text::uuid FOR UPDATE", ticket["id"])
+        waiting = [
+            asyncio.create_task(http.patch(f"/v1/tickets/{ticket['id']}", json={"subject": f"{n}"})) for n in range(2)
+        ]
+        for n in range(40):
+            answer = await http.post("/v1/teams", content=b"{") if n % 2 else await http.get("/v1/tickets")
+            shed.append(answer)
+            calm.append((await http.get("/livez")).status_code)
+    await holding.close()
+    assert [(await task).status_code for task in waiting] == [200, 200]
     refused = [answer for answer in shed if answer.status_code == 503]
     assert refused
     for answer in refused:
