@@ -14,7 +14,7 @@ from app.web.problems import respond
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _TAKEN = (
     "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID",
-    "X-Request-ID", "traceparent",
+    "X-Request-ID", "traceparent", "tracestate",
 )  # fmt: skip
 _SHOWN = (
     "ETag", "Location", "Link", "Next-Position", "Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After",

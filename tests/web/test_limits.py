@@ -1,7 +1,7 @@
 """What one caller may take, and what goes first where there is too much to do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.web import limits
 from app.web.limits import HEADERS, Admission, Kind, Limits, RateLimited, TooManyAtOnce, kind_of
 from tests.auth.asking import operations
-from tests.conftest import ADMIN_KEY, client_for
+from tests.conftest import ADMIN_KEY, Person, client_for
 from tests.web.expect import problem
 
 UUID7 = "0194b2e4-aaaa-7000-8000-000000000000"
@@ -72,6 +72,40 @@ def test_a_caller_has_a_quota_that_comes_back_by_the_second(clock: Clock) -> Non
     assert [_told(used, who)[1] is None for _ in range(2)] == [True, False]
     clock.now += 3_600
     assert _told(used, who)[0] == '"customer";r=59;t=1'
+
+
+def test_it_says_how_long_to_wait(clock: Clock) -> None:
+    used, who = Limits(Settings(rate_limit_customer=6)), Somebody(uuid4())
+    for _ in range(6):
+        _told(used, who)
+    refused = _told(used, who)[1]
+    assert refused is not None
+    assert refused.headers["Retry-After"] == "10"
+    clock.now += 7.5
+    refused = _told(used, who)[1]
+    assert refused is not None
+    assert refused.headers["Retry-After"] == "3"
+
+
+def test_who_has_a_request_under_way_is_not_forgotten(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_MOST_CALLERS", 10)
+    used, busy = Limits(Settings(caller_concurrency=1)), Somebody(uuid4())
+    with used.one_of(busy):
+        for _ in range(30):
+            clock.now += 3_600
+            _told(used, Somebody(uuid4()))
+        with pytest.raises(TooManyAtOnce):
+            used.one_of(busy)
+
+
+async def test_what_one_may_not_do_counts_as_well(app: FastAPI, person: Callable[..., Awaitable[Person]]) -> None:
+    customer = await person("customer")
+    left = []
+    for _ in range(2):
+        answer = await customer.http.get("/v1/agents")
+        assert answer.status_code == 403
+        left.append(answer.headers["ratelimit"])
+    assert left == ['"customer";r=5999;t=1', '"customer";r=5998;t=1']
 
 
 def test_callers_are_remembered_in_bounds_and_who_is_limited_stays_so(
@@ -230,8 +264,11 @@ async def _shedding(app: FastAPI, http: httpx.AsyncClient, body: dict[str, Any])
     admission.running = 0
 
 
+_ASKED = "authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, traceparent, tracestate"
+
+
 async def _preflights(http: httpx.AsyncClient) -> None:
-    asks = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization, if-match"}
+    asks = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": _ASKED}
     yes = await http.options("/v1/tickets", headers={"Origin": PAGE, **asks})
     assert yes.status_code == 200
     assert yes.headers["access-control-allow-origin"] == PAGE
@@ -265,9 +302,12 @@ async def test_a_browser_is_told_to_be_careful_and_gets_no_cookie(app: FastAPI) 
         assert "no-store" in headers["cache-control"]
         assert len(headers.get_list("content-security-policy")) == 1
         assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert not {"set-cookie", "server", "strict-transport-security", "access-control-allow-origin"} & set(headers)
     policy = answers["/docs"].headers["content-security-policy"]
     # Its one script by hash; from nowhere but here.
     assert policy.count("'sha256-") == 1
     assert "http" not in policy
-    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+    sources = policy.partition("script-src ")[2].partition(";")[0].split()
+    assert sources[0] == "'self'"
+    assert [source[:8] for source in sources[1:]] == ["'sha256-"]

@@ -9,9 +9,10 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from app.errors import every_error
-from app.web.problems import from_fault, pointer
+from app.web.problems import as_problem, from_fault, pointer
 from tests.conftest import ADMIN_KEY, Person, client_for
 from tests.web import raw
 from tests.web.contract import METHODS, Open, operations
@@ -214,6 +215,28 @@ def test_a_fault_of_the_database_is_judged_by_its_state(sqlstate: str, status: i
     assert (told.status, told.code) == (status, code)
     assert "secret" not in told.detail
     assert ("Retry-After" in told.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ValueError("canary"),
+        asyncpg.UniqueViolationError("canary"),
+        asyncpg.DataError("canary"),
+        asyncpg.UndefinedTableError("canary"),
+        asyncpg.QueryCanceledError("canary"),
+        asyncpg.CannotConnectNowError("canary"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_what_an_exception_says_is_told_to_nobody(fault: Exception) -> None:
+    """Not to the caller and not to the log: it may quote a customer."""
+    if isinstance(fault, asyncpg.UniqueViolationError):
+        fault.detail = "Key (email)=(canary) already exists."
+    with capture_logs() as logged:
+        told = as_problem(from_fault(fault), "/").model_dump_json()
+    assert logged
+    assert "canary" not in told + str(logged)
 
 
 @pytest.mark.parametrize(
