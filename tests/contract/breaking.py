@@ -4,13 +4,14 @@ Python and not JavaScript, and these rules fit on a page.
 
 Breaking: an operation, parameter, field, media type, status or word is gone or has another name; an input that was
 refused nothing is now required, or taken within narrower bounds; an answer may lack what was always there, or be of
-another type; an operation asks for another scope. Not breaking, but printed: a new word where answers have an enum.
-The words of a desk grow (channels, kinds of events), and a /v2 for each would be worse than a client that is generated
+another type or format; a default, a tag (a module of the Python client), a server or the way to say who calls is
+another; an operation asks for another scope. Not breaking, but printed: a new word where answers have an enum. The
+words of a desk grow (channels, kinds of events), and a /v2 for each would be worse than a client that is generated
 anew; see README.md."""
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ RELEASED = Path(__file__).with_name("released.json")
 _METHODS = ("get", "put", "post", "patch", "delete")
 _UPPER = ("maxLength", "maxItems", "maxProperties", "maximum", "exclusiveMaximum")
 _LOWER = ("minLength", "minItems", "minProperties", "minimum", "exclusiveMinimum")
-_FORM = ("pattern", "format", "uniqueItems", "multipleOf")
+_FORM = ("pattern", "format", "uniqueItems", "multipleOf", "readOnly", "allOf", "not", "propertyNames")
+# What generated code goes by, either way: any change of it is another type, or something else that is done.
+_SAME_SENT, _SAME_ANSWERED = ("default",), ("format",)
+_SAME_QUERY = ("style", "explode", "allowReserved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class _Comparison:
     _seen: set[tuple[str, str, bool]] = field(default_factory=set)
 
     def operations(self) -> Iterator[Change]:
+        yield from self._document()
         for path, item in self.old["paths"].items():
             for method in _METHODS:
                 if method in item:
@@ -52,7 +57,15 @@ class _Comparison:
                     after = self.new["paths"].get(path, {}).get(method)
                     yield from self._operation(where, item[method], after) if after else [Change(where, "is gone")]
 
+    def _document(self) -> Iterator[Change]:
+        for url in _urls(self.old) - _urls(self.new):
+            yield Change("servers", f"{url} is gone")
+        for name in _schemes(self.old) - _schemes(self.new):
+            yield Change("security", f"{name} is gone")
+
     def _operation(self, where: str, old: Node, new: Node) -> Iterator[Change]:
+        if old.get("tags") != new.get("tags"):
+            yield Change(where, f"tags are {new.get('tags')} and were {old.get('tags')}")
         if old["operationId"] != new["operationId"]:
             yield Change(where, f"{old['operationId']} is now called {new['operationId']}")
         for scope in sorted(_scopes(new) - _scopes(old)):
@@ -75,6 +88,7 @@ class _Comparison:
             changed = after[place, name]
             if changed.get("required") and not parameter.get("required"):
                 yield Change(where, f"{place} parameter {name} is now required")
+            yield from _other(f"{where} {name}", parameter, changed, _SAME_QUERY)
             yield from self.schemas(f"{where} {name}", parameter["schema"], changed["schema"], sent=True)
         for place, name in after.keys() - before.keys():
             if after[place, name].get("required"):
@@ -113,6 +127,8 @@ class _Comparison:
         # Another name of the same shape is another type to a generated client.
         if (a := old.get("$ref")) and (b := new.get("$ref")) and a != b:
             yield Change(where, f"{_last(a)} is now called {_last(b)}")
+        old_at, new_at = self._at(self.old, old), self._at(self.new, new)
+        yield from _other(where, old_at, new_at, ("discriminator",) if "discriminator" in old_at else ())
         before, after = self._variants(self.old, old), self._variants(self.new, new)
         # Whoever gets a value must know what to do with it: the service with a caller's, a client with an answer's.
         given, known = (before, after) if sent else (after, before)
@@ -138,6 +154,7 @@ class _Comparison:
 
     def _alike(self, where: str, old: Node, new: Node, sent: bool) -> Iterator[Change]:
         yield from _words(where, old, new, sent)
+        yield from _other(where, old, new, _SAME_SENT if sent else _SAME_ANSWERED)
         if sent:
             yield from _narrower(where, old, new)
         yield from self._fields(where, old, new, sent)
@@ -173,6 +190,20 @@ class _Comparison:
 
 def _last(ref: str) -> str:
     return ref.rpartition("/")[2]
+
+
+def _urls(document: Node) -> set[str]:
+    return {server["url"] for server in document.get("servers", ())}
+
+
+def _schemes(document: Node) -> set[str]:
+    return set(document["components"].get("securitySchemes", ()))
+
+
+def _other(where: str, old: Node, new: Node, names: Iterable[str]) -> Iterator[Change]:
+    for name in names:
+        if old.get(name) != new.get(name):
+            yield Change(where, f"{name} is {new.get(name)} and was {old.get(name)}")
 
 
 def _scopes(operation: Node) -> set[str]:

@@ -17,17 +17,29 @@ OPENAPI = Path(__file__).parents[2] / "openapi.json"
 
 def contract() -> Node:
     word = {"type": "string", "enum": ["low", "high"]}
-    thing = {"id": {"type": "string"}, "size": {"type": "number"}, "word": {"$ref": f"{SCHEMAS}/Word"}}
+    thing = {
+        "id": {"type": "string"},
+        "at": {"type": "string", "format": "date-time"},
+        "size": {"type": "number"},
+        "word": {"$ref": f"{SCHEMAS}/Word"},
+    }
     sent = {
         "name": {"type": "string", "minLength": 1, "maxLength": 9},
+        "many": {"type": "integer", "default": 5},
         "note": {"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]},
         "word": {"$ref": f"{SCHEMAS}/Word"},
         "free": {"type": "string"},
         "list": {"type": "array", "maxItems": 5, "items": {"type": "integer", "maximum": 9}},
     }
-    limit = {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "maximum": 200}}
+    limit = {
+        "name": "limit",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "integer", "maximum": 200, "default": 50},
+    }
     operation = {
         "operationId": "make_thing",
+        "tags": ["things"],
         "security": [{"bearer": ["things:write"]}],
         "parameters": [limit],
         "requestBody": {
@@ -49,6 +61,10 @@ def contract() -> Node:
         "Word": word,
         "Thing": {"type": "object", "properties": thing, "required": ["id", "size", "word"]},
         "ThingIn": {"type": "object", "properties": sent, "required": ["name"], "additionalProperties": True},
+        "Either": {
+            "oneOf": [{"$ref": f"{SCHEMAS}/Thing"}, {"$ref": f"{SCHEMAS}/Tree"}],
+            "discriminator": {"propertyName": "kind"},
+        },
         # It holds itself, as conditions do.
         "Tree": {
             "type": "object",
@@ -56,9 +72,12 @@ def contract() -> Node:
         },
     }
     tree = {"content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}/Tree"}}}}
+    either = {"content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}/Either"}}}}
+    find = {"operationId": "find", "responses": {"200": either}}
     grow = {"operationId": "grow_tree", "requestBody": tree, "responses": {"200": tree}}
-    paths = {"/things": {"post": operation}, "/trees": {"post": grow}}
-    return {"paths": paths, "components": {"schemas": schemas}}
+    paths = {"/things": {"post": operation}, "/trees": {"post": grow, "get": find}}
+    components = {"schemas": schemas, "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}}
+    return {"servers": [{"url": "/"}], "paths": paths, "components": components}
 
 
 def _operation(document: Node) -> Node:
@@ -125,6 +144,20 @@ BREAKS: dict[str, Callable[[Node], object]] = {
     "a field of an answer may be absent": lambda d: _schema(d, "Thing")["required"].remove("size"),
     "an answer is of another type": lambda d: _out(d, "id").update(type="integer"),
     "an answer may be null": lambda d: _out(d, "id").update(type=["string", "null"]),
+    "an answer has another format": lambda d: _out(d, "at").update(format="date"),
+    "an answer has no format any more": lambda d: _out(d, "at").pop("format"),
+    "another default of a parameter": lambda d: _operation(d)["parameters"][0]["schema"].update(default=20),
+    "another default of a field": lambda d: _in(d, "many").update(default=6),
+    "a list in a query is written otherwise": lambda d: _operation(d)["parameters"][0].update(explode=False),
+    "a field is no longer taken": lambda d: _in(d, "free").update(readOnly=True),
+    "only some names are taken": lambda d: _schema(d, "ThingIn").update(propertyNames={"pattern": "^a"}),
+    "not all is taken": lambda d: _in(d, "free").update({"not": {"const": "a"}}),
+    "another tag": lambda d: _operation(d).update(tags=["items"]),
+    "another server": lambda d: d.update(servers=[{"url": "/api"}]),
+    "who calls is said otherwise": lambda d: d["components"]["securitySchemes"].update(
+        {"key": d["components"]["securitySchemes"].pop("bearer")}
+    ),
+    "told apart by another field": lambda d: _schema(d, "Either").update(discriminator={"propertyName": "type"}),
     "an answer may be any word": lambda d: _schema(d, "Word").pop("enum"),
 }
 FINE: dict[str, Callable[[Node], object]] = {

@@ -242,6 +242,12 @@ async def _lists_read_fine(client: httpx.AsyncClient, *more: str) -> None:
     report = await client.get("/v1/reports/response-times?group_by=product,channel,team,agent,priority,policy")
     csv = await client.get(str(report.url), headers={"Accept": "text/csv"})
     assert fine_or_problem(report) == fine_or_problem(csv)
+    for words in ("words", "%27%3B+drop", "%22a+b%22+-c"):
+        fine_or_problem(await client.get(f"/v1/tickets?q={words}&count=estimate"))
+    fine_or_problem(await client.get("/v1/events?limit=1000"))
+    customers = await client.get("/v1/customers?limit=5")
+    for customer in customers.json()["items"] if customers.status_code == 200 else ():
+        fine_or_problem(await client.get(f"/v1/customers/{customer['id']}/export"))
     fine_or_problem(await client.get("/v1/reports/backlog?group_by=product,channel,team,agent,priority,policy,region"))
 
 
