@@ -58,7 +58,8 @@ class Frame:
         token = REQUEST_ID.set(request_id.decode())
         method = scope["method"]
         if method == "HEAD":
-            scope["method"] = "GET"
+            # The server below goes by its own scope, and must know that no body follows.
+            scope = {**scope, "method": "GET"}
         always = (*self._always, (b"x-request-id", request_id))
         answer = _Answer(scope, send, always, self._admission, bodiless=method == "HEAD")
         try:
