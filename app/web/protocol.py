@@ -104,7 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # `cycle` is the newest request, which may wait in the pipeline. This one is being answered, or was the last.
         self._running: RequestResponseCycle | None = None
         # Of the newest request, its trailers among them.
-        self._fields = self._field_bytes = 0
+        self._fields = self._field_bytes = self._hosts = 0
         self._body_bytes = 0
         # Whatever else came with it. Of the packet in which it began nothing is counted.
         self._other_bytes = 0
@@ -163,7 +163,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._fields = self._field_bytes = self._other_bytes = 0
+        self._fields = self._field_bytes = self._hosts = self._other_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -177,15 +177,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HeadersTooLarge())
         # A field behind the body says nothing that counts: proxies have not looked at it.
         if self._body_since is None:
-            super().on_header(name, value)
+            # As uvicorn does it, which is called here once for each of them.
+            name = name.lower()
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 self._refuse(BadHttp("this is no proxy"))
             return
-        hosts = [name for name, _ in self.headers].count(b"host")
-        if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+        if self._hosts > 1 or (not self._hosts and self.parser.get_http_version() != "1.0"):
             self._refuse(BadHttp("a request has one Host field"))
         if len(self.pipeline) >= MOST_WAITING:
             self._refuse(Overloaded("too many requests wait behind one another"))

@@ -186,6 +186,7 @@ _ENDLESS = {
     "trailers behind a stream": (get("/stream") + CHUNKED + b"0\r\n", b"a:\r\n", True),
     "requests behind a stream": (get("/stream"), get("/"), True),
     "bodies behind a stream": (get("/stream"), post("/", "Content-Length: 9000") + b"x" * 9_000, True),
+    "bodies": (b"", post("/", "Content-Length: 60000") + b"x" * 60_000, True),
     "fields behind what nobody reads": (get("/some") * 9 + get("/")[:-2], b"a:\r\n", False),
     "requests behind what nobody reads": (get("/some") * 9, get("/"), False),
     "bodies behind what nobody reads": (get("/some"), post("/some", "Content-Length: 60000") + b"x" * 60_000, False),
@@ -244,6 +245,9 @@ async def test_a_hundred_requests_may_wait_behind_one(service: Service) -> None:
     service.open_in(0.3)
     said = await exchange(service.url, get("/gate") + get("/") * 99 + get("/", CLOSE))
     assert statuses(said) == [200] * 101
+    # Large heads, of which none is too large.
+    said = await exchange(service.url, *[get("/", f"X: {'x' * 30_000}")] * 3, get("/", CLOSE), pause=0.1)
+    assert statuses(said) == [200] * 4
     service.gate.clear()
     service.open_in(0.3)
     # One more is one too many, and those before it are answered nevertheless.
@@ -325,19 +329,21 @@ async def test_nothing_is_written_into_an_answer_that_has_begun(service: Service
 
 
 async def test_the_time_of_a_body_is_by_what_it_holds(service: Service) -> None:
-    part = b"1\r\nx\r\n" * 3_000
-    assert statuses(await exchange(service.url, CHUNKED, *[part] * 30, pause=0.1)) == [408]
+    part = b"1\r\nx\r\n" * 1_000
+    async with asyncio.timeout(2.5):
+        assert statuses(await exchange(service.url, CHUNKED, *[part] * 40, pause=0.05)) == [408]
     # Small chunks are fine where there is something in them, and so are many.
     part = b"a\r\n0123456789\r\n" * 1_000
     sent = post("/", CLOSE, "Transfer-Encoding: chunked")
-    [answer] = answers(await exchange(service.url, sent, *[part] * 20, b"0\r\n\r\n", pause=0.01))
+    [answer] = answers(await exchange(service.url, sent, *[part] * 20, b"0\r\n\r\n", pause=0.06))
     assert len(answer.json()["body"]) == 200_000
 
 
-async def test_a_body_that_we_do_not_read_is_not_late(service: Service) -> None:
-    service.open_in(1.3)
-    waiting = post("/", CLOSE, "Content-Length: 4") + b"ab"
-    said = await exchange(service.url, get("/gate") + waiting, b"cd", pause=1.4)
+async def test_a_body_that_we_do_not_read_is_not_late() -> None:
+    async with serving(body_seconds=1) as service:
+        service.open_in(1.2)
+        waiting = post("/", CLOSE, "Content-Length: 4") + b"ab"
+        said = await exchange(service.url, get("/gate") + waiting, b"cd", pause=1.65)
     assert [answer.json()["body"] for answer in answers(said)] == ["", "abcd"]
 
 
