@@ -20,7 +20,8 @@ from app.web.problems import MEDIA_TYPE, as_instance, from_fault, respond
 
 log = structlog.get_logger("ninety.access")
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+# A key, a ticket or a token in its place is somebody's mistake, and must not get into the log.
+_REQUEST_ID = re.compile(rb"(?!nt[ys]_|eyJ)[A-Za-z0-9._-]{1,128}")
 Headers = tuple[tuple[bytes, bytes], ...]
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 ALWAYS = (
@@ -58,7 +59,8 @@ class Frame:
         token = REQUEST_ID.set(request_id.decode())
         method = scope["method"]
         if method == "HEAD":
-            scope["method"] = "GET"
+            # The server below goes by its own scope, and must know that no body follows.
+            scope = {**scope, "method": "GET"}
         always = (*self._always, (b"x-request-id", request_id))
         answer = _Answer(scope, send, always, self._admission, bodiless=method == "HEAD")
         try:

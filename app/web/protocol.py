@@ -2,11 +2,14 @@
 uvicorn's protocol with bounds; what it refuses gets a problem, and the connection ends."""
 
 from asyncio import TimerHandle, Transport
-from typing import Any, cast
+from collections.abc import Sized
+from typing import Any, ClassVar, Never, cast
 
 import orjson
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uuid_utils import uuid7
 from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import AppError, Malformed, Overloaded
@@ -18,10 +21,12 @@ from app.web.problems import MEDIA_TYPE, as_instance
 MOST_URL_BYTES = 8 * 1024
 MOST_HEADERS = 100
 MOST_HEAD_BYTES = 32 * 1024
+# Of one connection, behind the request that is being answered.
+MOST_WAITING = 100
+# What frames a chunk is no part of the body; so much of it is expected with each.
+_CHUNK_FRAME_BYTES = 16
 # A body gets its seconds, and more where it is large, by this rate.
 _LEAST_BYTES_A_SECOND = 64 * 1024
-# How long a client may read nothing of its answer.
-_STALLED_SECONDS = 30.0
 _LOOK_SECONDS = 5.0
 # Under this name the application leaves its `Admission` in the state of its lifespan.
 ADMISSION = "admission"
@@ -64,61 +69,147 @@ class Refused(Exception):
     """Raised out of a callback of the parser, which then stops."""
 
 
+class _Flow(FlowControl):
+    """Nothing more is read while requests wait behind the one that is being answered: whoever answers it asks for more,
+    if only to hear that the client left, and each time another packet full of requests would come in."""
+
+    def __init__(self, transport: Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """What is awaited, and since when, is noted as it happens; one timer for each connection looks at it now and then,
     so that a request costs no timer."""
 
+    # How long a client may read nothing of its answer.
+    stalled_seconds: ClassVar[float] = 30.0
+
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parser = _parser(self)
         self._settings = settings
         self._refusal: AppError = BadHttp()
+        # Something was refused: what comes now is not looked at, and after the last answer the connection ends.
+        self._ending = False
         # None while no head is awaited: a request is being answered, or nothing has come since the last one.
         self._head_since: float | None = None
+        # None while no body is awaited: before its head is whole, and once the request is.
         self._body_since: float | None = None
         self._stalled_since: float | None = None
-        # Of the head, then of the body, as long as it is not whole.
-        self._bytes = 0
+        # `cycle` is the newest request, which may wait in the pipeline. This one is being answered, or was the last.
+        self._running: RequestResponseCycle | None = None
+        # Of the newest request, its trailers among them.
+        self._fields = self._field_bytes = self._hosts = 0
+        self._body_bytes = 0
+        # Whatever else came with it. Of the packet in which it began nothing is counted.
+        self._other_bytes = 0
         self._looking: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         if len(self.connections) > self._settings.connections:
             self._end(Overloaded("there are too many connections"))
-            return
-        self._head_since = self.loop.time()
+        else:
+            self._head_since = self.loop.time()
         self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._looking is not None:
             self._looking.cancel()
+        if self._running is not None and not self._running.response_complete:
+            # uvicorn tells the newest one only, and a stream would go on for ever.
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
         if self._head_since is None and (self.cycle is None or self.cycle.response_complete):
             self._head_since = self.loop.time()
-        super().data_received(data)
-        if self._head_since is not None or self._body_since is not None:
-            self._bytes += len(data)
-            if self._head_since is not None and self._bytes > MOST_HEAD_BYTES + MOST_URL_BYTES:
-                self._end(HeadersTooLarge())
+        self._unset_keepalive_if_required()
+        self._other_bytes += len(data)
+        try:
+            self._parse(data)
+        except HttpParserError:
+            self._end(self._refusal)
+        else:
+            if self._other_bytes > MOST_HEAD_BYTES + MOST_URL_BYTES:
+                self._end(
+                    HeadersTooLarge() if self._body_since is None else BadHttp("there is too much around the body")
+                )
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except HttpParserUpgrade as upgrade:
+                # We speak nothing else and go on as if it had not been asked for. The parser would take what follows
+                # for another protocol: a new one reads the same head again.
+                data = self._without_upgrade() + data[upgrade.args[0] :]
+                self.parser = _parser(self)
+
+    def _without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"".join((b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version), *lines, b"\r\n"))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._fields = self._field_bytes = self._hosts = self._other_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MOST_URL_BYTES:
+            self._refuse(UrlTooLong())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._field_bytes += len(name) + len(value)
+        if self._fields > MOST_HEADERS or self._field_bytes > MOST_HEAD_BYTES:
+            self._refuse(HeadersTooLarge())
+        # A field behind the body says nothing that counts: proxies have not looked at it.
+        if self._body_since is None:
+            # As uvicorn does it, which is called here once for each of them.
+            name = name.lower()
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self._refuse(BadHttp("this is no proxy"))
+            return
+        if self._hosts > 1 or (not self._hosts and self.parser.get_http_version() != "1.0"):
+            self._refuse(BadHttp("a request has one Host field"))
+        if len(self.pipeline) >= MOST_WAITING:
+            self._refuse(Overloaded("too many requests wait behind one another"))
         self._unset_keepalive_if_required()
         self._head_since = None
-        self._bytes = 0
-        if len(self.url) > MOST_URL_BYTES:
-            self._refusal = UrlTooLong()
-            raise Refused
-        if len(self.headers) > MOST_HEADERS or sum(len(n) + len(v) for n, v in self.headers) > MOST_HEAD_BYTES:
-            self._refusal = HeadersTooLarge()
-            raise Refused
+        self._body_bytes = 0
         super().on_headers_complete()
         self._body_since = self.loop.time()
 
+    def _refuse(self, refusal: AppError) -> Never:
+        self._refusal = refusal
+        raise Refused
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
         admission: Admission | None = self.app_state.get(ADMISSION)
-        # Those that lie in a row behind one another would call one another here, each from within the one before.
-        here = not self.pipeline and not self._settings.cors_origins
+        # Those that lie in a row behind one another would call one another here, each from within the one before. And
+        # only a task waits for who asks on and on and reads nothing.
+        here = not (self.pipeline or self.flow.write_paused or self._settings.cors_origins)
         if admission and here and admission.refuses(cycle.scope):
             self._shed(cycle)
         else:
@@ -133,7 +224,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        self._other_bytes -= len(body) + _CHUNK_FRAME_BYTES
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._body_since = None
         super().on_message_complete()
         if self._head_since is not None:
@@ -142,9 +240,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-
-    def send_400_response(self, msg: str) -> None:
-        self._end(self._refusal)
 
     def pause_writing(self) -> None:
         self._stalled_since = self.loop.time()
@@ -160,31 +255,46 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         now = self.loop.time()
-        if _past(self._stalled_since, now, _STALLED_SECONDS):
+        if _past(self._stalled_since, now, self.stalled_seconds):
             # What it has not read yet would keep a closed connection open.
             self.transport.abort()
+            return
+        self._look_later()
+        if self.transport.is_closing():
+            self._stalled_since = self._stalled_since or now
         elif _past(self._head_since, now, self._settings.head_seconds):
             self.transport.close()
-        elif _past(self._body_since, now, self._settings.body_seconds + self._bytes / _LEAST_BYTES_A_SECOND):
+        elif self.flow.read_paused:
+            # Nobody can send a body to who does not read it.
+            self._body_since = self._body_since and now
+        elif _past(self._body_since, now, self._settings.body_seconds + self._body_bytes / _LEAST_BYTES_A_SECOND):
             self._end(BodyTooSlow())
-        else:
-            self._look_later()
 
     def _end(self, refusal: AppError) -> None:
-        if self.transport.is_closing():
+        """Says no, where that can still be said, and hangs up. What was asked before that is answered first."""
+        if self._ending or self.transport.is_closing():
             return
-        if self._may_speak():
+        self._ending = True
+        if self._body_since is not None and self.pipeline:
+            # The newest one, which nobody has begun to answer.
+            self.pipeline.popleft()
+            self._body_since = None
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast("RequestResponseCycle", self._running)
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and self._body_since is None and not cycle.response_complete:
+            cycle.keep_alive = False
+            return
+        # Nothing else can be said once its answer has begun.
+        if cycle is None or self._body_since is None or not cycle.response_started:
             self.transport.write(_said(refusal))
         self.transport.close()
 
-    def _may_speak(self) -> bool:
-        """Once an answer has begun nothing else can be said; nor while an earlier one is still to come."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is None:
-            return True
-        if self._body_since is None:
-            return cycle.response_complete
-        return not cycle.response_started and not self.pipeline
+
+def _parser(protocol: BoundedProtocol) -> HttpRequestParser:
+    parser = HttpRequestParser(protocol)
+    # As uvicorn does: what follows a request that closes the connection must not spoil its answer.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 def _past(since: float | None, now: float, seconds: float) -> bool:

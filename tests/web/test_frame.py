@@ -55,13 +55,16 @@ async def test_a_request_id_that_is_none_is_replaced(app: FastAPI) -> None:
         b"a;b",
         b"<script>",
         b"../../x",
+        b"nty_0123_abcd",
+        b"nts_abcd",
+        b"eyJhbGciOiJIUzI1NiJ9.e30.x",
     ):
         headers = [(b"x-request-id", given)] if given is not None else []
         answer = await raw.send(app, "GET", "/livez", headers=headers)
         [made] = answer.headers.get_list("x-request-id")
         assert MADE.fullmatch(made), given
         seen.add(made)
-    assert len(seen) == 12
+    assert len(seen) == 15
 
 
 async def test_every_answer_has_the_headers_of_a_private_api(client: httpx.AsyncClient, app: FastAPI) -> None:
