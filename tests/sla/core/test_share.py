@@ -115,3 +115,9 @@ def test_a_wait_of_exactly_the_target_is_within_it_and_passes_it_now() -> None:
     late = Passing(timedelta(seconds=60), at(60) + MICROSECOND)
     late.add(clock)
     assert (late.misses, late.instants) == (1, [])
+
+
+def test_what_is_not_used_up_within_the_calendar_is_never_passed() -> None:
+    passing = Passing(timedelta(days=70_000), at(60))
+    passing.add(Clock(FIRST, 1, at(0), Terms(calendar=OFFICE)))
+    assert passing.instants == []
