@@ -96,10 +96,8 @@ async def _say(tx: Transaction, actor: Actor, locked: Locked, author: log.By, bo
     wanted = body.status or moved
     check_transition(moved, wanted)
     entries, values = await _reopened(tx, locked, before, wanted)
-    await attachments.check_waiting(tx, actor, locked.id, body.attachment_ids)
-    message = write_message(
-        tx, locked.id, author, body.visibility, body.body, locked.now, attachment_ids=body.attachment_ids
-    )
+    attached = await attachments.waiting(tx, actor, locked.id, body.attachment_ids)
+    message = write_message(tx, locked.id, author, body.visibility, body.body, locked.now, attached=attached)
     entries.append(Said(locked.now, kind, body.visibility is Visibility.public))
     if moved is not before:
         entries.append(StatusSet(locked.now, moved, kind))

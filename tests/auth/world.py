@@ -162,7 +162,7 @@ class World:
         return str(await self._id_of(f"/v1/tickets/{ticket_id}/messages", {"body": "Hello.", "author": author}))
 
     async def _add_attachment(self, ticket_id: str) -> str:
-        return str(await self._id_of(f"/v1/tickets/{ticket_id}/attachments", {}))
+        return str(await self._id_of(f"/v1/tickets/{ticket_id}/attachments?visibility=public", {}))
 
     async def _add_link(self, ticket_id: str) -> str:
         link = {"kind": "relates_to", "ticket_id": self.ticket}
