@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TypeVar
+from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, column, func, null, or_, select, table
 from sqlalchemy.types import Text
@@ -140,7 +141,7 @@ class Credentials:
         """Whom its bearer stands for: a customer or an agent that is there."""
         role, is_person = bearer.role, bearer.role is not Role.service
         if not is_person and bearer.agent_id is None:
-            return Actor(bearer.id, role, bearer.scopes, expires_at=bearer.expires_at)
+            return _bearing(bearer, None, None)
         # A machine is no agent only because it is called like one.
         subject = bearer.subject if is_person and role is not Role.customer else None
         ids = {"agent_id": bearer.agent_id, "customer_id": bearer.customer_id, "subject": subject}
@@ -150,7 +151,12 @@ class Credentials:
         needs_agent = role in (Role.agent, Role.lead) or bearer.agent_id is not None
         if (needs_agent and row["agent_id"] is None) or (role is Role.customer and row["customer_id"] is None):
             raise Unauthenticated("the token is good, and nobody here is the one it names")
-        return Actor(bearer.id, role, bearer.scopes, row["agent_id"], row["customer_id"], bearer.expires_at)
+        return _bearing(bearer, row["agent_id"], row["customer_id"])
+
+
+def _bearing(bearer: Bearer, agent_id: UUID | None, customer_id: UUID | None) -> Actor:
+    id_ = bearer.caller_id(agent_id, customer_id)
+    return Actor(id_, bearer.role, bearer.scopes, agent_id, customer_id, bearer.expires_at, bearer.id)
 
 
 def _remember(cache: dict[bytes, tuple[float, T]], digest: bytes, seconds: float, value: T) -> None:

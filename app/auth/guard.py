@@ -29,7 +29,8 @@ class Unauthenticated(AppError):
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who does something. `id` is the key's, or made of what a token says; `agent_id` and `customer_id` say
-    for whom it stands. `expires_at` is a token's end, in seconds of Unix time; a key's is asked for."""
+    for whom it stands. `expires_at` is a token's end, in seconds of Unix time; a key's is asked for. `subject_id` is
+    whoever bears a token, whatever it lets them do."""
 
     id: UUID
     role: Role
@@ -37,6 +38,7 @@ class Actor:
     agent_id: UUID | None = None
     customer_id: UUID | None = None
     expires_at: float | None = None
+    subject_id: UUID | None = None
 
     @property
     def is_customer(self) -> bool:

@@ -114,7 +114,8 @@ class Jwks:
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
                 keys = list(_usable(orjson.loads(await self._body())))
-        except (httpx.HTTPError, TimeoutError, ValueError) as failed:
+        except Exception as failed:
+            # Whatever they hold or do, those who wait are told that it is away, and it is asked again.
             self._failed = True
             log.warning("jwks_not_fetched", error=type(failed).__name__)
             return
@@ -145,21 +146,25 @@ def _usable(document: Any) -> Iterator[tuple[str | None, str | None, PublicKey]]
 
 
 def _key_of(entry: Any) -> tuple[str | None, str | None, PublicKey] | None:
-    if (
-        not isinstance(entry, dict)
-        or entry.get("use", "sig") != "sig"
-        or "verify" not in entry.get("key_ops", "verify")
-    ):
+    if not isinstance(entry, dict) or not _verifies(entry):
         return None
     kid, algorithm = entry.get("kid"), entry.get("alg")
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         return None
     try:
         key = jwt.PyJWK(entry).key
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+    except Exception:
+        # An odd entry is nobody's key, whatever it makes the libraries raise.
         return None
-    # A private key in public and a shared secret are nothing to verify by.
+    # A shared secret is nothing to verify by.
     return (kid, algorithm, key) if isinstance(key, PublicKey) else None
+
+
+def _verifies(entry: dict[str, Any]) -> bool:
+    """A private key in public is nothing to verify by, and takes minutes to be read where its numbers are made up."""
+    operations = entry.get("key_ops", ["verify"])
+    is_for_it = isinstance(operations, list) and "verify" in operations
+    return is_for_it and entry.get("use", "sig") == "sig" and "d" not in entry
 
 
 def http_client() -> httpx.AsyncClient:

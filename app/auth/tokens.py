@@ -1,7 +1,9 @@
 """JSON Web Tokens of an identity provider: who signed them, for whom, until when, and what they say of their bearer.
 What a role may do is not theirs to say."""
 
+import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +12,7 @@ from uuid import UUID, uuid5
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.utils import base64url_decode
 
 from app.auth.guard import Unauthenticated
 from app.auth.jwks import PublicKey, fits
@@ -22,6 +25,8 @@ _SHAPE = re.compile(r"[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}")
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _MOST_KID = 256
 _MOST_SUB = 255
+# Whoever remembers one for that long has something else in mind.
+_FARTHEST_SECONDS = 10 * 366 * 86_400
 _ACTORS = UUID("6f6b1d1c-8a43-5d0a-9d7e-5b1a6a0c9b52")
 # Whatever the library raises over a token, down to json's own complaints, is said of the token.
 _BAD = (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
@@ -60,13 +65,24 @@ def key_in(settings: Settings) -> OneKey | None:
 class Bearer:
     """What a good token says of who sends it. The ids are claims still: whether they exist is to be looked up."""
 
-    id: UUID
+    issuer: str
     subject: str
     role: Role
     scopes: frozenset[str]
     agent_id: UUID | None
     customer_id: UUID | None
     expires_at: float
+
+    @property
+    def id(self) -> UUID:
+        """Whoever it is, whatever this token lets them do: for the log."""
+        return uuid5(_ACTORS, f"{self.issuer}\n{self.subject}\n")
+
+    def caller_id(self, agent_id: UUID | None, customer_id: UUID | None) -> UUID:
+        """Of those who may do the same and stand for the same. An answer that is kept for a repeat is nobody else's:
+        who may do less must not be shown what was answered to somebody who may more."""
+        parts = [self.issuer, self.subject, self.role, sorted(self.scopes), str(agent_id), str(customer_id)]
+        return uuid5(_ACTORS, json.dumps(parts))
 
 
 class Tokens:
@@ -81,6 +97,7 @@ class Tokens:
         if key is None:
             raise _bad()
         try:
+            _check_unambiguous(token)
             return self._bearer(self._verified(token, key, algorithm))
         except jwt.ExpiredSignatureError:
             # The one thing that a well-meaning client can mend by itself.
@@ -118,6 +135,8 @@ class Tokens:
         # The library also takes a string or a boolean for an instant.
         if any(type(claims[name]) not in (int, float) for name in ("exp", "nbf", "iat") if name in claims):
             raise ValueError("an instant is a number")
+        if not claims["exp"] < time.time() + _FARTHEST_SECONDS:
+            raise ValueError("a token ends some day")
         return claims
 
     def _bearer(self, claims: Mapping[str, Any]) -> Bearer:
@@ -129,10 +148,8 @@ class Tokens:
         customer_id = _uuid(_claim(claims, settings.jwt_customer_claim)) if role is Role.customer else None
         if role is Role.customer and customer_id is None:
             raise ValueError("a customer's token names its customer")
-        # An answer that is kept for a repeat belongs to one customer, whoever acts for several.
-        name = "\n".join((settings.jwt_issuer or "", subject, str(customer_id or "")))
         return Bearer(
-            id=uuid5(_ACTORS, name),
+            issuer=settings.jwt_issuer or "",
             subject=subject,
             role=role,
             scopes=granted(role, _words(_claim(claims, settings.jwt_scope_claim))),
@@ -140,6 +157,19 @@ class Tokens:
             customer_id=customer_id,
             expires_at=float(claims["exp"]) + settings.jwt_leeway_seconds,
         )
+
+
+def _check_unambiguous(token: str) -> None:
+    """Of a name that is there twice one reader takes the first, another the last. Raises ValueError."""
+    for part in token.split(".")[:2]:
+        json.loads(base64url_decode(part), object_pairs_hook=_once)
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def _bad() -> Unauthenticated:

@@ -83,7 +83,7 @@ _TYPES = [
     *_each("ticket", "linked unlinked", p.TicketLinked),
     *_each("message", "created", p.MessageCreated, told_to_customers=True),
     *_each("message", "edited deleted", p.MessageReplaced, told_to_customers=True),
-    *_each("attachment", "added deleted", p.AttachmentChanged, told_to_customers=True),
+    *_each("attachment", "added published deleted", p.AttachmentChanged, told_to_customers=True),
     *_each("promise", "made", p.PromiseMade, told_to_customers=True),
     *_each("promise", "kept withdrawn", p.PromiseEnded, told_to_customers=True),
     *_each("sla", "at_risk breached", p.ClockAlert),

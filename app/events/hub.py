@@ -7,7 +7,6 @@ position. No listener holds a connection to the database."""
 import asyncio
 import signal
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,11 +15,11 @@ from uuid import UUID
 
 import structlog
 from fastapi.sse import EventSourceResponse, format_sse_event
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, column, func, select, table
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, column, select, table
 from starlette.responses import Response
 
 from app.auth.guard import Actor
-from app.auth.tables import api_keys
+from app.auth.standing import standing
 from app.db import FAULTS, Database, Query, Row
 from app.errors import AppError, Overloaded
 from app.events import feed
@@ -43,14 +42,6 @@ _PIECE_BYTES = 16 * 1024
 MOST_LISTENERS = 5_000
 
 _BYE = format_sse_event(event="bye", data_str="{}")
-_k = api_keys.c
-_KEYS = Query(
-    select(_k.id, _k.customer_id).where(
-        _k.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
-    ).add_columns(
-        (_k.revoked_at.is_(None) & (_k.expires_at.is_(None) | (_k.expires_at > func.clock_timestamp()))).label("valid")
-    )
-)  # fmt: skip
 _tickets = table("tickets", column("id", Uuid), column("customer_id", Uuid))
 _OWNERS = Query(select(_tickets).where(_tickets.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))))
 
@@ -280,28 +271,22 @@ class Hub:
                 metrics.LISTENERS_DROPPED.inc()
 
     async def _check_credentials(self) -> None:
-        """A revoked key ends its streams, and so does one that is another customer's by now, and a token's end."""
+        """Who would not be let in any more hears nothing more."""
         while True:
             await asyncio.sleep(_CREDENTIALS_SECONDS)
-            ids = {listener.actor.id for listener in self._listeners}
-            if not ids:
+            actors = {listener.actor for listener in self._listeners}
+            if not actors:
                 continue
             try:
                 async with self._db.transaction() as tx:
-                    known = {row["id"]: row for row in await tx.rows(_KEYS, ids=list(ids))}
+                    good = await standing(tx, actors)
             except Exception as failed:
                 log.warning("stream_check_failed", error=repr(failed))
                 continue
             for listener in list(self._listeners):
-                if not _still_good(listener.actor, known.get(listener.actor.id)):
+                if listener.actor in actors - good:
                     self._listeners.discard(listener)
                     listener.end(b"")
-
-
-def _still_good(actor: Actor, key: Row | None) -> bool:
-    if key is None:
-        return actor.expires_at is None or time.time() < actor.expires_at
-    return bool(key["valid"]) and key["customer_id"] == actor.customer_id
 
 
 class _Encoder:

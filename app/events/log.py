@@ -34,8 +34,8 @@ SYSTEM = By("system")
 
 
 def by(actor: Actor | None) -> By:
-    """Who the log names for this actor; None is the system itself."""
-    return By(actor.kind, actor.person_id or actor.id) if actor else SYSTEM
+    """Who the log names for this actor; None is the system itself. Who bears several tokens is one."""
+    return By(actor.kind, actor.person_id or actor.subject_id or actor.id) if actor else SYSTEM
 
 
 def named(who: By) -> dict[str, Any]:

@@ -100,6 +100,8 @@ class MessageReplaced(Out):
 
 
 class AttachmentChanged(Out):
+    """`published` is what was internal and went with a public message: the first that its customer hears of it."""
+
     size_bytes: int
     content_type: str
     visibility: str

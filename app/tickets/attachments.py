@@ -1,7 +1,7 @@
 """Attachments: uploaded to a ticket, taken along by a message, deleted. Their contents are `storage`'s."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -56,7 +56,7 @@ _GET = Query(select(attachments).where(_one))
 _LOCK = Query(select(attachments, _NOW).where(_one).with_for_update())
 _ids = bindparam("attachment_ids", type_=ARRAY(Uuid))
 _WAITING = Query(
-    select(_a.id)
+    select(attachments)
     .where(
         _a.id == any_(_ids),
         _a.ticket_id == bindparam("ticket_id"),
@@ -87,11 +87,13 @@ LISTING = Listing(
 
 
 async def upload(
-    tx: Transaction, actor: Actor, ticket_id: UUID, name: str, visibility: Visibility, content: bytes
+    tx: Transaction, actor: Actor, ticket_id: UUID, name: str, asked: Visibility | None, content: bytes
 ) -> dict[str, Any]:
-    """The type is what the content says, the name what is harmless of it. A message may take it along later."""
-    if actor.is_customer and visibility is Visibility.internal:
+    """The type is what the content says, the name what is harmless of it. A message may take it along later; as long as
+    nobody has said that it is for the customer, what staff uploaded may be for a note."""
+    if actor.is_customer and asked is Visibility.internal:
         raise Forbidden("a customer's attachments are public")
+    visibility = asked or (Visibility.public if actor.is_customer else Visibility.internal)
     ticket = await tx.locked_row(_OPEN, ticket_id=ticket_id, for_customer=actor.customer_id)
     if ticket is None:
         raise no_such_ticket()
@@ -108,21 +110,27 @@ async def upload(
     return shown({**row, "message_id": None, "deleted_at": None})
 
 
-async def check_waiting(tx: Transaction, actor: Actor, ticket_id: UUID, ids: Sequence[UUID]) -> None:
+async def waiting(tx: Transaction, actor: Actor, ticket_id: UUID, ids: Sequence[UUID]) -> list[Row]:
     """Raises Invalid unless all of them may go with a message now. Locks them."""
     if not ids:
-        return
+        return []
     found = await tx.locked_rows(_WAITING, attachment_ids=list(ids), ticket_id=ticket_id, by_customer=actor.customer_id)
-    waiting = {row["id"] for row in found}
+    known = {row["id"] for row in found}
     for index, id_ in enumerate(ids):
-        if id_ not in waiting:
+        if id_ not in known:
             detail = "an attachment of this ticket and of yours that no message has yet"
             raise Invalid.at(f"/attachment_ids/{index}", "unknown", detail)
+    return found
 
 
-def take(tx: Transaction, ids: Collection[UUID], message_id: UUID, visibility: Visibility) -> None:
-    """Queue that a message has them: who sees it sees them."""
-    tx.write(_TAKE, attachment_ids=list(ids), message_id=message_id, visibility=visibility)
+def take(
+    tx: Transaction, who: log.By, rows: Sequence[Row], message_id: UUID, visibility: Visibility, now: datetime
+) -> None:
+    """Queue that a message has them: who sees it sees them. Customers hear now of what they see now."""
+    tx.write(_TAKE, attachment_ids=[row["id"] for row in rows], message_id=message_id, visibility=visibility)
+    for row in rows:
+        if visibility is Visibility.public and row["visibility"] == Visibility.internal:
+            _record(tx, who, "published", {**row, "visibility": visibility}, now)
 
 
 async def get(tx: Transaction, actor: Actor, ticket_id: UUID, id: UUID) -> Row:

@@ -1,4 +1,5 @@
-"""Merging: a ticket goes into another one, which alone goes on."""
+"""Merging: a ticket goes into another one of the same customer, which alone goes on. What they write on either is
+shown on that one, so another customer's would be shown to somebody else."""
 
 from uuid import UUID
 
@@ -28,13 +29,16 @@ async def merge(tx: Transaction, actor: Actor, source_id: UUID, target_id: UUID)
     # In the order of their ids, as everybody locks two tickets.
     locked = {id_: await _lock(tx, actor, id_, source_id) for id_ in sorted((source_id, target_id))}
     source, target = locked[source_id], locked[target_id]
+    if source.ticket["customer_id"] != target.ticket["customer_id"]:
+        detail = "another customer's ticket: link them as duplicates, or merge the customers first"
+        raise Invalid.at("/into", "customers_differ", detail)
     if source.ticket["merged_into"]:
         raise CannotMerge("it was merged before")
     if target.ticket["merged_into"] or target.ticket["status"] == Status.closed:
         raise CannotMerge("the ticket to merge into is closed")
     who = log.by(actor)
     data = {"into": target_id, "number": target.ticket["number"]}
-    # Customers see neither: the other ticket may be somebody else's.
+    # Customers see neither: the other ticket may be somebody else's once two customers are told apart again.
     log.record(tx, who, "ticket.merged", source_id, source.now, data, ticket_id=source_id, internal=True)
     data = {"from": source_id, "number": source.ticket["number"]}
     log.record(tx, who, "ticket.absorbed", target_id, target.now, data, ticket_id=target_id, internal=True)

@@ -76,11 +76,11 @@ def write_message(
     now: datetime,
     *,
     opening: bool = False,
-    attachment_ids: Sequence[UUID] = (),
+    attached: Sequence[Row] = (),
     told: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Queue a message and tell of it, with what else is `told`; what it does to clocks is the caller's. The message as
-    it is shown. That the attachments may be taken was checked before."""
+    it is shown. `attached` are `attachments.waiting`."""
     message: dict[str, Any] = {
         "id": uuid7(), "ticket_id": ticket_id, "author_kind": author.kind, "author_id": author.id,
         "visibility": visibility, "body": body, "created_at": now,
@@ -88,9 +88,9 @@ def write_message(
     tx.write(INSERT, **message)
     # The text stays out of the log: a log entry outlives an erased customer.
     data: dict[str, Any] = {"visibility": visibility, "opening": opening, **(told or {})}
-    if attachment_ids:
-        attachments.take(tx, attachment_ids, message["id"], visibility)
-        data["attachment_ids"] = attachment_ids
+    if attached:
+        attachments.take(tx, author, attached, message["id"], visibility, now)
+        data["attachment_ids"] = [row["id"] for row in attached]
     internal = visibility is Visibility.internal
     log.record(tx, author, "message.created", message["id"], now, data, ticket_id=ticket_id, internal=internal)
     return message_shown({**message, "edited_at": None, "deleted_at": None, "version": 1})

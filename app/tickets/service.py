@@ -59,8 +59,8 @@ _AUTHORS = {
 
 async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn) -> dict[str, Any]:
     """A message, and what it brings about: it may stop a clock, move the status, and carry a status and an assignee.
-    The message is applied first. On a ticket that was merged it lands where that went; a customer's on a closed one
-    opens a follow-up."""
+    The message is applied first. On a ticket that was merged it lands where that went; a customer's on a closed one,
+    or on one that went to another customer's, opens a follow-up."""
     author = await _known(tx, author_of(actor, body.author)) if body.author else author_of(actor, None)
     check_message(actor, body)
     look = lock_ticket if body.attachment_ids else look_at_ticket
@@ -76,9 +76,7 @@ async def reply(tx: Transaction, actor: Actor, ticket_id: UUID, body: MessageIn)
         if body.status or body.assignee_id or body.attachment_ids:
             raise TicketClosed("the message opens a follow-up: it may only have a `body`")
         return await follow_up(tx, actor, asked, body.body)
-    message = await _say(tx, actor, locked, author, body)
-    # Where it went may be another customer's ticket.
-    return {**message, "ticket_id": asked.id} if actor.is_customer else message
+    return await _say(tx, actor, locked, author, body)
 
 
 async def _known(tx: Transaction, named: log.By) -> log.By:
@@ -98,10 +96,8 @@ async def _say(tx: Transaction, actor: Actor, locked: Locked, author: log.By, bo
     wanted = body.status or moved
     check_transition(moved, wanted)
     entries, values = await _reopened(tx, locked, before, wanted)
-    await attachments.check_waiting(tx, actor, locked.id, body.attachment_ids)
-    message = write_message(
-        tx, locked.id, author, body.visibility, body.body, locked.now, attachment_ids=body.attachment_ids
-    )
+    attached = await attachments.waiting(tx, actor, locked.id, body.attachment_ids)
+    message = write_message(tx, locked.id, author, body.visibility, body.body, locked.now, attached=attached)
     entries.append(Said(locked.now, kind, body.visibility is Visibility.public))
     if moved is not before:
         entries.append(StatusSet(locked.now, moved, kind))
@@ -123,20 +119,19 @@ async def _say(tx: Transaction, actor: Actor, locked: Locked, author: log.By, bo
 
 
 async def _where_it_goes_on(tx: Transaction, locked: Locked) -> Locked:
-    """The ticket that it was merged into, if any; its customer need not be this one's."""
+    """The ticket that it was merged into, if any. Two customers may have been told apart since: then it stays where it
+    is, and closed, for nobody reads and moves what is another customer's."""
     while locked.ticket["merged_into"]:
-        locked = await lock_ticket(tx, SYSTEM, locked.ticket["merged_into"])
+        into = await lock_ticket(tx, SYSTEM, locked.ticket["merged_into"])
+        if into.ticket["customer_id"] != locked.ticket["customer_id"]:
+            break
+        locked = into
     return locked
 
 
 async def hand_off(tx: Transaction, actor: Actor, ticket_id: UUID) -> Mapping[str, Any]:
     """Somebody asks for a person, and gets into the queue for one: always, unless the ticket is closed."""
-    asked = await lock_ticket(tx, actor, ticket_id)
-    after = await _hand_off(tx, actor, await _where_it_goes_on(tx, asked))
-    return asked.ticket if actor.is_customer and after["id"] != asked.id else after
-
-
-async def _hand_off(tx: Transaction, actor: Actor, locked: Locked) -> Mapping[str, Any]:
+    locked = await _where_it_goes_on(tx, await lock_ticket(tx, actor, ticket_id))
     before = Status(locked.ticket["status"])
     wanted = after_message(before, AuthorKind.customer, Visibility.public)
     if locked.ticket["needs_human"] and wanted is before:

@@ -127,7 +127,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_segment_override": lambda w, _: {"customer_id": w.stranger, "effect": "exclude", "reason": "Not them."},
     "create_sla_exception/for_everything": lambda w, _: everywhere(),
     "create_sla_exception": lambda w, _: exception(w.ticket),
-    "merge_ticket": lambda w, _: {"into": w.ticket},
+    "merge_ticket": lambda w, whose: {"into": w.strangers_ticket if whose is Whose.others else w.ticket},
     "create_link": lambda w, _: {"kind": "relates_to", "ticket_id": w.ticket},
     "update_tickets": lambda w, _: {"tickets": [{"id": w.ticket}]},
     "create_promise": lambda w, _: PROMISE,

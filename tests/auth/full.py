@@ -115,7 +115,8 @@ class Full:
         said = [await self._send("POST", f"{path}/messages", {"body": word}) for word in ("One", "Two")]
         await self._send("PATCH", f"{path}/messages/{said[0]['id']}", {"body": "Other"})
         await self._send("DELETE", f"{path}/messages/{said[1]['id']}")
-        files = [await self._send("POST", f"{path}/attachments?name=f.txt", {"a": 1}) for _ in range(2)]
+        upload = f"{path}/attachments?name=f.txt&visibility="
+        files = [await self._send("POST", upload + word, {"a": 1}) for word in ("internal", "public")]
         await self._send("POST", f"{path}/messages", {"body": "See.", "attachment_ids": [file["id"] for file in files]})
         await self._send("DELETE", f"{path}/attachments/{files[0]['id']}")
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from app.db import Database
+from app.webhooks.sending import sender
 from tests.auth.asking import Operation, operations
 from tests.auth.crawl import Answers, Body, read, read_everything, told, write_everything
 from tests.auth.staging import NOTE, STAFF, THEIRS, USED_KEY, Stage
@@ -21,6 +22,8 @@ from tests.conftest import Person, settled
 from tests.events.streaming import feed_of, listening, serving
 from tests.faults.harness import ADMIN_KEY, directory, service
 from tests.tickets.indexing import index
+from tests.webhooks.conftest import deliver
+from tests.webhooks.receiver import receiver
 
 _END_OF_LOG = re.compile(r'next[-_]position"?: ?"?[\w.]+|(?m:^id: [\w.]+$)')
 
@@ -247,6 +250,49 @@ async def test_feed_and_stream_tell_a_customer_of_nothing_but_their_own(stage: S
     assert [word for word in stage.private | notes if word in json.dumps(feed)] == []
     # They are there to be told of.
     assert notes <= {event["subject"] for event in whole.events}
+
+
+async def test_a_delivery_of_a_webhook_holds_nothing_private_but_ids(stage: Stage, app: FastAPI, db: Database) -> None:
+    """What leaves over a real socket, of all that staff write on both tickets, read as the bytes that they are."""
+    settings = app.state.settings = app.state.settings.model_copy(update={"webhook_private_targets": True})
+    async with receiver() as there, sender(db, settings) as sending:
+        hook = {"url": there.url, "types": ["*"]}
+        assert (await stage.admin.post("/v1/webhooks", json=hook)).status_code == 201
+        for ticket in (stage.own, stage.theirs):
+            await stage.write_notes(ticket)
+            await stage.say(stage.agent.http, ticket, THEIRS)
+            await stage.agent.http.post(f"/v1/tickets/{ticket['id']}/attachments?name={NOTE}", content=NOTE)
+        await stage.admin.patch(f"/v1/customers/{stage.theirs['customer_id']}", json={"name": f"{THEIRS} {NOTE}"})
+        await deliver(db, sending)
+    told = {got.event["type"] for got in there.received}
+    assert told >= {"message.created", "attachment.added", "customer.updated"}
+    whole = b"".join(repr(got.headers).encode() + got.path.encode() + got.body for got in there.received)
+    assert [word for word in (NOTE, THEIRS, STAFF, ADMIN) if word.encode() in whole] == []
+
+
+async def test_nothing_of_one_customer_crosses_a_merge_to_another(
+    stage: Stage, contract: list[Operation], person: Callable[..., Awaitable[Person]]
+) -> None:
+    """Neither by a merge of their tickets nor by one that was made while they were taken for one."""
+    own, admin = f"/v1/tickets/{stage.own['id']}", stage.admin
+    theirs = await person("customer", customer_id=stage.theirs["customer_id"])
+    paths = [own, f"/v1/tickets/{stage.theirs['id']}"]
+    for source, into in ((paths[0], stage.theirs), (paths[1], stage.own)):
+        assert (await admin.post(f"{source}/merge", json={"into": into["id"]})).status_code == 422
+    customer = f"/v1/customers/{theirs.id}"
+    assert (await admin.post(f"{customer}/merge", json={"into": str(stage.customer.id)})).is_success
+    assert (await admin.post(f"{paths[1]}/merge", json={"into": stage.own["id"]})).is_success
+    assert (await admin.post(f"{customer}/unmerge")).is_success
+    said = await stage.say(theirs.http, stage.theirs, THEIRS)
+    for who in (theirs.http, stage.agent.http):
+        assert (await who.post(f"{paths[1]}/handoff")).status_code == 409
+    stage.private |= {said["id"], said["ticket_id"]}
+    values = [*stage.values, said["id"], said["ticket_id"]]
+    answers = await read_everything(stage.customer.http, contract, values, _queries(stage))
+    assert _leaks(stage, answers) == []
+    theirs_own = {stage.own["id"], str(stage.customer.id)}
+    answers = await read_everything(theirs.http, contract, [stage.own["id"], *stage.own_ids, paths[1][12:]], [{}])
+    assert [word for word in theirs_own for asked in answers.values() for a in asked if word in told(a)] == []
 
 
 async def test_a_customers_list_holds_their_own_tickets_whatever_they_filter_by(stage: Stage) -> None:

@@ -37,7 +37,7 @@ class World:
         self.sql = sql
         self._stack = stack
         self._callers: dict[tuple[str, str], httpx.AsyncClient] = {}
-        self.customer = self.stranger = self.agent = self.colleague = self.ticket = ""
+        self.customer = self.stranger = self.agent = self.colleague = self.ticket = self.strangers_ticket = ""
         self.organization = self.team = self.article = ""
 
     async def logged(self, thing: Body) -> list[tuple[str, Body]]:
@@ -51,6 +51,7 @@ class World:
         self.agent = await self.add_agent()
         self.colleague = await self.add_agent()
         self.ticket = (await self.add_ticket(Whose.own))["id"]
+        self.strangers_ticket = (await self.add_ticket(Whose.others))["id"]
         self.organization = (await self.made("/v1/organizations", {"name": "Acme"}))["id"]
         self.team = (await self.made("/v1/teams", {"key": unique(), "name": "Team"}))["id"]
         await self.made("/v1/custom-fields", custom_field(key="order"))
@@ -161,7 +162,7 @@ class World:
         return str(await self._id_of(f"/v1/tickets/{ticket_id}/messages", {"body": "Hello.", "author": author}))
 
     async def _add_attachment(self, ticket_id: str) -> str:
-        return str(await self._id_of(f"/v1/tickets/{ticket_id}/attachments", {}))
+        return str(await self._id_of(f"/v1/tickets/{ticket_id}/attachments?visibility=public", {}))
 
     async def _add_link(self, ticket_id: str) -> str:
         link = {"kind": "relates_to", "ticket_id": self.ticket}

@@ -44,7 +44,10 @@ async def _ids(who: httpx.AsyncClient, ticket: Body) -> list[str]:
 async def test_what_was_uploaded_is_downloaded_again(desk: Desk) -> None:
     ticket, content = await desk.open(), bytes(range(256)) * 300
     answer = await desk.agent.post(
-        _path(ticket), params={"name": "dir/päivä.bin"}, content=content, headers={"Content-Type": "text/html"}
+        _path(ticket),
+        params={"name": "dir/päivä.bin", "visibility": "public"},
+        content=content,
+        headers={"Content-Type": "text/html"},
     )
     made = as_body(answer)
     assert (answer.status_code, answer.headers["location"]) == (201, _path(ticket, made["id"]))
@@ -134,7 +137,7 @@ async def test_a_closed_ticket_takes_no_uploads(desk: Desk) -> None:
 
 async def test_a_customer_finds_no_internal_one_and_nothing_of_others(desk: Desk, world: World) -> None:
     ticket = await desk.open()
-    public = await _uploaded(desk.agent, ticket)
+    public = await _uploaded(desk.agent, ticket, visibility="public")
     internal = await _uploaded(desk.agent, ticket, visibility="internal")
     assert await _ids(desk.customer, ticket) == [public["id"]]
     assert await _ids(desk.agent, ticket) == [public["id"], internal["id"]]
@@ -154,7 +157,7 @@ async def test_a_customer_finds_no_internal_one_and_nothing_of_others(desk: Desk
 
 async def test_a_message_takes_attachments_along_and_they_are_as_visible_as_it_is(desk: Desk) -> None:
     ticket = await desk.open()
-    public, note = await _uploaded(desk.agent, ticket), await _uploaded(desk.agent, ticket, visibility="internal")
+    public, note = [await _uploaded(desk.agent, ticket, visibility=word) for word in ("public", "internal")]
     seen = {"public": note, "internal": public}
     for visibility, attachment in seen.items():
         said = as_body(await desk.say(desk.agent, ticket, visibility=visibility, attachment_ids=[attachment["id"]]))
@@ -216,7 +219,8 @@ async def test_a_message_that_opens_a_follow_up_takes_none_along(desk: Desk) -> 
 
 async def test_the_author_or_a_lead_deletes_it_and_its_place_stays(desk: Desk, sql_of_world: Sql) -> None:
     ticket = await desk.open()
-    agents, customers = await _uploaded(desk.agent, ticket), await _uploaded(desk.customer, ticket)
+    agents = await _uploaded(desk.agent, ticket, visibility="public")
+    customers = await _uploaded(desk.customer, ticket)
     internal = await _uploaded(desk.lead, ticket, visibility="internal")
     for who, attachment in ((desk.agent, customers), (desk.agent, internal), (desk.customer, agents)):
         problem(await who.delete(_path(ticket, attachment["id"])), 403, "forbidden")

@@ -266,7 +266,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         "into": other["id"],
         "number": ticket["number"],
         "message_id": await made(f"{path}/messages", body="A note.", visibility="internal"),
-        "attachment_id": await made(f"{path}/attachments", any="file"),
+        "attachment_id": await made(f"{path}/attachments?visibility=public", any="file"),
         "link_id": await made(f"{path}/links", kind="duplicates", ticket_id=other["id"]),
         "promise_id": await made(f"{path}/promises", text="A call.", due_at=far),
         "exception_id": await made("/v1/sla-exceptions", ticket_id=ticket["id"], effect="exclude", reason="R"),

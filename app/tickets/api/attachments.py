@@ -28,7 +28,10 @@ class UploadQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(max_length=1000, description="What is kept of it is safe as a file's name.")] = UNNAMED
-    visibility: VisibilityWord = Visibility.public
+    visibility: VisibilityWord | None = Field(
+        default=None,
+        description="Left out, it is `internal` until a message takes it, or `public` where a customer uploads it.",
+    )
 
 
 @routes.post(
@@ -47,7 +50,8 @@ async def create_attachment(
     query: Annotated[UploadQuery, Query()],
 ) -> Any:
     """The file itself is the body, 10 MiB at most, of any Content-Type: its type is told by its content. A message
-    takes it along by `attachment_ids`. A customer's are public."""
+    takes it along by `attachment_ids`, and it becomes as visible as that is. Until then the customer neither sees nor
+    hears of what staff upload, unless they say `visibility=public`. A customer's are public."""
     content = await request.body()
     made = await attachments.upload(tx, actor, ticket_id, query.name, query.visibility, content)
     response.headers["Location"] = f"/v1/tickets/{ticket_id}/attachments/{made['id']}"

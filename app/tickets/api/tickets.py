@@ -192,7 +192,8 @@ async def explain_ticket(ticket_id: UUID, tx: Tx, actor: Explainer) -> Any:
 
 @routes.post("/{ticket_id}/merge", response_model=TicketOut, summary="Merge a ticket into another one")
 async def merge_ticket(ticket_id: UUID, body: MergeIn, tx: Tx, actor: Writer) -> Any:
-    """It is closed, and its unfinished clocks are cancelled. The other one's clocks do not see its messages."""
+    """It is closed, and its unfinished clocks are cancelled. The other one's clocks do not see its messages. Both are
+    one customer's: link those of two as duplicates, or merge the customers first."""
     return await merging.merge(tx, actor, ticket_id, body.into)
 
 
