@@ -41,6 +41,11 @@ class Actor:
     subject_id: UUID | None = None
 
     @property
+    def bearer_id(self) -> UUID:
+        """Whoever it is: several tokens of one person, with more scopes and with fewer, are one caller to limits."""
+        return self.subject_id or self.id
+
+    @property
     def is_customer(self) -> bool:
         return self.role is Role.customer
 

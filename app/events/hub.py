@@ -145,7 +145,7 @@ class Hub:
         """The answer that goes on. Raises UnknownPosition, TooManyStreams and Overloaded."""
         if self._stopping or self._open.total() >= MOST_LISTENERS:
             raise Overloaded("this process takes no more listeners")
-        if self._open[actor.id] >= self._most:
+        if self._open[actor.bearer_id] >= self._most:
             raise TooManyStreams(f"at most {self._most} at once", headers={"Retry-After": "5"})
         listener = Listener(actor, wanted)
         if after or last_event_id:
@@ -160,7 +160,7 @@ class Hub:
         return EventSourceResponse(self._stream(listener, first), headers={"X-Accel-Buffering": "no"})
 
     async def _stream(self, listener: Listener, page: Page) -> AsyncIterator[bytes]:
-        self._open[listener.actor.id] += 1
+        self._open[listener.actor.bearer_id] += 1
         try:
             yield format_sse_event(comment="here", retry=1000)
             while True:
@@ -180,7 +180,7 @@ class Hub:
             log.warning("stream_read_failed", error=repr(failed))
         finally:
             self._listeners.discard(listener)
-            self._open -= Counter([listener.actor.id])
+            self._open -= Counter([listener.actor.bearer_id])
 
     def _joined(self, listener: Listener, page: Page) -> bool:
         """Whether the listener stands where the reader stands, and is with it from now on. What the reader has still to

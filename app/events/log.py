@@ -35,7 +35,7 @@ SYSTEM = By("system")
 
 def by(actor: Actor | None) -> By:
     """Who the log names for this actor; None is the system itself. Who bears several tokens is one."""
-    return By(actor.kind, actor.person_id or actor.subject_id or actor.id) if actor else SYSTEM
+    return By(actor.kind, actor.person_id or actor.bearer_id) if actor else SYSTEM
 
 
 def named(who: By) -> dict[str, Any]:

@@ -45,6 +45,9 @@ class Caller(Protocol):
     def id(self) -> UUID: ...
 
     @property
+    def bearer_id(self) -> UUID: ...
+
+    @property
     def role(self) -> str: ...
 
 
@@ -175,12 +178,12 @@ class Limits:
             role: _Policy(role, getattr(settings, f"rate_limit_{role}"))
             for role in ("customer", "agent", "lead", "admin", "service")
         }
-        self._uses: dict[UUID, _Use] = {}
+        self._uses: dict[tuple[UUID, str], _Use] = {}
 
     def count(self, scope: Any, caller: Caller) -> None:
         """One request more. Leaves in the scope what the answer says of it. Raises RateLimited."""
         now = time.monotonic()
-        use = self._uses.get(caller.id) or self._new(caller, now)
+        use = self._uses.get((caller.bearer_id, caller.role)) or self._new(caller, now)
         policy, over = use.policy, use.refill(now) < 1
         if not over:
             use.left -= 1
@@ -193,7 +196,7 @@ class Limits:
 
     def one_of(self, caller: Caller) -> _OneOf:
         """Raises TooManyAtOnce."""
-        use = self._uses.get(caller.id) or self._new(caller, time.monotonic())
+        use = self._uses.get((caller.bearer_id, caller.role)) or self._new(caller, time.monotonic())
         if use.running >= self._at_once:
             raise TooManyAtOnce(f"at most {self._at_once} at once", headers={"Retry-After": "1"})
         return _OneOf(use)
@@ -201,7 +204,7 @@ class Limits:
     def _new(self, caller: Caller, now: float) -> _Use:
         if len(self._uses) >= _MOST_CALLERS:
             self._forget(now)
-        use = self._uses[caller.id] = _Use(self._policies[caller.role], now)
+        use = self._uses[caller.bearer_id, caller.role] = _Use(self._policies[caller.role], now)
         return use
 
     def _forget(self, now: float) -> None:

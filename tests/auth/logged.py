@@ -38,8 +38,8 @@ _DATA: dict[str, Body] = {
     "sla_policy.updated": {"version": 2, "changes": {"name": {"before": "A", "after": "B"}}},
     "sla_policy.reapplied": {"job_id": _ID},
     "goal.missed": {
-        "metric": "first_response", "statistic": "mean", "target_seconds": 60, "target_percent": None, "value": 61.5,
-        "mean_floor": 61.5, "crosses_at": _LATER,
+        "metric": "first_response", "statistic": "attainment", "target_seconds": 60,
+        "target_percent": 80.5, "value": 61.5, "mean_floor": 61.5, "crosses_at": _LATER,
     },
     "segment.member_added": {"segment_id": _ID, "key": "vip", "rule_version": 1, "override_id": _ID},
     "segment_override.created": _OVERRIDE,

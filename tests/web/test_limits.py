@@ -29,6 +29,11 @@ UUID7 = "0194b2e4-aaaa-7000-8000-000000000000"
 class Somebody:
     id: UUID
     role: str = "customer"
+    bearer: UUID | None = None
+
+    @property
+    def bearer_id(self) -> UUID:
+        return self.bearer or self.id
 
 
 class Clock:
@@ -72,6 +77,15 @@ def test_a_caller_has_a_quota_that_comes_back_by_the_second(clock: Clock) -> Non
     assert [_told(used, who)[1] is None for _ in range(2)] == [True, False]
     clock.now += 3_600
     assert _told(used, who)[0] == '"customer";r=59;t=1'
+
+
+def test_several_tokens_of_one_person_have_one_quota_for_each_role(clock: Clock) -> None:
+    used, bearer = Limits(Settings(rate_limit_customer=2, rate_limit_agent=2, caller_concurrency=1)), uuid4()
+    first, second = (Somebody(uuid4(), "customer", bearer) for _ in range(2))
+    assert [_told(used, who)[1] is None for who in (first, second, first)] == [True, True, False]
+    assert _told(used, Somebody(uuid4(), "agent", bearer))[0] == '"agent";r=1;t=30'
+    with used.one_of(first), pytest.raises(TooManyAtOnce):
+        used.one_of(second)
 
 
 def test_it_says_how_long_to_wait(clock: Clock) -> None:
@@ -119,7 +133,7 @@ def test_callers_are_remembered_in_bounds_and_who_is_limited_stays_so(
         clock.now += 0.09
         _told(used, Somebody(uuid4()))
         assert len(used._uses) <= 100
-        assert greedy.id in used._uses or clock.now > 1_060
+        assert (greedy.id, greedy.role) in used._uses or clock.now > 1_060
     for _ in range(150):
         used.one_of(Somebody(uuid4())).__enter__()
     assert len(used._uses) <= 100
