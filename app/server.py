@@ -105,6 +105,8 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nothing goes by who is at the other end of the connection, so nobody is believed what they say of it.
+        proxy_headers=False,
         # An open stream would hold up a shutdown for ever.
         timeout_graceful_shutdown=settings.shutdown_seconds,
         # On a busy machine a process takes longer than the usual five seconds until it can say that it lives.
