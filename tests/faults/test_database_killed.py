@@ -43,6 +43,9 @@ async def _kill(base: str, pid: int, tally: Tally) -> None:
     while len(tally.acknowledged) < before + 50:
         await asyncio.sleep(0.01)
     postmaster.kill()
+    # What was known of its readiness may stand for a moment still.
+    while psutil.Process(pid).children() in ([], [postmaster]):
+        await asyncio.sleep(0.05)
     async with httpx.AsyncClient(base_url=base, timeout=10) as http:
         assert (await http.get("/livez")).status_code == 200
         while (await http.get("/readyz")).status_code != 200:
