@@ -33,6 +33,7 @@ from app.goals.service import FILTERS, GOALS
 from app.sla import calendars
 from app.sla.clocks import LOADED, as_clock
 from app.sla.core.calendar import LATEST, day_of
+from app.sla.core.clock import Clock
 from app.sla.core.goal import Cohort, Judgement, MeanStatus, Uneven, judge_mean
 from app.sla.core.share import Passing, Share
 from app.sla.tables import sla_clocks
@@ -130,6 +131,7 @@ class _Window:
     """The clocks that started in a span, as of `now`: their mean, or which share of them is within the target."""
 
     def __init__(self, goal: Row, start: datetime, now: datetime) -> None:
+        self.start = start
         self.now = now
         self.target = timedelta(seconds=goal["target_seconds"])
         self.percent: float | None = goal["target_percent"] or _PERCENT.get(goal["statistic"])
@@ -142,23 +144,17 @@ class _Window:
         self.uneven = Uneven(now)
         self.passing = Passing(self.target, now)
 
-    async def read(self, tx: Transaction) -> "_Window":
+    async def read(self, tx: Transaction) -> None:
         row = await tx.row(self.queries.figures, **self.given)
         assert row is not None
         self.row = row
-        if row["uneven"]:
-            await self._add_up(tx, await tx.rows(self.queries.uneven, **self.given))
-        return self
 
-    async def _add_up(self, tx: Transaction, rows: Sequence[Row]) -> None:
-        known = await calendars.versions_of(tx, rows)
-        for start in range(0, len(rows), _AT_A_TIME):
-            for row in rows[start : start + _AT_A_TIME]:
-                clock = as_clock(row, known)
-                self.uneven.add(clock)
-                if self.percent:
-                    self.passing.add(clock)
-            await asyncio.sleep(0)
+    def add(self, clock: Clock) -> None:
+        """One of those that the figures know the number of only."""
+        if clock.started_at >= self.start:
+            self.uneven.add(clock)
+            if self.percent:
+                self.passing.add(clock)
 
     def mean(self) -> MeanStatus:
         row = self.row
@@ -186,8 +182,11 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
     now: datetime = clock["now"]
     start, end = _span(goal, now)
     short = timedelta(seconds=goal["rolling_seconds"]) / _SHORT
-    window = await _Window(goal, start, now).read(tx)
-    lately = await _Window(goal, max(start, now - short), now).read(tx)
+    window, lately = _Window(goal, start, now), _Window(goal, max(start, now - short), now)
+    await window.read(tx)
+    await lately.read(tx)
+    if window.row["uneven"]:
+        await _add_up(tx, await tx.rows(window.queries.uneven, **window.given), (window, lately))
     mean = window.mean()
     judged = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
     crosses_at = judged["crosses_at"]
@@ -208,6 +207,16 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
         "short_window_seconds": short // timedelta(seconds=1),
         "burn_rate": lately.spent(),
     }
+
+
+async def _add_up(tx: Transaction, rows: Sequence[Row], windows: Sequence[_Window]) -> None:
+    known = await calendars.versions_of(tx, rows)
+    for start in range(0, len(rows), _AT_A_TIME):
+        for row in rows[start : start + _AT_A_TIME]:
+            clock = as_clock(row, known)
+            for window in windows:
+                window.add(clock)
+        await asyncio.sleep(0)
 
 
 def _span(goal: Row, now: datetime) -> tuple[datetime, datetime]:
