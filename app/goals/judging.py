@@ -174,8 +174,9 @@ class _Window:
         return self.share().spent if self.percent else self.mean().spent
 
 
-async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
-    """The goal's status now. The transaction must read a snapshot."""
+async def judge(tx: Transaction, id: UUID, *, burn_rate: bool = True) -> dict[str, Any]:
+    """The goal's status now. The transaction must read a snapshot. Without the `burn_rate` the clocks are counted
+    once."""
     goal = await GOALS.get(tx, id)
     clock = await tx.row(_NOW)
     assert clock is not None
@@ -183,10 +184,11 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
     start, end = _span(goal, now)
     short = timedelta(seconds=goal["rolling_seconds"]) / _SHORT
     window, lately = _Window(goal, start, now), _Window(goal, max(start, now - short), now)
-    await window.read(tx)
-    await lately.read(tx)
+    windows = (window, lately) if burn_rate else (window,)
+    for each in windows:
+        await each.read(tx)
     if window.row["uneven"]:
-        await _add_up(tx, await tx.rows(window.queries.uneven, **window.given), (window, lately))
+        await _add_up(tx, await tx.rows(window.queries.uneven, **window.given), windows)
     mean = window.mean()
     judged = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
     crosses_at = judged["crosses_at"]
@@ -205,7 +207,7 @@ async def judge(tx: Transaction, id: UUID) -> dict[str, Any]:
         "crosses_at": crosses_at if crosses_at and crosses_at < end else None,
         "budget_spent": window.spent(),
         "short_window_seconds": short // timedelta(seconds=1),
-        "burn_rate": lately.spent(),
+        "burn_rate": lately.spent() if burn_rate else None,
     }
 
 

@@ -59,7 +59,7 @@ async def _turn(tx: Transaction) -> bool:
     state = await tx.locked_row(_CLAIM)
     if state is None:
         return False
-    status = await judge(tx, state["goal_id"])
+    status = await judge(tx, state["goal_id"], burn_rate=False)
     _tell(tx, state, status)
     now: datetime = status["at"]
     soon = now + _REFRESH
