@@ -10,14 +10,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, column, func, null, or_, select, table
-from sqlalchemy.types import Text
+from sqlalchemy import Uuid, bindparam, func, null, or_, select
 
 from app.auth.guard import Actor, Unauthenticated
 from app.auth.jwks import Jwks, http_client
 from app.auth.keys import split_key
 from app.auth.roles import Role, granted
-from app.auth.tables import api_keys
+from app.auth.tables import agents, api_keys, customers
 from app.auth.tokens import Bearer, Tokens, key_in
 from app.db import Database, Query
 from app.settings import Settings
@@ -42,27 +41,24 @@ _KEY_BY_ID = Query(
         or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.clock_timestamp()),
     )
 )
-# Of the features above no more than these columns.
-_customers = table("customers", column("id", Uuid), column("merged_into", Uuid), column("erased_at"))
-_agents = table("agents", column("id", Uuid), column("external_id", Text), column("active"))
 _agent_id = bindparam("agent_id", type_=Uuid)
 # Who was merged is the one they were merged into.
 _stands_for = (
-    select(func.coalesce(_customers.c.merged_into, _customers.c.id))
-    .where(_customers.c.id == bindparam("customer_id", type_=Uuid))
+    select(func.coalesce(customers.c.merged_into, customers.c.id))
+    .where(customers.c.id == bindparam("customer_id", type_=Uuid))
     .scalar_subquery()
 )
 _STANDS_FOR = Query(
     select(
-        select(_agents.c.id)
+        select(agents.c.id)
         .where(
-            _agents.c.active,
-            or_(_agents.c.id == _agent_id, (_agent_id == null()) & (_agents.c.external_id == bindparam("subject"))),
+            agents.c.active,
+            or_(agents.c.id == _agent_id, (_agent_id == null()) & (agents.c.external_id == bindparam("subject"))),
         )
         .scalar_subquery()
         .label("agent_id"),
-        select(_customers.c.id)
-        .where(_customers.c.id == _stands_for, _customers.c.erased_at.is_(None))
+        select(customers.c.id)
+        .where(customers.c.id == _stands_for, customers.c.erased_at.is_(None))
         .scalar_subquery()
         .label("customer_id"),
     )

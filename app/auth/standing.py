@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, column, func, select, table
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 
 from app.auth.guard import Actor
-from app.auth.tables import api_keys
+from app.auth.tables import agents, api_keys, customers
 from app.db import Query, Row, Transaction
 
 _ids = bindparam("ids", type_=ARRAY(Uuid))
@@ -19,15 +19,12 @@ _KEYS = Query(
         _k.expires_at.is_(None) | (_k.expires_at > func.clock_timestamp()),
     )
 )  # fmt: skip
-# Of the features above no more than these columns.
-_customers = table("customers", column("id", Uuid), column("merged_into", Uuid), column("erased_at"))
-_agents = table("agents", column("id", Uuid), column("active"))
 _PEOPLE = Query(
-    select(_agents.c.id)
-    .where(_agents.c.id == any_(_ids), _agents.c.active)
+    select(agents.c.id)
+    .where(agents.c.id == any_(_ids), agents.c.active)
     .union_all(
-        select(_customers.c.id).where(
-            _customers.c.id == any_(_ids), _customers.c.merged_into.is_(None), _customers.c.erased_at.is_(None)
+        select(customers.c.id).where(
+            customers.c.id == any_(_ids), customers.c.merged_into.is_(None), customers.c.erased_at.is_(None)
         )
     )
 )

@@ -1,6 +1,24 @@
-from sqlalchemy import ARRAY, CheckConstraint, Column, DateTime, ForeignKey, Index, LargeBinary, Table, Text, Uuid, func
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    column,
+    func,
+    table,
+)
 
 from app.db import metadata
+
+# Of the features above no more than these columns.
+customers = table("customers", column("id", Uuid), column("merged_into", Uuid), column("erased_at"))
+agents = table("agents", column("id", Uuid), column("external_id", Text), column("active"))
 
 api_keys = Table(
     "api_keys",

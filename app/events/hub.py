@@ -283,8 +283,9 @@ class Hub:
             except Exception as failed:
                 log.warning("stream_check_failed", error=repr(failed))
                 continue
+            gone = actors - good
             for listener in list(self._listeners):
-                if listener.actor in actors - good:
+                if listener.actor in gone:
                     self._listeners.discard(listener)
                     listener.end(b"")
 

@@ -133,16 +133,17 @@ class _Window:
     def __init__(self, goal: Row, start: datetime, now: datetime) -> None:
         self.start = start
         self.now = now
-        self.target = timedelta(seconds=goal["target_seconds"])
+        self.target_seconds: int = goal["target_seconds"]
         self.percent: float | None = goal["target_percent"] or _PERCENT.get(goal["statistic"])
         filter_ = goal["filter"]
         self.queries = _QUERIES[any(filter_.values())]
+        target = timedelta(seconds=self.target_seconds)
         self.given = {
-            "metric": goal["metric"], "start": start, "now": now, "target": self.target,
+            "metric": goal["metric"], "start": start, "now": now, "target": target,
             **{name: filter_.get(name) for name in FILTERS},
         }  # fmt: skip
         self.uneven = Uneven(now)
-        self.passing = Passing(self.target, now)
+        self.passing = Passing(target, now)
 
     async def read(self, tx: Transaction) -> None:
         row = await tx.row(self.queries.figures, **self.given)
@@ -156,13 +157,12 @@ class _Window:
             if self.percent:
                 self.passing.add(clock)
 
-    def mean(self) -> MeanStatus:
+    def cohort(self) -> Cohort:
         row = self.row
-        cohort = Cohort(
+        return Cohort(
             row["answered"], row["answered_wait"], row["running"], row["running_wait"],
             self.uneven if row["uneven"] else None,
         )  # fmt: skip
-        return judge_mean(cohort, self.given["target"] // timedelta(seconds=1), self.now)
 
     def share(self) -> Share:
         assert self.percent
@@ -171,7 +171,7 @@ class _Window:
         return Share(row["answered"] + row["running"], misses, self.percent)
 
     def spent(self) -> float | None:
-        return self.share().spent if self.percent else self.mean().spent
+        return self.share().spent if self.percent else self.cohort().spent(self.target_seconds, self.now)
 
 
 async def judge(tx: Transaction, id: UUID, *, burn_rate: bool = True) -> dict[str, Any]:
@@ -189,7 +189,7 @@ async def judge(tx: Transaction, id: UUID, *, burn_rate: bool = True) -> dict[st
         await each.read(tx)
     if window.row["uneven"]:
         await _add_up(tx, await tx.rows(window.queries.uneven, **window.given), windows)
-    mean = window.mean()
+    mean = judge_mean(window.cohort(), window.target_seconds, now)
     judged = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
     crosses_at = judged["crosses_at"]
     return {

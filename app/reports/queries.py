@@ -1,7 +1,7 @@
 """Figures over clocks, computed from the rows themselves. Percentiles are nearest-rank: the smallest wait such that at
 least p percent are no longer than it, which is always a wait that somebody had (PostgreSQL's `percentile_disc`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     DateTime,
+    Select,
     Text,
     and_,
     bindparam,
@@ -25,8 +26,9 @@ from app.db import Query, Row, Transaction
 from app.reports.schemas import Exceptions, GroupBy, Interval, SelfServiceGroup
 from app.sla.clocks import states
 from app.sla.core.clock import EndedReason, State
-from app.sla.core.words import DONE, RESPONSES, Metric
+from app.sla.core.words import RESPONSES, Metric
 from app.sla.tables import sla_clocks
+from app.tickets.figures import NOT_DONE
 from app.tickets.lists import SLA_STATES
 from app.tickets.self_service.tables import ticket_offers
 from app.tickets.tables import tickets
@@ -86,6 +88,15 @@ def _within(instant: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     return [or_(from_.is_(None), instant >= from_), or_(to.is_(None), instant < to)]
 
 
+def _grouped(statement: Select[Any], keys: Sequence[ColumnElement[Any]]) -> Query:
+    return Query(statement.group_by(*keys).order_by(*keys) if keys else statement)
+
+
+def _group(row: Row, names: Iterable[str]) -> dict[str, Any]:
+    """What an item is about; null for what was not asked for."""
+    return {name: row.get(f"by_{name}") for name in names}
+
+
 @lru_cache
 def _report(interval: Interval | None, groups: tuple[GroupBy, ...], exceptions: Exceptions) -> Query:
     keys = [_GROUPS[group].label(f"by_{group}") for group in groups]
@@ -105,12 +116,12 @@ def _report(interval: Interval | None, groups: tuple[GroupBy, ...], exceptions: 
     )
     if exceptions is Exceptions.with_:
         statement = statement.where(~_c.excluded)
-    return Query(statement.group_by(*keys).order_by(*keys) if keys else statement)
+    return _grouped(statement, keys)
 
 
 _now = func.statement_timestamp()
-_not_done = _t.status.not_in([literal_column(f"'{status.value}'") for status in sorted(DONE)])
-_waits = and_(_c.ended_at.is_(None), _c.metric.in_([literal_column(f"'{metric.value}'") for metric in RESPONSES]))
+_responses: list[ColumnElement[str]] = [literal_column(f"'{metric.value}'") for metric in sorted(RESPONSES)]
+_waits = and_(_c.ended_at.is_(None), _c.metric.in_(_responses))
 
 
 @lru_cache
@@ -126,27 +137,25 @@ def _backlog(groups: tuple[GroupBy, ...]) -> Query:
             *(func.bool_or(holds).label(state.value) for state, holds in SLA_STATES.items()),
         )
         .select_from(joined)
-        .where(_not_done)
+        .where(NOT_DONE)
         .group_by(_t.id, *keys)
         .subquery()
         .c
     )
     by = [each[key.name] for key in keys]
     figures = [
-        _now.label("now"),
         func.count().label("open"),
         func.count(each.since).label("waiting"),
         _seconds(_now - func.min(each.since)).label("oldest_wait_seconds"),
         *(_count(each[state.value]).label(state.value) for state in SLA_STATES),
     ]
-    statement = select(*by, *figures)
-    return Query(statement.group_by(*by).order_by(*by) if by else statement)
+    return _grouped(select(*by, *figures), by)
 
 
 async def backlog(tx: Transaction, groups: Sequence[GroupBy]) -> list[dict[str, Any]]:
     """One statement over the tickets that are open now and their clocks. Cost: those."""
     rows = await tx.rows(_backlog(tuple(dict.fromkeys(groups))))
-    return [{**row, "group": {group: row.get(f"by_{group}") for group in GroupBy}} for row in rows]
+    return [{**row, "group": _group(row, GroupBy)} for row in rows]
 
 
 _SELF_SERVICE_GROUPS: dict[SelfServiceGroup, ColumnElement[Any]] = {
@@ -169,7 +178,7 @@ def _self_service(groups: tuple[SelfServiceGroup, ...]) -> Query:
     ]
     source = tickets.join(ticket_offers, _o.ticket_id == _t.id) if by_article else tickets
     statement = select(*keys, *counted).select_from(source).where(_t.self_service.is_not(None), *_within(_t.created_at))
-    return Query(statement.group_by(*keys).order_by(*keys) if keys else statement)
+    return _grouped(statement, keys)
 
 
 async def self_service(
@@ -177,7 +186,7 @@ async def self_service(
 ) -> list[dict[str, Any]]:
     """Over the tickets that opened in the span and got answers. Cost: those, by an index that holds no others."""
     rows = await tx.rows(_self_service(tuple(dict.fromkeys(groups))), from_=from_, to=to)
-    return [{**row, "group": {group: row.get(f"by_{group}") for group in SelfServiceGroup}} for row in rows]
+    return [{**row, "group": _group(row, SelfServiceGroup)} for row in rows]
 
 
 async def response_times(
@@ -199,7 +208,7 @@ def _item(row: Row) -> dict[str, Any]:
     return {
         **row,
         "interval_start": row.get("interval_start"),
-        "group": {group: row.get(f"by_{group}") for group in GroupBy},
+        "group": _group(row, GroupBy),
         "attainment": row["met"] / judged if judged else None,
         "unanswered": {reason.value: row[reason.value] for reason in EndedReason},
     }

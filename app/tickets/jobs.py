@@ -16,9 +16,10 @@ from app.sla import calendars, clocks, jobs, policies
 from app.sla.core.engine import advance
 from app.sla.core.policy import Scope
 from app.sla.core.timeline import Covered, Entry
-from app.sla.core.words import DONE, Priority
+from app.sla.core.words import Priority
 from app.sla.tables import business_calendars, sla_exceptions, sla_policy_versions
 from app.tickets.facts import cover_columns
+from app.tickets.figures import NOT_DONE
 from app.tickets.store import (
     SYSTEM,
     Locked,
@@ -35,7 +36,6 @@ from app.tickets.tables import tickets
 _BATCH = 100
 _t, _v, _c, _m = tickets.c, sla_policy_versions.c, customers.c, segment_members.c
 
-_not_done = and_(*(_t.status != status.value for status in sorted(DONE)))
 _subject = bindparam("subject_id", type_=Uuid)
 _on_calendar = (
     select(_v.policy_id)
@@ -67,14 +67,14 @@ _in_scope = (
     .exists()
 )
 _CONCERNED: dict[jobs.Kind, ColumnElement[bool]] = {
-    jobs.Kind.reapply: _not_done,
-    jobs.Kind.policy_archived: and_(_not_done, _t.policy_id == _subject),
-    jobs.Kind.calendar_changed: and_(_not_done, _on_calendar),
-    jobs.Kind.segment_changed: and_(_not_done, _of_members(or_(_m.since >= _since, _m.until >= _since))),
-    jobs.Kind.judgement_changed: and_(_not_done, _of_members(_m.until.is_(None))),
-    jobs.Kind.organization_changed: and_(_not_done, _of_customers(_c.organization_id == _subject)),
-    jobs.Kind.customer_changed: and_(_not_done, _t.customer_id == _subject),
-    jobs.Kind.exception_changed: and_(_not_done, _in_scope),
+    jobs.Kind.reapply: NOT_DONE,
+    jobs.Kind.policy_archived: and_(NOT_DONE, _t.policy_id == _subject),
+    jobs.Kind.calendar_changed: and_(NOT_DONE, _on_calendar),
+    jobs.Kind.segment_changed: and_(NOT_DONE, _of_members(or_(_m.since >= _since, _m.until >= _since))),
+    jobs.Kind.judgement_changed: and_(NOT_DONE, _of_members(_m.until.is_(None))),
+    jobs.Kind.organization_changed: and_(NOT_DONE, _of_customers(_c.organization_id == _subject)),
+    jobs.Kind.customer_changed: and_(NOT_DONE, _t.customer_id == _subject),
+    jobs.Kind.exception_changed: and_(NOT_DONE, _in_scope),
 }
 # Whose customers changed, and not what is promised by whom: these are matched with their exceptions.
 _OF_CUSTOMERS = frozenset(_CONCERNED) - {

@@ -75,6 +75,11 @@ class Cohort:
         waits = self.uneven.wait(at) if self.uneven else 0
         return (self.answered_wait + self.running_wait) // _MICROSECOND + evenly + waits
 
+    def spent(self, target_seconds: int, now: datetime) -> float | None:
+        """The share of what may be waited that has been waited: 1 is all of it. None where nobody asked."""
+        count = self.answered + self.running
+        return self.total(now, now) / (count * target_seconds * _SECOND) if count else None
+
 
 @dataclass(frozen=True, slots=True)
 class MeanStatus:
@@ -82,8 +87,6 @@ class MeanStatus:
     mean_answered_seconds: float | None
     mean_floor_seconds: float | None
     slack_seconds: float
-    spent: float | None
-    """The share of what may be waited that has been waited: 1 is all of it."""
     crosses_at: datetime | None
 
 
@@ -101,7 +104,6 @@ def judge_mean(cohort: Cohort, target_seconds: int, now: datetime) -> MeanStatus
         mean_answered_seconds=cohort.answered_wait.total_seconds() / cohort.answered if cohort.answered else None,
         mean_floor_seconds=total / _SECOND / count if count else None,
         slack_seconds=slack / _SECOND,
-        spent=total / budget if budget else None,
         crosses_at=None if missed else _crossing(cohort, budget, now),
     )
 

@@ -55,23 +55,22 @@ class Passing:
     """Running clocks whose time does not simply pass, against a target: what each has waited at `now`, and when those
     that are within the target pass it if they are not answered."""
 
-    __slots__ = ("_now", "_target", "instants", "waits")
+    __slots__ = ("_now", "_target", "instants", "misses", "waits")
 
     def __init__(self, target: timedelta, now: datetime) -> None:
         self._target = target
         self._now = now
         self.waits: list[timedelta] = []
         self.instants: list[datetime] = []
-
-    @property
-    def misses(self) -> int:
-        return sum(wait > self._target for wait in self.waits)
+        self.misses = 0
 
     def add(self, clock: Clock) -> None:
         wait = clock.elapsed(self._now)
         self.waits.append(wait)
-        if wait <= self._target:
-            # The last instant within it: used up at closing, the target is passed when the business opens again.
-            beyond = clock.reaches(self._target + _MICROSECOND)
-            if beyond is not None and beyond < LATEST:
-                self.instants.append(beyond - _MICROSECOND)
+        if wait > self._target:
+            self.misses += 1
+            return
+        # The last instant within it: used up at closing, the target is passed when the business opens again.
+        beyond = clock.reaches(self._target + _MICROSECOND)
+        if beyond is not None and beyond < LATEST:
+            self.instants.append(beyond - _MICROSECOND)
