@@ -1,7 +1,11 @@
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
+from app.auth.jwks import Jwks, http_client
+from tests.auth.provider import Clock, Provider, started
 from tests.auth.world import World, a_world
 
 
@@ -10,3 +14,29 @@ async def world(server_url: str, template: str, tmp_path_factory: pytest.TempPat
     """Shared by the tests of a module, which ask it many questions and leave nothing that another one stumbles over."""
     async with a_world(server_url, template, tmp_path_factory.mktemp("world")) as made:
         yield made
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    async with Provider.running() as made:
+        yield made
+
+
+@pytest.fixture
+async def trusting(provider: Provider, database_url: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
+    """A service that takes the provider's tokens."""
+    async with started(database_url, tmp_path, jwt_jwks_url=provider.url) as application:
+        yield application
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def keys(provider: Provider, clock: Clock) -> AsyncIterator[Jwks]:
+    async with http_client() as http:
+        made = Jwks(provider.url, http, clock)
+        yield made
+        await made.close()

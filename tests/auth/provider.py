@@ -91,6 +91,16 @@ class Provider:
         writer.close()
 
 
+class Clock:
+    """Of those who fetch keys: it stands until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @asynccontextmanager
 async def started(database_url: str, directory: Path, **settings: Any) -> AsyncIterator[FastAPI]:
     common: dict[str, Any] = {"admin_key": ADMIN_KEY, "data_dir": directory, "worker": False}

@@ -1,40 +1,12 @@
 """The keys of an identity provider: they change, it goes away, and nobody makes it work for nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from app.auth import jwks
-from app.auth.jwks import COOLDOWN_SECONDS, Jwks, ProviderAway, fits, http_client
-from tests.auth.provider import EDDSA, ES256, RS256, Provider, jwk, new_key
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with Provider.running() as made:
-        yield made
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def keys(provider: Provider, clock: Clock) -> AsyncIterator[Jwks]:
-    async with http_client() as http:
-        made = Jwks(provider.url, http, clock)
-        yield made
-        await made.close()
+from app.auth.jwks import COOLDOWN_SECONDS, Jwks, ProviderAway, fits
+from tests.auth.provider import EDDSA, ES256, RS256, Clock, Provider, jwk, new_key
 
 
 async def settle(keys: Jwks) -> None:

@@ -3,7 +3,6 @@ is read all the same."""
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.auth.jwks import COOLDOWN_SECONDS, Jwks, ProviderAway, _usable, fits, http_client
-from tests.auth.provider import EDDSA, ES256, RS256, Provider, jwk, new_key
-from tests.auth.test_jwks import Clock
+from tests.auth.provider import EDDSA, ES256, RS256, Clock, Provider, jwk, new_key
 
 GOOD = jwk(new_key(ES256), ES256, kid="good", key_ops=["verify"])
 RSA = jwk(new_key(RS256), RS256, kid="odd", key_ops=["verify"])
@@ -61,25 +59,6 @@ _json: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*RSA, "crv", "x", "y", "use"]), inner),
     max_leaves=12,
 )  # fmt: skip
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with Provider.running() as made:
-        yield made
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def keys(provider: Provider, clock: Clock) -> AsyncIterator[Jwks]:
-    async with http_client() as http:
-        made = Jwks(provider.url, http, clock)
-        yield made
-        await made.close()
 
 
 async def test_an_odd_entry_is_passed_over_and_the_others_serve(keys: Jwks, provider: Provider, clock: Clock) -> None:

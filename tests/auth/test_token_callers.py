@@ -1,8 +1,7 @@
 """Who a token makes of its bearer: one caller for all that it lets them do, and one name in the log."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.auth.guard import Actor
-from tests.auth.provider import Provider, started
+from tests.auth.provider import Provider
 from tests.auth.test_tokens import forget
 from tests.conftest import client_for
 
@@ -18,15 +17,8 @@ Maker = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with Provider.running() as made:
-        yield made
-
-
-@pytest.fixture
-async def app(provider: Provider, database_url: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
-    async with started(database_url, tmp_path, jwt_jwks_url=provider.url) as application:
-        yield application
+def app(trusting: FastAPI) -> FastAPI:
+    return trusting
 
 
 async def _actor(app: FastAPI, token: str) -> Actor:

@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.auth.provider import Provider, started
+from tests.auth.provider import Provider
 from tests.conftest import ADMIN_KEY, Person, client_for
 from tests.events.streaming import Stream, listening, serving
 
@@ -17,15 +16,8 @@ Make = Callable[..., Awaitable[Person]]
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with Provider.running() as made:
-        yield made
-
-
-@pytest.fixture
-async def app(provider: Provider, database_url: str, tmp_path: Path) -> AsyncIterator[FastAPI]:
-    async with started(database_url, tmp_path, jwt_jwks_url=provider.url) as application:
-        yield application
+def app(trusting: FastAPI) -> FastAPI:
+    return trusting
 
 
 @pytest.fixture
