@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from app.embedded import children, cluster, liveness, programs
-from app.embedded.errors import EmbeddedError
-from app.embedded.place import Place, make_socket_dir, remove_socket_dir, settle
+from embedded_postgres import children, cluster, locks, programs
+from embedded_postgres.errors import EmbeddedError
+from embedded_postgres.location import Place, choose_location, make_socket_dir, remove_socket_dir
 
 ATTACH_SECONDS = 15.0
 START_SECONDS = 120.0
@@ -23,6 +23,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",  # every five minutes for ever, into a file that is put aside only at a start
+    "log_error_verbosity": "terse",  # the DETAIL of an error quotes rows, and outlives who is erased from them
     "jit": "off",  # it compiles for longer than our statements run
 }
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -54,7 +55,7 @@ class EmbeddedPostgres:
 
     def __enter__(self) -> str:
         try:
-            self._place = place = settle(self._data_dir)
+            self._place = place = choose_location(self._data_dir)
             self.owner = self._own_or_attach(place)
             if self.owner:
                 self._start(place)
@@ -83,19 +84,19 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + ATTACH_SECONDS
         while time.monotonic() < deadline:
             # Tried every time: the owner may leave while we wait for its server.
-            self._owner_lock = liveness.lock(place.home / "owner.lock")
+            self._owner_lock = locks.lock(place.home / "owner.lock")
             if self._owner_lock is not None:
                 return True
-            if liveness.answers(place.socket):
+            if locks.answers(place.socket):
                 return False
-            time.sleep(liveness.POLL_SECONDS)
+            time.sleep(locks.POLL_SECONDS)
         raise EmbeddedError(
             f"Another process owns the database in {place.home}, but its server does not answer at {place.socket}. "
             f"See {place.log}; stop that process, or start both with the same TMPDIR."
         )
 
     def _start(self, place: Place) -> None:
-        server_lock = liveness.await_predecessor(place)
+        server_lock = locks.await_predecessor(place)
         try:
             binaries = programs.runnable_by(place.user, programs.find_binaries(), place.home)
             self._launch(place, binaries, server_lock)
@@ -108,7 +109,7 @@ class EmbeddedPostgres:
             if not place.cluster.exists():
                 cluster.initialise(place, binaries, major, log, durable=self._durable)
             cluster.check(place, major)
-            liveness.forget_stale_pid(place)
+            locks.forget_stale_pid(place)
             make_socket_dir(place)
             settings = {**self._settings, "unix_socket_directories": f'"{place.socket_dir}"'}
             options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -135,14 +136,14 @@ class EmbeddedPostgres:
 
 def _await_ready(place: Place, process: subprocess.Popen[bytes], log_start: int) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not liveness.answers(place.socket):
+    while not locks.answers(place.socket):
         if process.poll() is not None or time.monotonic() > deadline:
             raise EmbeddedError(f"PostgreSQL did not start in {place.cluster}:\n{cluster.log_tail(place, log_start)}")
-        time.sleep(liveness.POLL_SECONDS)
+        time.sleep(locks.POLL_SECONDS)
 
 
 def _await_orphans(place: Place) -> None:
     """After a killed postmaster its backends live on for a moment."""
-    descriptor = liveness.server_lock(place, ORPHAN_SECONDS)
+    descriptor = locks.server_lock(place, ORPHAN_SECONDS)
     if descriptor is not None:
         os.close(descriptor)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from app.embedded.children import run
-from app.embedded.errors import EmbeddedError
-from app.embedded.place import Place, give
+from embedded_postgres.children import run
+from embedded_postgres.errors import EmbeddedError
+from embedded_postgres.location import Place, give
 
 MAX_LOG_BYTES = 8_000_000
 PRIVATE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW

@@ -9,8 +9,8 @@ process: the kernel frees it when the last of them is gone, so a server that out
 for, never doubled.
 """
 
-from app.embedded.errors import EmbeddedError
-from app.embedded.programs import find_binaries
-from app.embedded.server import EmbeddedPostgres
+from embedded_postgres.errors import EmbeddedError
+from embedded_postgres.programs import find_binaries
+from embedded_postgres.server import EmbeddedPostgres
 
 __all__ = ["EmbeddedError", "EmbeddedPostgres", "find_binaries"]

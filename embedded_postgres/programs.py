@@ -8,8 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
-from app.embedded.children import User, ask
-from app.embedded.errors import EmbeddedError
+from embedded_postgres.children import User, ask
+from embedded_postgres.errors import EmbeddedError
 
 OLDEST_MAJOR = 15
 

@@ -9,8 +9,8 @@ import struct
 import time
 from pathlib import Path
 
-from app.embedded.errors import EmbeddedError
-from app.embedded.place import Place
+from embedded_postgres.errors import EmbeddedError
+from embedded_postgres.location import Place
 
 POLL_SECONDS = 0.01
 PREDECESSOR_SECONDS = 10.0

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-from app.embedded.children import User, can_enter
-from app.embedded.errors import EmbeddedError
+from embedded_postgres.children import User, can_enter
+from embedded_postgres.errors import EmbeddedError
 
 SOCKET_NAME = ".s.PGSQL.5432"
 MAX_SOCKET_PATH = 107
@@ -59,7 +59,7 @@ class Place:
         return f"postgresql://ninety:{self.password.read_text()}@/ninety?host={host}&port=5432"
 
 
-def settle(data_dir: Path) -> Place:
+def choose_location(data_dir: Path) -> Place:
     """Decide, and leave `data_dir/moved` where a closed parent keeps the server's user out of `data_dir` itself."""
     if sys.platform != "linux":
         raise EmbeddedError("The embedded PostgreSQL runs on Linux only. Set DATABASE_URL to a server of your own.")
