@@ -1,11 +1,12 @@
 """The one reader of request bodies. What passes here is plain JSON that PostgreSQL, JavaScript and a log line can all
 hold; what does not is refused before any schema sees it."""
 
+import asyncio
 import io
 import json
 import math
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
@@ -13,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Scope
 
 from app.errors import AppError, Malformed
+from app.web.slices import in_slices
 
 # A rule nests eight groups deep, which is 21 levels of JSON.
 MAX_DEPTH = 24
@@ -22,6 +24,8 @@ MAX_CONTAINERS = 200_000
 MAX_COMMAS = 500_000
 MAX_LINES = 10_000
 NDJSON = "application/x-ndjson"
+# As many as a connection holds of a body that nobody reads.
+SMALL_BYTES = 64 * 1024
 
 _JSON = re.compile(r"application/([^/\s]+\+)?json")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -51,33 +55,39 @@ class JsonRequest(Request):
     def __init__(self, scope: Scope, raw: bytes, value: object) -> None:
         super().__init__(scope)
         self.raw = raw
-        self._value = value
+        self.value = value
 
     async def body(self) -> bytes:
         return self.raw
 
     async def json(self) -> Any:
-        return self._value
+        return self.value
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         yield self.raw
 
 
-async def read(request: Request, limit: int, *, ndjson_field: str | None = None) -> JsonRequest:
-    """The request with its JSON body. `ndjson_field` also takes newline-delimited JSON, as if it were a list in that
-    field. Raises TooLarge, UnsupportedMediaType, Malformed."""
-    raw = await _bytes(request, limit)
+async def read(
+    request: Request, limit: int, room: Callable[[], Awaitable[None]], *, ndjson_field: str | None = None
+) -> JsonRequest:
+    """The request with its JSON body; before one that is larger than 64 KiB is read on, `room` is waited for.
+    `ndjson_field` also takes newline-delimited JSON, as if it were a list in that field. Raises TooLarge,
+    UnsupportedMediaType, Malformed."""
+    raw = await _bytes(request, limit, room)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if ndjson_field and kind == NDJSON:
         if raw.count(b"\n") + raw.count(b"\r") > MAX_LINES:
             raise TooLarge(f"at most {MAX_LINES} lines")
         _containers(raw)
-        lines = [parse_line(line) for line in raw.splitlines() if line.strip()]
+        lines = [parse_line(line) async for line in in_slices(raw.splitlines()) if line.strip()]
         headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
         scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
         return JsonRequest(scope, raw, {ndjson_field: lines})
     if raw and not _JSON.fullmatch(kind):
         raise UnsupportedMediaType(f"send application/json, not {kind[:60] or 'a body without a Content-Type'}")
+    if len(raw) > SMALL_BYTES:
+        # Beside the loop, which gets its turns between the objects.
+        return JsonRequest(request.scope, raw, await asyncio.to_thread(parse, raw))
     return JsonRequest(request.scope, raw, parse(raw) if raw else None)
 
 
@@ -86,7 +96,7 @@ async def read_raw(request: Request, limit: int) -> JsonRequest:
     return JsonRequest(request.scope, await _bytes(request, limit), None)
 
 
-async def _bytes(request: Request, limit: int) -> bytes:
+async def _bytes(request: Request, limit: int, room: Callable[[], Awaitable[None]] | None = None) -> bytes:
     _refuse_encoding(request.headers)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
@@ -97,6 +107,9 @@ async def _bytes(request: Request, limit: int) -> bytes:
         async for chunk in request.stream():
             if whole.tell() + len(chunk) > limit:
                 raise TooLarge(f"at most {limit} bytes")
+            if room and whole.tell() + len(chunk) > SMALL_BYTES:
+                await room()
+                room = None
             whole.write(chunk)
     except ClientDisconnect:
         raise Malformed("the body broke off") from None

@@ -14,7 +14,7 @@ from app.web.problems import respond
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _TAKEN = (
     "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID",
-    "X-Request-ID", "traceparent", "tracestate",
+    "X-Request-ID", "traceparent", "tracestate", "baggage", "sentry-trace", "Cache-Control",
 )  # fmt: skip
 _SHOWN = (
     "ETag", "Location", "Link", "Next-Position", "Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After",
@@ -24,20 +24,20 @@ _SHOWN = (
 
 class OriginRefused(AppError):
     """Pages of this origin may not call from a browser, or not with this method or these headers. Origins are allowed
-    by the setting NINETY_CORS_ORIGINS."""
+    by the setting NINETY_CORS_ORIGINS, and more headers by NINETY_CORS_HEADERS."""
 
     status = 400
     code = "origin_refused"
-    title = "Not from this page"
+    title = "CORS origin not allowed"
 
 
 class _Pages(CORSMiddleware):
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: Sequence[str], headers: Sequence[str]) -> None:
         super().__init__(
             app,
             allow_origins=origins,
             allow_methods=_METHODS,
-            allow_headers=_TAKEN,
+            allow_headers=(*_TAKEN, *headers),
             expose_headers=_SHOWN,
             allow_credentials=False,
             max_age=600,
@@ -68,5 +68,16 @@ class Preflights(_Pages):
     def _preflight(self, request: Request, headers: Headers) -> Response:
         answer = self.preflight_response(request_headers=headers)
         if answer.status_code >= 400:
-            return respond(request, OriginRefused(headers={"Vary": "Origin"}))
+            return respond(request, OriginRefused(self._refused(headers), headers={"Vary": "Origin"}))
         return answer
+
+    def _refused(self, headers: Headers) -> str:
+        if not self.is_allowed_origin(headers["origin"]):
+            return "pages of this origin may not call: NINETY_CORS_ORIGINS names those that may"
+        if headers["access-control-request-method"] not in self.allow_methods:
+            return f"the method is not allowed; those allowed are {', '.join(_METHODS)}"
+        asked = [name.strip() for name in headers.get("access-control-request-headers", "").split(",")]
+        refused = [name[:100] for name in asked if name and name.lower() not in self.allow_headers]
+        if not refused:
+            return "a page of a public network may not call a private one"
+        return f"not allowed of a page, unless NINETY_CORS_HEADERS names it: {', '.join(refused[:10])}"

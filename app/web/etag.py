@@ -1,5 +1,6 @@
 """Strong ETags from a resource's version, and what callers may demand of them (RFC 9110, 13.1)."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Header
@@ -8,7 +9,15 @@ from starlette.responses import Response
 from app.db import Values
 from app.errors import AppError
 
-IfMatch = Annotated[str | None, Header(description="Change it only if it is still this version.", max_length=1000)]
+_BY_PROXIES = re.compile(r"[-;](?:gzip|br|zstd|deflate)\"$")
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="Change it only if it is still this version.", max_length=1000)
+]
+
+# No longer one is read.
+LONGEST_HEADER = 32_768
+KNOWN = "The ETag of what the caller has: 304 where it is still this version."
+IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description=KNOWN, max_length=LONGEST_HEADER)]
 
 
 class PreconditionFailed(AppError):
@@ -34,14 +43,20 @@ def require(if_match: str | None, version: int, *, archived: bool = False) -> No
     """Raises PreconditionFailed. Compare under the lock that the change will be made under."""
     if if_match is None or if_match.strip() == "*":
         return
-    # Strong comparison: a weak tag (W/"…") never matches.
     current = etag(version, archived=archived)
-    if current not in (part.strip() for part in if_match.split(",")):
-        raise PreconditionFailed(f"the current version is {current}")
+    given = [_own(part) for part in if_match.split(",")]
+    if current not in given:
+        unquoted = "; a tag is written within double quotes" if not any('"' in part for part in given) else ""
+        raise PreconditionFailed(f"the current version is {current}{unquoted}")
+
+
+def _own(part: str) -> str:
+    """The tag as it was given out: proxies that compress make it weak, or write that into it."""
+    return _BY_PROXIES.sub('"', part.strip().removeprefix("W/"))
 
 
 def unchanged(if_none_match: str | None, current: str | None) -> bool:
     if not if_none_match or not current:
         return False
-    tags = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
+    tags = [_own(part) for part in if_none_match.split(",")]
     return current in tags or "*" in tags

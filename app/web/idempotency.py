@@ -38,8 +38,10 @@ from starlette.responses import Response
 from app.db import Database, Query, Transaction
 from app.errors import AppError, Invalid
 from app.web.body import JsonRequest
+from app.web.echoes import cut, restored
 from app.web.problems import from_fault, respond
 from app.web.tables import idempotency_records as records
+from app.web.taken import UNIQUE_VIOLATION, conflict
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -57,6 +59,7 @@ _CLAIM = Query(
         records.c.status,
         records.c.headers,
         records.c.body,
+        records.c.cuts,
         _EXPIRED.label("expired"),
     ).select_from(
         _one.outerjoin(records, and_(records.c.caller_id == bindparam("caller_id"), records.c.key == bindparam("key")))
@@ -65,10 +68,10 @@ _CLAIM = Query(
 _FORGET = Query(
     delete(records).where(records.c.caller_id == bindparam("caller_id"), records.c.key == bindparam("key"), _EXPIRED)
 )
-_KEEP = Query(insert(records), ["caller_id", "key", "fingerprint", "status", "headers", "body", "subject_ids"])
+_KEEP = Query(insert(records), ["caller_id", "key", "fingerprint", "status", "headers", "body", "cuts", "subject_ids"])
 _GONE = 410
-_ERASE = Query(
-    update(records)
+_named = (
+    select(records.c.caller_id, records.c.key)
     .where(
         or_(
             records.c.subject_ids.bool_op("&&")(bindparam("subject_ids", type_=ARRAY(Uuid))),
@@ -76,11 +79,18 @@ _ERASE = Query(
         ),
         records.c.status != _GONE,
     )
+    .order_by(records.c.caller_id, records.c.key)
+    .with_for_update(key_share=True)
+    .cte("named")
+)
+_ERASE = Query(
+    update(records)
+    .where(records.c.caller_id == _named.c.caller_id, records.c.key == _named.c.key)
     .values(status=_GONE, headers=cast({}, JSONB), body=literal(b""))
 )
 # What an answer's ids are called. What it names by another word is shown in an answer of its own.
 _NAMES = {"id", "ticket_id", "customer_id"}
-_some_expired = select(records.c.caller_id, records.c.key).where(_EXPIRED).limit(1000)
+_some_expired = select(records.c.caller_id, records.c.key).where(_EXPIRED).limit(1000).with_for_update(skip_locked=True)
 _CLEAN = Query(
     delete(records)
     .where(func.row(records.c.caller_id, records.c.key).in_(_some_expired))
@@ -135,7 +145,7 @@ async def once(
     a repeat has no effect either, and is told so."""
     if not _KEY.fullmatch(key):
         raise Invalid.at("/header/Idempotency-Key", "bad_key", "1 to 255 visible ASCII characters")
-    claim = _Claim(caller, key, _fingerprint(request))
+    claim = _Claim(caller, key, request)
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     while True:
         try:
@@ -170,8 +180,8 @@ async def _try(
         return await db.run(claimed, within)
     except (AppError, asyncpg.PostgresError) as failed:
         # A constraint refuses as well as we do: a name that is taken stays taken for this key.
-        refusal = failed if isinstance(failed, AppError) else from_fault(failed)
-        if refusal.status >= 500 or isinstance(refusal, (KeyReused, AnswerErased)):
+        refusal = failed if isinstance(failed, AppError) else await _refusal(db, failed)
+        if not _is_kept(refusal):
             raise
         answer = respond(request, refusal)
 
@@ -185,12 +195,26 @@ async def _try(
     return await db.run(refused, within)
 
 
+def _is_kept(refusal: AppError) -> bool:
+    """What says when to ask again is asked again."""
+    again = "Retry-After" in refusal.headers
+    return not (refusal.status >= 500 or again or isinstance(refusal, (KeyReused, AnswerErased)))
+
+
+async def _refusal(db: Database, failed: asyncpg.PostgresError) -> AppError:
+    if failed.sqlstate != UNIQUE_VIOLATION:
+        return from_fault(failed)
+    async with db.transaction() as tx:
+        return await conflict(tx, failed)
+
+
 class _Claim:
     """One caller's key, held for one request."""
 
-    def __init__(self, caller: UUID, key: str, fingerprint: bytes) -> None:
+    def __init__(self, caller: UUID, key: str, request: JsonRequest) -> None:
         self._id = {"caller_id": caller, "key": key}
-        self._fingerprint = fingerprint
+        self._fingerprint = _fingerprint(request)
+        self._brought = request.value
         digest = hashlib.sha256(caller.bytes + key.encode()).digest()
         self._lock = int.from_bytes(digest[:8], "big", signed=True)
 
@@ -198,12 +222,12 @@ class _Claim:
         row = await tx.locked_row(_CLAIM, lock=self._lock, **self._id)
         assert row is not None
         if row["status"] is not None and not row["expired"]:
-            if row["fingerprint"] != self._fingerprint:
+            if row["fingerprint"] != _marked(self._fingerprint, row["cuts"]):
                 raise KeyReused("use a new key for a new request")
             if row["status"] == _GONE:
                 raise AnswerErased("it was carried out before", headers={"Idempotency-Replayed": "true"})
             headers = {**row["headers"], "Idempotency-Replayed": "true"}
-            return Response(row["body"], row["status"], headers=headers)
+            return Response(restored(row["body"], row["cuts"], self._brought), row["status"], headers=headers)
         if not row["free"]:
             raise _Busy
         if row["status"] is not None:
@@ -212,14 +236,16 @@ class _Claim:
 
     def keep(self, tx: Transaction, answer: Response) -> None:
         headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
+        rest, cuts = cut(bytes(answer.body), self._brought)
         tx.write(
             _KEEP,
             retry_on=_PK,
             **self._id,
-            fingerprint=self._fingerprint,
+            fingerprint=_marked(self._fingerprint, cuts),
             status=answer.status_code,
             headers=headers,
-            body=bytes(answer.body),
+            body=rest,
+            cuts=cuts,
             subject_ids=list(_ids_in(orjson.loads(answer.body))) if answer.body else [],
         )
 
@@ -243,6 +269,11 @@ def _fingerprint(request: JsonRequest) -> bytes:
     digest.update(scope["query_string"] + b"\n")
     digest.update(request.raw)
     return digest.digest()
+
+
+def _marked(fingerprint: bytes, cuts: Sequence[int]) -> bytes:
+    """To a release that knows of no cuts it is another request's: that answers nothing rather than a part."""
+    return fingerprint + b"+" if cuts else fingerprint
 
 
 def key_of(request: Request) -> str | None:

@@ -1,9 +1,9 @@
-"""Logs: one JSON object a line on stderr, the request id in each."""
+"""Logs on stderr, the request id in each line: JSON objects, or words and colours for people at a terminal."""
 
 import logging
 import sys
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import structlog
@@ -13,7 +13,20 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that is being answered; each log line carries it."""
 
 
-def configure(level: str = "info") -> None:
+Format = Literal["console", "json"]
+
+
+def configure(level: str = "info", format: Format | None = None) -> None:
+    """Without a format: for people where stderr is a terminal, else JSON."""
+    if (format or ("console" if sys.stderr.isatty() else "json")) == "console":
+        colors = sys.stderr.isatty()
+        renderer: Processor = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
+        text = renderer
+        made: Any = structlog.PrintLoggerFactory(file=sys.stderr)
+    else:
+        renderer = structlog.processors.JSONRenderer(serializer=_dumps)
+        text = structlog.processors.JSONRenderer(serializer=lambda event, **kw: _dumps(event, **kw).decode())
+        made = structlog.BytesLoggerFactory(file=sys.stderr.buffer)
     shared: list[Processor] = [
         _with_request_id,
         structlog.processors.add_log_level,
@@ -21,9 +34,9 @@ def configure(level: str = "info") -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer(serializer=_dumps)],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+        logger_factory=made,
         cache_logger_on_first_use=True,
     )
     # What libraries say through `logging` leaves in the same shape.
@@ -31,10 +44,7 @@ def configure(level: str = "info") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(serializer=lambda event, **kw: _dumps(event, **kw).decode()),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, text],
         )
     )
     root = logging.getLogger()

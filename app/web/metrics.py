@@ -1,7 +1,12 @@
 """Figures for Prometheus. Labels are route templates and methods: never a path, which would be one series a ticket."""
 
 import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock, Thread
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -13,9 +18,12 @@ from prometheus_client import (
     multiprocess,
 )
 from prometheus_client import REGISTRY as ONE_PROCESS
-from starlette.responses import Response
+from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
+_STANDS_SECONDS = 1.0
 
 REQUESTS = Counter("ninety_http_requests", "Requests answered.", ["method", "route", "status"])
 SHED = Counter("ninety_http_shed", "Requests refused because there was too much to do.", ["kind"])
@@ -60,9 +68,67 @@ def answered(method: str, route: str, status: int, seconds: float) -> None:
     histogram.observe(seconds)
 
 
-def scrape() -> Response:
-    registry = ONE_PROCESS
-    if MULTIPROC_DIR in os.environ:
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+# What only a worker counts: under `ninety serve` that is another process, which leaves its figures in files.
+_OF_WORKER = frozenset(
+    each._name for each in (DETECTION_LAG, SWEPT, DELIVERIES, DELIVERY_LAG, LOOP_FAILURES, HEARTBEAT)
+)
+
+
+class _WithWorker(Collector):
+    """The figures of this process, and those of its worker from their files."""
+
+    def __init__(self, directory: str) -> None:
+        self._worker = multiprocess.MultiProcessCollector(CollectorRegistry(), directory)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        theirs = {each.name: each for each in self._worker.collect() if each.name in _OF_WORKER}  # type: ignore[no-untyped-call]
+        for own in ONE_PROCESS.collect():
+            yield theirs.get(own.name, own)
+
+
+class Figures:
+    """The figures as text, made at most once a second and by one at a time, whoever asks: that takes tens of
+    milliseconds. Of this process; of all that share a directory; or, with `worker`, of this one and
+    the worker that writes there."""
+
+    def __init__(self, worker: str | None = None) -> None:
+        self._source: Collector = ONE_PROCESS
+        if MULTIPROC_DIR in os.environ:
+            self._source = multiprocess.MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
+        elif worker:
+            self._source = _WithWorker(worker)
+        self._making = Lock()
+        self._text = b""
+        self._until = 0.0
+
+    def text(self) -> bytes:
+        """From a thread: that leaves the loop its turns."""
+        with self._making:
+            if time.monotonic() >= self._until:
+                self._text = generate_latest(self._source)
+                self._until = time.monotonic() + _STANDS_SECONDS
+            return self._text
+
+
+@contextmanager
+def served(figures: Figures, host: str, port: int | None) -> Iterator[None]:
+    """At a port of their own, where there is one. Raises OSError where it is taken."""
+    if port is None:
+        yield
+        return
+
+    def answer(_: Mapping[str, object], start: Callable[[str, list[tuple[str, str]]], object]) -> list[bytes]:
+        start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
+        return [figures.text()]
+
+    with make_server(host, port, answer, ThreadingWSGIServer, handler_class=_Silent) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Whoever scrapes is no line in the log."""

@@ -1,17 +1,27 @@
 """The OpenAPI document: what FastAPI generates, with what generated clients need put right."""
 
+import gzip
+import hashlib
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
+from app.web.etag import unchanged
+from app.web.openapi_headers import HEADERS, declare, refer
+from app.web.openapi_shared import answers_by_base, operations, share
+from app.web.openapi_words import describe
+from app.web.outside import BASE
+from app.web.packing import takes_gzip
 from app.web.problems import MEDIA_TYPE, Problem, ProblemError
 
 _REF = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_LATER = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
+_LATER = refer("Retry-After")
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "Refused; nothing was changed.", "headers": _LATER, "content": {MEDIA_TYPE: _REF}},
     "5XX": {
@@ -28,44 +38,36 @@ _IDEMPOTENCY_KEY = {
     "description": "Makes a repeat of this request safe for 24 hours: it gets the first answer again.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
-_HEADERS = {
-    "RetryAfter": {
-        "description": "With 409, 429 and 503: the seconds after which to ask again.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
-    "RateLimit": {
-        "description": "Where callers are limited: what is left to this one, and until when.",
-        "schema": {"type": "string", "maxLength": 200},
-    },
-    "RateLimitPolicy": {
-        "description": "Where callers are limited: how many requests, in how many seconds.",
-        "schema": {"type": "string", "maxLength": 200},
-    },
-}
-_LIMITS = {
-    "RateLimit": {"$ref": "#/components/headers/RateLimit"},
-    "RateLimit-Policy": {"$ref": "#/components/headers/RateLimitPolicy"},
-}
 # The body reader takes no integer beyond what every JSON reader keeps exactly, and none is sent.
 _LARGEST = 2**53 - 1
-_LENGTHS = {"uuid": 36, "date-time": 35, "date": 10}
-_METHODS = {"get", "put", "post", "patch", "delete"}
+_KEPT_DOCUMENTS = 8
+# Null would have to be one of them.
+_WORDS = {"enum", "const"}
 
 
 def install(app: FastAPI) -> None:
-    """Make `app.openapi()` answer the finished document, and `/openapi.json` its text; both are made once. (Writing it
-    took 17 ms, for anybody who asked.)"""
-    text: list[bytes] = []
+    """Make `app.openapi()` answer the finished document, and `/openapi.json` its text; both are made once for each
+    place that it is called at. (Writing it took 17 ms, for anybody who asked.)"""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _finished(app)
         return app.openapi_schema
 
-    async def served(_: Request) -> Response:
-        if not text:
-            text.append(orjson.dumps(app.openapi()))
-        return Response(text[0], media_type="application/json")
+    @lru_cache(maxsize=_KEPT_DOCUMENTS)
+    def written(server: str) -> tuple[bytes, bytes, str]:
+        document = app.openapi()
+        text = orjson.dumps({**document, "servers": [{**document["servers"][0], "url": server or "/"}]})
+        return text, gzip.compress(text, mtime=0), f'"{hashlib.sha256(text).hexdigest()[:16]}"'
+
+    async def served(request: Request) -> Response:
+        text, packed, tag = written(request.app.state.settings.public_origin + BASE.get())
+        headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if unchanged(request.headers.get("if-none-match"), tag):
+            return Response(status_code=304, headers=headers)
+        if takes_gzip(request):
+            return Response(packed, headers={**headers, "Content-Encoding": "gzip"}, media_type="application/json")
+        return Response(text, headers=headers, media_type="application/json")
 
     app.openapi = openapi  # type: ignore[method-assign]
     app.add_route("/openapi.json", served, methods=["GET"], include_in_schema=False)
@@ -85,33 +87,72 @@ def _finished(app: FastAPI) -> dict[str, Any]:
         contact=app.contact,
         separate_input_output_schemas=False,
     )
-    schemas = document["components"]["schemas"]
-    for model in (Problem, ProblemError):
-        schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas[model.__name__].pop("$defs", None)
-    document["components"]["parameters"] = {"IdempotencyKey": _IDEMPOTENCY_KEY}
-    document["components"]["headers"] = deepcopy(_HEADERS)
+    bases = _add_schemas(document["components"]["schemas"])
+    document["components"]["headers"] = deepcopy(HEADERS)
     for path in document["paths"].values():
-        for method in _METHODS & path.keys():
-            _say_scopes(path[method])
-            _say_limits(path[method])
-            if method == "post":
-                path[method].setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
-    _strip_titles(document["paths"])
-    _strip_titles(schemas)
-    for node in list(_objects([document["paths"], document["components"]])):
-        _say_sizes(node)
-        _say_names(node)
-        if node.get("type") == "string" and "$ref" in node:
-            # FastAPI's word for what is no JSON; the reference says what it is.
-            del node["type"]
+        if "post" in path:
+            path["post"].setdefault("parameters", []).append(dict(_IDEMPOTENCY_KEY))
+    for operation in operations(document):
+        _say_scopes(operation)
+        _say_parameters(operation)
+        for name in [name for name in operation if name.startswith("x-")]:
+            del operation[name]
+    declare(document, bases)
+    _tidy(document)
+    share(document, bases)
+    for node in list(_objects(document["components"]["schemas"])):
+        _join_null(node)
     return document
 
 
-def _say_limits(operation: dict[str, Any]) -> None:
-    for status, response in operation["responses"].items():
-        if status[0] in "24":
-            response["headers"] = {**response.get("headers", {}), **_LIMITS}
+def _add_schemas(schemas: dict[str, Any]) -> dict[str, str]:
+    """Adds those of problems, and what several answers are made of. Returns which answer is made of which."""
+    bases = {name: base for name, base in answers_by_base() if name in schemas}
+    models: list[type[BaseModel]] = [Problem, ProblemError, *bases.values()]
+    for model in models:
+        if model.__name__ not in schemas:
+            schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas[model.__name__].pop("$defs", None)
+    return {name: base.__name__ for name, base in bases.items()}
+
+
+def _tidy(document: dict[str, Any]) -> None:
+    _strip_titles(document["paths"])
+    _strip_titles(document["components"]["schemas"])
+    for node in list(_objects([document["paths"], document["components"]])):
+        _say_names(node)
+        if node.get("type") == "integer":
+            node.setdefault("format", "int64")
+        if node.get("type") == "string" and "$ref" in node:
+            # FastAPI's word for what is no JSON; the reference says what it is.
+            del node["type"]
+    for node in list(_sent(document)):
+        _say_sizes(node)
+
+
+def _join_null(node: dict[str, Any]) -> None:
+    """What may be null says so in its type, which is shorter than an alternative of its own."""
+    kinds = [kind for kind in node.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1 < len(node["anyOf"]) and isinstance(kinds[0].get("type"), str) and not _WORDS & kinds[0].keys():
+        del node["anyOf"]
+        node |= {**kinds[0], **node, "type": [kinds[0]["type"], "null"]}
+
+
+def _say_parameters(operation: dict[str, Any]) -> None:
+    """A list is written `tag=a,b`, and what has fields `custom_fields[plan]=pro`. Nothing in a URL or header is null,
+    and FastAPI describes a parameter and its schema with the same words."""
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        if "description" not in parameter and (words := describe(parameter["name"], parameter["in"])):
+            parameter["description"] = words
+        if schema.get("description") == parameter.get("description"):
+            schema.pop("description", None)
+        if kinds := [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]:
+            schema |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        if schema.get("type") == "array":
+            parameter |= {"style": "form", "explode": False}
+        elif schema.get("type") == "object":
+            parameter |= {"style": "deepObject", "explode": True}
 
 
 def _objects(node: object) -> Iterator[dict[str, Any]]:
@@ -124,16 +165,27 @@ def _objects(node: object) -> Iterator[dict[str, Any]]:
             yield from _objects(value)
 
 
+def _sent(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every schema of what callers send."""
+    schemas = document["components"]["schemas"]
+    places = [[each.get("parameters"), each.get("requestBody")] for each in operations(document)]
+    found: set[str] = set()
+    while places:
+        for node in _objects(places.pop()):
+            yield node
+            name = str(node.get("$ref", "")).rpartition("/")[2]
+            if name in schemas and name not in found:
+                found.add(name)
+                places.append(schemas[name])
+
+
 def _say_sizes(node: dict[str, Any]) -> None:
-    """The bounds that every integer and every text of a known form has, whoever forgot to say so."""
-    if node.get("type") == "integer":
-        node.setdefault("format", "int64")
+    """The bounds that every integer has that is sent, whoever forgot to say so."""
+    if node.get("type") == "integer" and not {"const", "enum"} & node.keys():
         if "exclusiveMinimum" not in node:
             node.setdefault("minimum", -_LARGEST)
         if "exclusiveMaximum" not in node:
             node.setdefault("maximum", _LARGEST)
-    elif node.get("type") == "string" and (length := _LENGTHS.get(node.get("format", ""))):
-        node.setdefault("maxLength", length)
 
 
 def _say_names(node: dict[str, Any]) -> None:

@@ -1,4 +1,6 @@
-"""Lists by keyset: a page costs the same wherever it lies, and rows that are there throughout appear exactly once.
+"""Lists by keyset: a page costs the same wherever it lies, and rows that are there throughout appear exactly once. In
+an order in which rows move they appear at least once: what moves ahead of a walk comes again, and a list in which it
+moves back ends with what has changed since the walk began.
 
 A cursor is the sort key of the last row seen, signed together with the list and order it belongs to, so that it can
 neither be made up nor carried over to another list."""
@@ -15,7 +17,23 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ARRAY, ColumnElement, Executable, Select, any_, bindparam, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Executable,
+    Integer,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,6 +67,41 @@ class Order:
     def over(self, columns: Any) -> "Order":
         """The same order of a subquery's columns."""
         return Order(tuple(columns[column.key or ""] for column in self.columns), self.descending)
+
+
+# A page ends early with the row in which its bytes reach this; and what a row takes beside its texts, as a guess.
+MOST_PAGE_BYTES = 2 * 1024 * 1024
+_ROW_BYTES = 500
+
+
+def page_of(rows: Select[Any]) -> Select[Any]:
+    """The first `row_limit` of the rows, and of those no more than have `MOST_PAGE_BYTES`; one in any case. What is
+    left out is never read from where PostgreSQL keeps large values: their sizes are told without."""
+    found = rows.limit(bindparam("row_limit", type_=Integer)).subquery("page")
+    sizes: ColumnElement[int] = literal_column(str(_ROW_BYTES), Integer)
+    for column in found.c:
+        if (size := _bytes_of(column)) is not None:
+            sizes = sizes + func.coalesce(size, 0)
+    before = (func.sum(sizes).over(rows=(None, 0)) - sizes).label("bytes_before")
+    sized = select(*found.c, func.count().over().label("page_rows"), before).subquery("sized")
+    kept = [column for column in sized.c if column.name != "bytes_before"]
+    return select(*kept).where(sized.c.bytes_before < literal_column(str(MOST_PAGE_BYTES)))
+
+
+def first_of(rows: list[Row], limit: int) -> tuple[list[Row], bool]:
+    """The rows of a page that was asked for one row more, and whether there are more."""
+    if len(rows) > limit:
+        return rows[:limit], True
+    return rows, bool(rows) and rows[0]["page_rows"] > len(rows)
+
+
+def _bytes_of(column: ColumnElement[Any]) -> ColumnElement[int] | None:
+    if isinstance(column.type, Text):
+        return func.octet_length(column)
+    if isinstance(column.type, JSONB):
+        packed = func.pg_column_compression(column).is_not(None)
+        return case((packed, func.octet_length(cast(column, Text))), else_=func.pg_column_size(column))
+    return func.pg_column_size(column) if isinstance(column.type, ARRAY) else None
 
 
 Clause = Callable[[str, object], ColumnElement[bool]]
@@ -101,7 +154,7 @@ class Listing:
 
         def make() -> Select[Any]:
             select = self._select.where(*self._clauses(given))
-            return self._ordered(select, self._orders[order], after).limit(bindparam("row_limit"))
+            return page_of(self._ordered(select, self._orders[order], after))
 
         return await self._ask(tx, order, given, make, after, row_limit=limit)
 
@@ -115,7 +168,8 @@ class Listing:
         return [row[column.key or ""] for column in self._orders[order].columns]
 
     def _cut(self, rows: list[Row], order: str, limit: int) -> tuple[list[Row], Key | None]:
-        return (rows[:limit], self.key_of(rows[limit - 1], order)) if len(rows) > limit else (rows, None)
+        rows, more = first_of(rows, limit)
+        return rows, self.key_of(rows[-1], order) if more else None
 
     @staticmethod
     def _given(where: Where) -> dict[str, object]:
@@ -165,17 +219,19 @@ async def page(
     query: PageQuery,
     where: Mapping[str, object],
     order: str,
+    about: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """One page of `listing`, with its `Link` header. Raises Invalid on a cursor that is not of this list and order."""
+    """One page of `listing`, with its `Link` header. Raises Invalid on a cursor that is not of this list and order.
+    `about` is what the cursor belongs to, where that is not what the rows are filtered by."""
     signer: Signer = request.app.state.cursors
     # The filters belong to it: a cursor of one ticket's messages is foreign to another's.
-    given = sorted((name, str(value)) for name, value in where.items() if value is not None)
-    about = f"{listing.name} {order} {given}"
-    after = signer.read(about, query.cursor) if query.cursor else None
+    given = sorted((name, str(value)) for name, value in (about or where).items() if value is not None)
+    signed = f"{listing.name} {order} {given}"
+    after = signer.read(signed, query.cursor) if query.cursor else None
     rows, last = await listing.fetch(tx, where, order, query.limit, after)
     cursor = None
     if last is not None:
-        cursor = signer.sign(about, last)
+        cursor = signer.sign(signed, last)
         asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
         response.headers["Link"] = f'<{request.scope["path"]}?{urlencode([*asked, ("cursor", cursor)])}>; rel="next"'
     return {"items": [dict(row) for row in rows], "next_cursor": cursor}
@@ -189,19 +245,26 @@ class Signer:
 
     def sign(self, about: str, values: Sequence[object]) -> str:
         body = orjson.dumps([_packed(value) for value in values])
-        return base64.urlsafe_b64encode(self._mac(about, body) + body).rstrip(b"=").decode()
+        mac = self._mac(about, body)
+        return base64.urlsafe_b64encode(mac + self._masked(mac, body)).rstrip(b"=").decode()
 
     def read(self, about: str, cursor: str) -> list[object]:
         try:
             data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         except ValueError:
             data = b""
-        mac, body = data[:16], data[16:]
+        mac = data[:16]
+        body = self._masked(mac, data[16:])
         if not hmac.compare_digest(mac, self._mac(about, body)):
             raise Invalid.at(
                 "/query/cursor", "bad_cursor", "take the cursor from next_cursor of this very list and order"
             )
         return [_UNPACK[kind](text) for kind, text in orjson.loads(body)]
+
+    def _masked(self, mac: bytes, body: bytes) -> bytes:
+        """Hidden, or shown again: a key may hold what its reader does not see of the row, as its place in a log."""
+        stream = hashlib.shake_256(self._key + b"mask" + mac).digest(len(body))
+        return bytes(one ^ other for one, other in zip(body, stream, strict=True))
 
     def _mac(self, about: str, body: bytes) -> bytes:
         return hmac.digest(self._key, about.encode() + b"\0" + body, hashlib.sha256)[:16]

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import asyncpg
 import structlog
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,8 +26,15 @@ from app.errors import (
     Overloaded,
     Unavailable,
 )
+from app.release import NewerRelease
+from app.web import names
+from app.web.outside import BASE
+from app.web.schemas import PATTERNS, by_newer_release
+from app.web.taken import conflict
 
 MEDIA_TYPE = "application/problem+json"
+# Where the code of a refusal is left for the access log.
+CODE = "ninety.problem"
 log = structlog.get_logger("ninety.problems")
 
 # An answer stays small however much is wrong with the request.
@@ -59,22 +67,27 @@ class Problem(BaseModel):
     detail: str
     instance: str = Field(description="The path that was asked for.")
     code: str = Field(description="Stable, for programs.")
-    errors: list[ProblemError] | None = Field(default=None, description="With 422: each wrong part.")
+    errors: list[ProblemError] | None = Field(
+        default=None,
+        description="With 422: each wrong part. With 409: the taken values. With 412 to a reply: what came meanwhile.",
+    )
 
 
 def as_problem(error: AppError, instance: str) -> Problem:
+    base = BASE.get()
     return Problem(
-        type=f"/problems/{error.code}",
+        type=f"{base}/problems/{error.code}",
         title=error.title,
         status=error.status,
         detail=error.detail,
-        instance=instance,
+        instance=base + instance,
         code=error.code,
         errors=[ProblemError(pointer=e.pointer, code=e.code, detail=e.detail) for e in error.errors] or None,
     )
 
 
 def respond(request: Request, error: AppError) -> Response:
+    request.scope[CODE] = error.code
     # Not `request.url`: that is put together with the caller's Host header, and fails where that is nonsense.
     body = as_problem(error, as_instance(request.scope["path"])).model_dump_json(exclude_none=True)
     return Response(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
@@ -93,7 +106,7 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return respond(request, _from_validation(error))
+        return respond(request, _from_validation(request, error))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -101,9 +114,14 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
             # What names no methods are the files of /docs.
             allow = ", ".join(sorted(set(allowed_methods(request.scope["path"])) or {"GET", "HEAD"}))
             return respond(request, MethodNotAllowed(f"this path takes {allow}", headers={"Allow": allow}))
-        return respond(request, NotFound("there is nothing at this path"))
+        return respond(
+            request, NotFound(f"there is nothing at this path{_nearby(request.scope['path'], allowed_methods)}")
+        )
 
     async def fault(request: Request, error: Exception) -> Response:
+        if isinstance(error, asyncpg.UniqueViolationError):
+            async with request.app.state.db.transaction() as tx:
+                return respond(request, await conflict(tx, error))
         return respond(request, from_fault(error))
 
     app.add_exception_handler(AppError, refused)
@@ -113,15 +131,45 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
         app.add_exception_handler(kind, fault)
 
 
-def _from_validation(error: RequestValidationError) -> Invalid:
+def _nearby(path: str, allowed_methods: Callable[[str], Iterable[str]]) -> str:
+    """What was probably meant: a slash too many around it, or the version left out."""
+    tidy = f"/{path.strip('/')}"
+    near = next((each for each in (tidy, f"/v1{tidy}") if each != path and any(allowed_methods(each))), None)
+    return f"; there is something at {BASE.get()}{as_instance(near)}" if near and len(near) <= _LONGEST_PART else ""
+
+
+def _from_validation(request: Request, error: RequestValidationError) -> AppError:
     found = error.errors()
-    errors = tuple(
-        FieldError(pointer(e["loc"]), str(e["type"]), str(e["msg"]).removeprefix("Value error, "))
-        for e in found[:_MOST_ERRORS]
-    )
+    if len(found) == 1 and found[0]["loc"][0] == "path" and found[0]["type"] == "uuid_parsing":
+        return _no_id(request, str(found[0]["input"]))
+    route = request.scope["route"]
+    errors = tuple(FieldError(pointer(e["loc"]), str(e["type"]), _explained(route, e)) for e in found[:_MOST_ERRORS])
     where = f"{errors[0].pointer or 'the body'}: {errors[0].detail}"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return Invalid(where + more, errors=errors)
+
+
+def _no_id(request: Request, given: str) -> NotFound:
+    """Nothing has such an id; what says a number may mean a ticket's."""
+    of_tickets = given.isascii() and given.isdecimal() and request.scope["route"].path.startswith("/v1/tickets/")
+    hint = f"; a ticket's number is read at /v1/tickets/by-number/{given[:19]}" if of_tickets else ""
+    return NotFound(f"there is nothing with this id: ids are UUIDs{hint}")
+
+
+def _explained(route: APIRoute, error: dict[str, Any]) -> str:
+    """In words: a name that is not known, and what a pattern asks for."""
+    if error["type"] == names.UNKNOWN:
+        return names.unknown(str(error["loc"][-1]), names.known_at(route.dependant, error["loc"]))
+    if error["type"] == "string_pattern_mismatch":
+        return PATTERNS.get(error["ctx"]["pattern"], "a text of another form")
+    said = str(error["msg"]).removeprefix("Value error, ")
+    if error["loc"][0] == "body" and error.get("input", ...) is None:
+        return f"{said}, not null: {_IN_PLACE_OF_NULL.get(error['type'], 'leave it out')}"
+    return said
+
+
+# A field without a null of its own.
+_IN_PLACE_OF_NULL = {"list_type": "leave it out, or write [] for none", "dict_type": "leave it out, or write {}"}
 
 
 def pointer(location: Iterable[Any]) -> str:
@@ -166,6 +214,8 @@ def from_fault(error: Exception) -> AppError:
         return known() if known else InternalError()
     if isinstance(error, TimeoutError):
         return Unavailable("the database took too long")
+    if isinstance(error, ResponseValidationError) and by_newer_release(error.errors()):
+        return NewerRelease("a part of it")
     if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
         log.warning("database_unreachable", error=repr(error))
         return Unavailable("the database is not reachable")

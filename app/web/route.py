@@ -4,36 +4,46 @@ why this is a route class and not a dependency: a dependency cannot call its rou
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
+from fastapi._compat import ModelField
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from starlette.convertors import StringConvertor, register_url_convertor
-from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.db import Transaction
-from app.errors import Invalid, Overloaded
-from app.web import body, etag, idempotency
-from app.web.limits import Caller
+from app.errors import Invalid, MalformedRequest, Overloaded
+from app.web import body, etag, idempotency, names
+from app.web.admission import BULK, READ, VITAL, WORK, Cost, declared_cost
+from app.web.limits import CALLER, Caller, Place
 from app.web.openapi import PROBLEM_RESPONSES
+from app.web.packing import packed
+from app.web.paging import PageQuery
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 NDJSON_FIELD = "x-ndjson-field"
 SHOWN_ONCE = "x-shown-once"
 # Takes a body of any type as it comes, up to so many bytes; the route asks the request for it.
 RAW_LIMIT = "x-raw-limit"
-RAW_AT_ONCE = 4
-_RAW_WAIT_SECONDS = 10.0
+# In a process: bodies that may have megabytes, and those of other operations that are larger than most.
+RAW_BODIES = 4
+LARGE_BODIES = 24
+_ROOM_WAIT_SECONDS = 10.0
+# Three for sixteen connections: what works for seconds leaves most of the database to what works for milliseconds.
+CONNECTIONS_FOR_A_HEAVY_ONE = 5
+_HEAVY_WAIT_SECONDS = 10.0
 _TX = "ninety.tx"
-CALLER = "ninety.caller"
 
 
 class _IdConvertor(StringConvertor):
@@ -45,11 +55,13 @@ class _IdConvertor(StringConvertor):
 register_url_convertor("id", _IdConvertor())
 
 
-class Guard(SecurityBase, ABC):
+class Authenticator(SecurityBase, ABC):
     """Says who calls. Which callers there are is the business of `app.auth`."""
 
+    needs_scope = True
+
     @abstractmethod
-    async def admit(self, request: Request, scopes: Sequence[str]) -> Caller:
+    async def authenticate(self, request: Request, scopes: Sequence[str]) -> Caller:
         """Raises a 401, 403 or 429 refusal."""
 
 
@@ -62,91 +74,157 @@ Tx = Annotated[Transaction, Depends(_current_tx)]
 
 
 class Route(APIRoute):
+    @property
+    def cost(self) -> Cost:
+        """As `costs` declares it; else a read or a change of one thing, or a list where it takes a page's query."""
+        return declared_cost(self.endpoint) or _usual_cost(self)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        inner = APIRoute.get_route_handler(_handing_over(self))
+        inner = APIRoute.get_route_handler(_bind_scope_arguments(self))
         guard, scopes = _guard_of(self)
-        reads_body = self.body_field is not None
         writes = bool(_WRITES & (self.methods or set()))
         keyed = "POST" in (self.methods or set())
-        extra = self.openapi_extra or {}
-        ndjson_field, raw_limit, shown_once = extra.get(NDJSON_FIELD), extra.get(RAW_LIMIT), SHOWN_ONCE in extra
+        shown_once = SHOWN_ONCE in (self.openapi_extra or {})
+        intake, cost = _Intake.of(self), self.cost
+        known = names.parameters(self.dependant)
 
         async def handle(request: Request) -> Response:
-            _refuse_nul(request)
+            _refuse_unreadable(request)
+            names.tidy(request.scope)
             state = request.app.state
-            with state.admission.aside:
-                caller = request.scope[CALLER] = await guard.admit(request, scopes)
-            with state.limits.one_of(caller) as use:
-                if not raw_limit:
-                    return await answer(request, caller)
-                async with _room(state, use.large_body):
-                    return await answer(request, caller)
+            async with AsyncExitStack() as held:
+                # Who waits for their caller, and not for this service, does not count meanwhile.
+                with state.admission.paused:
+                    caller = request.scope[CALLER] = await guard.authenticate(request, scopes)
+                    place: Place = state.limits.place(request.scope, caller)
+                    with place:
+                        request = await intake.take(request, place, held)
+                        await place.take(cost)
+                    if cost.heavy:
+                        await held.enter_async_context(_in_time(state.heavy, _HEAVY_WAIT_SECONDS))
+                return await packed(request, await answer(request, caller))
 
         async def answer(request: Request, caller: Caller) -> Response:
             state = request.app.state
-            if reads_body:
-                limit = state.settings.import_limit_bytes if ndjson_field else state.settings.body_limit_bytes
-                with state.admission.aside:
-                    request = await body.read(request, limit, ndjson_field=ndjson_field)
-            elif raw_limit:
-                with state.admission.aside:
-                    request = await body.read_raw(request, raw_limit)
+            if known is not None and request.scope["query_string"]:
+                names.check_parameters(request.query_params, known)
             unit = _unit(request, inner)
             if writes:
                 return await _written(request, caller.id, unit, keyed=keyed, shown_once=shown_once)
-            return _conditional(request, await state.db.run(unit, state.settings.request_seconds))
+            return _conditional(request, await state.db.run(unit, state.settings.request_seconds, reads=True))
 
         return handle
 
 
+@dataclass(frozen=True, slots=True)
+class _Intake:
+    """How an operation takes its body: not at all, as JSON, as JSON or NDJSON with megabytes, or as it comes."""
+
+    reads: bool
+    ndjson_field: str | None
+    raw_limit: int | None
+
+    @classmethod
+    def of(cls, route: APIRoute) -> "_Intake":
+        extra = route.openapi_extra or {}
+        return cls(route.body_field is not None, extra.get(NDJSON_FIELD), extra.get(RAW_LIMIT))
+
+    async def take(self, request: Request, place: Place, held: AsyncExitStack) -> Request:
+        """The request with its body. Where that is large, its room in memory is `held`."""
+        state = request.app.state
+        if self.raw_limit:
+            await _enter_room(held, place.raw_body, state.raw_bodies)
+            return await body.read_raw(request, self.raw_limit)
+        if not self.reads:
+            return request
+        limit, rooms = state.settings.body_limit_bytes, (place.bodies, state.bodies)
+        if self.ndjson_field:
+            limit, rooms = state.settings.import_limit_bytes, (place.raw_body, state.raw_bodies)
+        room = partial(_enter_room, held, *rooms)
+        return await body.read(request, limit, room, ndjson_field=self.ndjson_field)
+
+
+async def _enter_room(held: AsyncExitStack, of_caller: asyncio.Semaphore, of_all: asyncio.Semaphore) -> None:
+    await held.enter_async_context(_room(of_caller, of_all))
+
+
+def _usual_cost(route: APIRoute) -> Cost:
+    if "GET" not in (route.methods or ()):
+        return WORK
+    takes_page = any(_is_page_query(field) for field in route.dependant.query_params)
+    return BULK if takes_page and not route.param_convertors else READ
+
+
+def _is_page_query(field: ModelField) -> bool:
+    kind: object = field.field_info.annotation
+    return isinstance(kind, type) and issubclass(kind, PageQuery)
+
+
 class ListeningRoute(APIRoute):
-    """One that answers for as long as somebody listens: a transaction would last as long."""
+    """One that answers for as long as somebody listens: a transaction would last as long. It is vital: to a browser's
+    EventSource a refusal is final, and all of them come again at once where a process was replaced."""
+
+    cost = VITAL
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        inner = APIRoute.get_route_handler(_handing_over(self))
+        inner = APIRoute.get_route_handler(_bind_scope_arguments(self))
         guard, scopes = _guard_of(self)
+        if any(each.call is _current_tx for each in _within(self.dependant)):
+            raise TypeError(f"{self.name}: it has no transaction, which would last as long as somebody listens")
 
         async def handle(request: Request) -> Response:
-            _refuse_nul(request)
-            request.scope[CALLER] = await guard.admit(request, scopes)
+            _refuse_unreadable(request)
+            names.tidy(request.scope)
+            request.scope[CALLER] = await guard.authenticate(request, scopes)
             return await inner(request)
 
         return handle
 
 
 @asynccontextmanager
-async def _room(state: State, of_caller: asyncio.Lock) -> AsyncIterator[None]:
+async def _room(of_caller: asyncio.Semaphore, of_all: asyncio.Semaphore) -> AsyncIterator[None]:
     """Large bodies lie in memory, and in copies on their way to the database, so only a few do at a time, and of one
-    caller's one: who sends slowly must not keep others from sending. Raises Overloaded."""
-    async with AsyncExitStack() as held:
-        try:
-            # Who waits has sent next to nothing yet, and costs nothing.
-            with state.admission.aside:
-                async with asyncio.timeout(_RAW_WAIT_SECONDS):
-                    await held.enter_async_context(of_caller)
-                    await held.enter_async_context(state.large_bodies)
-        except TimeoutError:
-            raise Overloaded("too many large bodies at once") from None
+    caller's fewer: who sends slowly must not keep others from sending. Raises Overloaded."""
+    async with _in_time(of_caller, _ROOM_WAIT_SECONDS), _in_time(of_all, _ROOM_WAIT_SECONDS):
         yield
 
 
-def _handing_over(route: APIRoute) -> APIRoute:
-    """The route for who runs it: its caller and its transaction lie in the request, and are handed over from there.
-    FastAPI would solve a dependency for each, which took a twentieth of the time of a request."""
+@asynccontextmanager
+async def _in_time(places: asyncio.Semaphore, seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            await places.acquire()
+    except TimeoutError:
+        raise Overloaded("too many large requests at once") from None
+    try:
+        yield
+    finally:
+        places.release()
+
+
+def _bind_scope_arguments(route: APIRoute) -> APIRoute:
+    """The route with its caller and its transaction taken from the request: having FastAPI solve a dependency for each
+    took a twentieth of the time of a request. Every other dependency stays, and FastAPI solves it."""
     dependant, endpoint = route.dependant, route.endpoint
-    lie_at = {str(each.name): CALLER if isinstance(each.call, Guard) else _TX for each in dependant.dependencies}
+    ours = [each for each in dependant.dependencies if _ours(each)]
+    places = {each.name: CALLER if isinstance(each.call, Authenticator) else _TX for each in ours if each.name}
+    solved = [each for each in dependant.dependencies if not _ours(each)]
     wanted = dependant.request_param_name
 
     async def call(request: Request, **values: Any) -> Any:
-        for name, place in lie_at.items():
+        for name, place in places.items():
             values[name] = request.scope[place]
         if wanted:
             values[wanted] = request
         return await endpoint(**values)
 
     run = copy(route)
-    run.dependant = replace(dependant, dependencies=[], call=call, request_param_name="request")
+    run.dependant = replace(dependant, dependencies=solved, call=call, request_param_name="request")
     return run
+
+
+def _ours(dependency: Dependant) -> bool:
+    return isinstance(dependency.call, Authenticator) or dependency.call is _current_tx
 
 
 def _unit(
@@ -179,18 +257,42 @@ def _conditional(request: Request, response: Response) -> Response:
     return response
 
 
-def _refuse_nul(request: Request) -> None:
-    if b"%00" in request.scope["query_string"] or "\0" in request.scope["path"]:
-        raise Invalid("NUL cannot be part of a path or query")
+def _refuse_unreadable(request: Request) -> None:
+    """Starlette would read bytes that are no UTF-8 as other characters: a search for them would find something else."""
+    scope = request.scope
+    raw_path = scope.get("raw_path")
+    path = unquote_to_bytes(raw_path) if raw_path else scope["path"].encode(errors="surrogatepass")
+    for part, raw in (("path", path), ("query", unquote_to_bytes(scope["query_string"]))):
+        if b"\0" in raw:
+            raise Invalid("NUL cannot be part of a path or query")
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            raise MalformedRequest(f"the {part} is not UTF-8: percent-encode its UTF-8 bytes") from None
 
 
-def _guard_of(route: APIRoute) -> tuple[Guard, Sequence[str]]:
-    """Closed by default: an operation that names no scope cannot even be defined."""
-    for dependency in route.dependant.dependencies:
-        guard: object = dependency.call
-        if isinstance(guard, Guard) and dependency.own_oauth_scopes:
-            return guard, dependency.own_oauth_scopes
-    raise TypeError(f"{route.name}: no scope; give it an actor argument with may(…)")
+def _guard_of(route: APIRoute) -> tuple[Authenticator, Sequence[str]]:
+    """The guard and all scopes that it is asked for anywhere among the route's dependencies. Closed by default: raises
+    TypeError for an operation that names no scope, or guards of two kinds."""
+    guards: dict[int, Authenticator] = {}
+    scopes: dict[str, None] = {}
+    for each in _within(route.dependant):
+        called: object = each.call
+        if isinstance(called, Authenticator):
+            guards[id(called)] = called
+            scopes |= dict.fromkeys([*(each.parent_oauth_scopes or ()), *(each.own_oauth_scopes or ())])
+    if len(guards) > 1:
+        raise TypeError(f"{route.name}: two kinds of guards; use one")
+    guard = next(iter(guards.values()), None)
+    if guard is None or (guard.needs_scope and not scopes):
+        raise TypeError(f"{route.name}: no scope; give it an actor argument with may(…)")
+    return guard, list(scopes)
+
+
+def _within(dependant: Dependant) -> Iterator[Dependant]:
+    for each in dependant.dependencies:
+        yield each
+        yield from _within(each)
 
 
 def router(prefix: str, tag: str, route_class: type[APIRoute] = Route) -> APIRouter:

@@ -14,6 +14,8 @@ idempotency_records = Table(
     Column("status", Integer, nullable=False),
     Column("headers", JSONB, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    # Where the long texts of the request belong that the body is kept without (`echoes`).
+    Column("cuts", ARRAY(Integer), nullable=False, server_default="{}"),
     # The ids that the answer names: what is erased must be found here, too.
     Column("subject_ids", ARRAY(Uuid), nullable=False, server_default="{}"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from app.db import Row, Transaction
-from app.web.paging import Clause, Key, Listing, Order, Where
+from app.web.paging import Clause, Key, Listing, Order, Where, first_of, page_of
 
 # A page holds 200 items at most, and one more row tells that there are more.
 _PAGE = 201
@@ -40,18 +40,18 @@ Source = Callable[[str, object], Select[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ScanLimits:
     """How many rows a page walks at first, how many at most, and how many are few."""
 
-    stretch: int = 2_000
+    scan: int = 2_000
     long_stretch: int = 5_000
-    few: int = 2_000
+    selective_enough: int = 2_000
 
 
-STOCK = Reach()
+STOCK = ScanLimits()
 
 
-class Walk(Listing):
+class BoundedListing(Listing):
     """`leading` are, by order, the filters that an index of this order begins with: all of a group, with one value
     each. `bounds` are the two that cut off the order's first column below and above. `sources` have an index of their
     own; the most selective come first."""
@@ -67,7 +67,7 @@ class Walk(Listing):
         leading: Mapping[str, Sequence[tuple[str, ...]]],
         bounds: Mapping[str, tuple[str, str]],
         sources: Mapping[str, Source],
-        reach: Reach = STOCK,
+        reach: ScanLimits = STOCK,
     ) -> None:
         super().__init__(name, select(*columns), filters(table.c), orders)
         self._table = table
@@ -83,7 +83,7 @@ class Walk(Listing):
         given = self._given(where)
         if len(self._served(given, order)) == len(given):
             return await self._walk(tx, given, order, limit, after, _PAGE)
-        rows, last = await self._walk(tx, given, order, limit, after, self._reach.stretch)
+        rows, last = await self._walk(tx, given, order, limit, after, self._reach.scan)
         if last is None or len(rows) == limit:
             return rows, last
         source = await self._few(tx, given)
@@ -92,15 +92,17 @@ class Walk(Listing):
         return await self._walk(tx, given, order, limit, after, self._reach.long_stretch)
 
     async def _walk(
-        self, tx: Transaction, given: Where, order: str, limit: int, after: Key | None, stretch: int
+        self, tx: Transaction, given: Where, order: str, limit: int, after: Key | None, scan: int
     ) -> tuple[list[Row], Key | None]:
         def make() -> Select[Any]:
-            return self._walked(given, order, after, stretch).limit(bindparam("row_limit"))
+            return page_of(self._walked(given, order, after, scan))
 
-        rows = await self._ask(tx, ("walk", order, stretch), given, make, after, row_limit=limit + 1)
+        rows = await self._ask(tx, ("walk", order, scan), given, make, after, row_limit=limit + 1)
         hits = [row for row in rows if row["hit"]]
+        if len(hits) <= limit and first_of(rows, len(rows))[1]:
+            return hits, self.key_of(rows[-1], order)
         # The last row of the stretch comes along whatever it is: the list goes on behind it.
-        if len(hits) <= limit and rows and rows[-1]["place"] == stretch:
+        if len(hits) <= limit and rows and rows[-1]["place"] == scan:
             return hits, self.key_of(rows[-1], order)
         return self._cut(hits, order, limit)
 
@@ -108,8 +110,8 @@ class Walk(Listing):
         self, tx: Transaction, given: Where, source: str, order: str, limit: int, after: Key | None
     ) -> tuple[list[Row], Key | None]:
         def make() -> Select[Any]:
-            gathered = self._gathered(given, source, 2 * self._reach.few)
-            return self._sorted(gathered, self._orders[order], after).limit(bindparam("row_limit"))
+            gathered = self._gathered(given, source, 2 * self._reach.selective_enough)
+            return page_of(self._sorted(gathered, self._orders[order], after))
 
         rows = await self._ask(tx, ("gather", source, order), given, make, after, row_limit=limit + 1)
         return self._cut(rows, order, limit)
@@ -120,7 +122,7 @@ class Walk(Listing):
             if name in given:
                 one = {name: given[name]}
                 [row] = await self._ask(tx, "few", one, partial(self._count, one, name))
-                if row["found"] <= self._reach.few:
+                if row["found"] <= self._reach.selective_enough:
                     return name
         return None
 
@@ -132,17 +134,17 @@ class Walk(Listing):
         """The filters that an index serves together with the order."""
         return [*self._led(given, order), *(name for name in self._bounds.get(order, ()) if name in given)]
 
-    def _walked(self, given: Where, order: str, after: Key | None, stretch: int) -> Select[Any]:
+    def _walked(self, given: Where, order: str, after: Key | None, scan: int) -> Select[Any]:
         """What is in the stretch, and its last row in any case."""
         by, served = self._orders[order], self._served(given, order)
-        inner = self._stretch(given, order, after).limit(literal_column(str(stretch)))
+        inner = self._scan(given, order, after).limit(literal_column(str(scan)))
         walked = inner.subquery(self._table.name)
         filters = self._filters_of(walked.c)
         hit = and_(true(), *(filters[name](name, given[name]) for name in given if name not in served))
-        is_last = walked.c.place == literal_column(str(stretch))
+        is_last = walked.c.place == literal_column(str(scan))
         return select(walked, hit.label("hit")).where(or_(hit, is_last)).order_by(*by.over(walked.c).by)
 
-    def _stretch(self, given: Where, order: str, after: Key | None) -> Select[Any]:
+    def _scan(self, given: Where, order: str, after: Key | None) -> Select[Any]:
         """From where the page before ended.
 
         What leads the index stands in the order: as a mere equation it would leave PostgreSQL the choice of the index
@@ -187,5 +189,9 @@ class Walk(Listing):
         return self._ordered(select(fenced), order.over(fenced.c), after)
 
     def _count(self, given: Where, source: str) -> Select[Any]:
-        some = self._sources[source](source, given[source]).limit(literal_column(str(self._reach.few + 1))).subquery()
+        some = (
+            self._sources[source](source, given[source])
+            .limit(literal_column(str(self._reach.selective_enough + 1)))
+            .subquery()
+        )
         return select(func.count().label("found")).select_from(some)

@@ -10,19 +10,24 @@ import structlog
 import uuid_utils
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from app.errors import Overloaded
 from app.settings import Settings
 from app.web import metrics
-from app.web.limits import HEADERS, Admission, is_vital
+from app.web.admission import Admission, Kind
+from app.web.limits import CALLER, HEADERS, PLACE, Place
 from app.web.logs import REQUEST_ID
-from app.web.problems import MEDIA_TYPE, as_instance, from_fault, respond
+from app.web.outside import BASE, Outside, outside_of
+from app.web.problems import CODE, MEDIA_TYPE, as_instance, from_fault, respond
 
 log = structlog.get_logger("ninety.access")
 
 # A key, a ticket or a token in its place is somebody's mistake, and must not get into the log.
 _REQUEST_ID = re.compile(rb"(?!nt[ys]_|eyJ)[A-Za-z0-9._-]{1,128}")
 Headers = tuple[tuple[bytes, bytes], ...]
+_PART = re.compile(r"\{(\w+)\}")
+_ID = re.compile(r"[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -30,25 +35,38 @@ ALWAYS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"private, no-store"),
-    (b"vary", b"Authorization"),
+    (b"vary", b"Authorization, Accept-Encoding"),
 )
+# What has a tag may be kept, to be asked for again each time.
+_KEPT = (b"cache-control", b"private, no-cache")
 _POLICY = b"content-security-policy"
+_ITS_OWN = frozenset({_POLICY, b"cache-control", b"vary"})
+# Under this name the server leaves the flow of the connection in the scope.
+FLOW = "ninety.flow"
 NOTHING = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
 BUSY = Overloaded("there is too much to do just now")
 
 
-class Frame:
+class EdgeMiddleware:
     def __init__(self, app: ASGIApp, settings: Settings, admission: Admission) -> None:
         self._app = app
         self._admission = admission
         hsts = f"max-age={settings.hsts_seconds}; includeSubDomains".encode()
         self._always = (*ALWAYS, *([(b"strict-transport-security", hsts)] if settings.hsts_seconds else []))
+        self._outside = outside_of(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
-        if self._admission.refuses(scope):
+        elif self._outside is None:
+            await self._answer(scope, receive, send)
+        else:
+            with self._outside.around(scope) as own:
+                await self._answer(own, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cost = self._admission.cost_of(scope)
+        if self._admission.refuses(cost):
             await _shed(scope, send)
             return
         began = time.perf_counter()
@@ -62,7 +80,8 @@ class Frame:
             # The server below goes by its own scope, and must know that no body follows.
             scope = {**scope, "method": "GET"}
         always = (*self._always, (b"x-request-id", request_id))
-        answer = _Answer(scope, send, always, self._admission, bodiless=method == "HEAD")
+        counted = None if cost.kind is Kind.vital else self._admission
+        answer = _Answer(scope, send, always, counted, self._outside, bodiless=method == "HEAD")
         try:
             # What streams would never end: nobody reads on after the head.
             await self._app(scope, answer.left if method == "HEAD" else receive, answer.send)
@@ -73,20 +92,36 @@ class Frame:
         finally:
             await answer.over()
             answer.begun()
+            await _left(scope)
             route = getattr(scope.get("route"), "path_format", "none")
             seconds = time.perf_counter() - began
             metrics.answered(method, route, answer.status, seconds)
             trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
             trace_id = {"trace_id": trace[1].decode()} if trace else {}
             milliseconds = round(seconds * 1000, 2)
-            log.info("request", method=method, route=route, status=answer.status, ms=milliseconds, **trace_id)
+            said = _said_of(scope)
+            log.info("request", method=method, route=route, status=answer.status, ms=milliseconds, **said, **trace_id)
             REQUEST_ID.reset(token)
+
+
+def _said_of(scope: Scope) -> dict[str, str]:
+    """The path with its ids, who called, and the code of a refusal; no names that a path has."""
+    said = {}
+    if route := getattr(scope.get("route"), "path_format", None):
+        ids = {name: part for name, part in scope.get("path_params", {}).items() if _ID.fullmatch(str(part))}
+        said["path"] = _PART.sub(lambda found: str(ids.get(found[1], found[0])), route)
+    if caller := scope.get(CALLER):
+        said["caller"] = str(caller.id)
+    if code := scope.get(CODE):
+        said["code"] = code
+    return said
 
 
 async def _shed(scope: Scope, send: Send) -> None:
     """Says no for as little as can be: most of the work that remains is that of the server below."""
-    body = {"type": f"/problems/{BUSY.code}", "title": BUSY.title, "status": BUSY.status, "detail": BUSY.detail}
-    raw = orjson.dumps(body | {"instance": as_instance(scope["path"]), "code": BUSY.code})
+    base, title = BASE.get(), BUSY.title
+    body = {"type": f"{base}/problems/{BUSY.code}", "title": title, "status": BUSY.status, "detail": BUSY.detail}
+    raw = orjson.dumps(body | {"instance": base + as_instance(scope["path"]), "code": BUSY.code})
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(raw)).encode()),
@@ -99,29 +134,52 @@ async def _shed(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else raw})
 
 
+async def _left(scope: Scope) -> None:
+    """Until the connection has taken all of the answer: so long it counts against its caller, whose place is then
+    free."""
+    place: Place | None = scope.get(PLACE)
+    if place is None:
+        return
+    try:
+        flow: FlowControl | None = scope.get(FLOW)
+        if flow is not None and flow.write_paused:
+            await flow.drain()
+    finally:
+        place.leave()
+
+
 class _Answer:
     """`send`, with the headers added, the status remembered and, for HEAD, the body left out. Unless it is vital, the
     request counts as being worked on until the answer begins."""
 
-    __slots__ = ("_admission", "_always", "_bodiless", "_counted", "_scope", "_send", "_started", "status")
+    __slots__ = ("_always", "_bodiless", "_counted", "_outside", "_scope", "_send", "_started", "status")
 
-    def __init__(self, scope: Scope, send: Send, always: Headers, admission: Admission, *, bodiless: bool) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        send: Send,
+        always: Headers,
+        counted: Admission | None,
+        outside: Outside | None,
+        *,
+        bodiless: bool,
+    ) -> None:
         self._scope = scope
         self._send = send
         self._always = always
-        self._admission = admission
+        self._counted = counted
+        self._outside = outside
         self._bodiless = bodiless
-        self._counted = not is_vital(scope["method"], scope["path"])
         # Only who wants no more than the head waits for it.
         self._started = asyncio.Event() if bodiless else None
         self.status = 0
-        if self._counted:
-            admission.running += 1
+        if counted:
+            counted.running += 1
 
     def begun(self) -> None:
         if self._counted:
-            self._counted = False
-            self._admission.running -= 1
+            self._counted.running -= 1
+            self._counted = None
 
     async def left(self) -> Message:
         """What is received from a client who wants the head only: that it left, once it has it."""
@@ -135,11 +193,18 @@ class _Answer:
             self.status = message["status"]
             if self._started is not None:
                 self._started.set()
-            headers = [*message["headers"], *self._always, *self._scope.get(HEADERS, ())]
-            # A page says itself what it may load; everything else loads nothing.
-            if not any(name == _POLICY for name, _ in message["headers"]):
+            # A page says itself what it may load and how long it may be kept: said twice, the stricter one would win.
+            names = {name for name, _ in message["headers"]}
+            own = names & _ITS_OWN
+            always = [header for header in self._always if header[0] not in own] if own else self._always
+            if b"etag" in names and self._scope["method"] == "GET":
+                always = [_KEPT if header[0] == b"cache-control" else header for header in always]
+            headers = [*message["headers"], *always]
+            if told := self._scope.get(HEADERS):
+                headers += told.headers(self._scope.get(PLACE))
+            if _POLICY not in own:
                 headers.append(NOTHING)
-            message["headers"] = headers
+            message["headers"] = self._outside.linked(headers) if self._outside else headers
         elif self._bodiless:
             return
         await self._send(message)

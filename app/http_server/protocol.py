@@ -14,8 +14,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import AppError, Malformed, Overloaded
 from app.settings import Settings
-from app.web.frame import ALWAYS, BUSY, NOTHING
-from app.web.limits import Admission
+from app.web.admission import Admission
+from app.web.edge import ALWAYS, BUSY, FLOW, NOTHING
+from app.web.outside import outside_of
 from app.web.problems import MEDIA_TYPE, as_instance
 
 MOST_URL_BYTES = 8 * 1024
@@ -28,6 +29,10 @@ _CHUNK_FRAME_BYTES = 16
 # A body gets its seconds, and more where it is large, by this rate.
 _LEAST_BYTES_A_SECOND = 64 * 1024
 _LOOK_SECONDS = 5.0
+# What has been read of an answer buys its reader time, by this rate.
+_LEAST_READ_A_SECOND = 4 * 1024
+# Nobody is taken for one who does not read before that.
+_BRIEF_SECONDS = 0.5
 # Under this name the application leaves its `Admission` in the state of its lifespan.
 ADMISSION = "admission"
 _CLOSE = "connection: close\r\n"
@@ -86,13 +91,17 @@ class BoundedProtocol(HttpToolsProtocol):
     """What is awaited, and since when, is noted as it happens; one timer for each connection looks at it now and then,
     so that a request costs no timer."""
 
-    # How long a client may read nothing of its answer.
+    # How long a client may read nothing of its answer; and, of a process, how much of answers may lie unread before
+    # those go that have read nothing for longest.
     stalled_seconds: ClassVar[float] = 30.0
+    most_unread_bytes: ClassVar[int] = 32 * 1024 * 1024
 
     def __init__(self, *args: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.parser = _parser(self)
         self._settings = settings
+        # Only the frame knows what a page may read, and which path was asked for from outside.
+        self._framed = bool(settings.cors_origins or outside_of(settings))
         self._refusal: AppError = BadHttp()
         # Something was refused: what comes now is not looked at, and after the last answer the connection ends.
         self._ending = False
@@ -100,7 +109,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_since: float | None = None
         # None while no body is awaited: before its head is whole, and once the request is.
         self._body_since: float | None = None
+        # None while less of an answer lies unread than the connection may hold; and how much that was when it was seen.
         self._stalled_since: float | None = None
+        self._unread = 0
         # `cycle` is the newest request, which may wait in the pipeline. This one is being answered, or was the last.
         self._running: RequestResponseCycle | None = None
         # Of the newest request, its trailers among them.
@@ -209,15 +220,18 @@ class BoundedProtocol(HttpToolsProtocol):
         admission: Admission | None = self.app_state.get(ADMISSION)
         # Those that lie in a row behind one another would call one another here, each from within the one before. And
         # only a task waits for who asks on and on and reads nothing.
-        here = not (self.pipeline or self.flow.write_paused or self._settings.cors_origins)
-        if admission and here and admission.refuses(cycle.scope):
+        here = not (self.pipeline or self.flow.write_paused or self._framed)
+        cast("dict[str, object]", cycle.scope)[FLOW] = self.flow
+        if admission and admission.draining and not self.pipeline:
+            # The answer says that the connection ends with it.
+            cycle.keep_alive = False
+        if admission and here and admission.refuses(admission.cost_of(cycle.scope)):
             self._shed(cycle)
         else:
             super()._start_asgi_task(cycle, app)
 
     def _shed(self, cycle: RequestResponseCycle) -> None:
-        """Says no without the application: at three times of what can be done, saying no is most of the work. (A web
-        page could not read this; where there may be one, the frame says it.)"""
+        """Says no without the application: at three times of what can be done, saying no is most of the work."""
         self.transport.write(_said(BUSY, cycle.scope, close=not cycle.keep_alive))
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
@@ -243,11 +257,33 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         self._stalled_since = self.loop.time()
+        self._unread = self.transport.get_write_buffer_size()
         super().pause_writing()
+        self._hang_up_on_who_reads_nothing()
 
     def resume_writing(self) -> None:
         self._stalled_since = None
         super().resume_writing()
+
+    def _note_reading(self, now: float) -> None:
+        unread, was = self.transport.get_write_buffer_size(), self._unread
+        if self._stalled_since is not None and unread < was:
+            self._stalled_since = min(now, self._stalled_since + (was - unread) / _LEAST_READ_A_SECOND)
+        self._unread = unread
+
+    def _hang_up_on_who_reads_nothing(self) -> None:
+        """Where more lies unread than the process may hold, whoever asked for it."""
+        now = self.loop.time()
+        others = [each for each in self.connections if isinstance(each, BoundedProtocol)]
+        stalled = [each for each in others if each._stalled_since is not None and not each.transport.is_closing()]
+        for each in stalled:
+            each._note_reading(now)
+        unread = sum(each._unread for each in stalled)
+        for each in sorted(stalled, key=lambda each: each._stalled_since or now):
+            if unread <= self.most_unread_bytes or not _past(each._stalled_since, now, _BRIEF_SECONDS):
+                return
+            unread -= each._unread
+            each.transport.abort()
 
     def _look_later(self) -> None:
         often = min(_LOOK_SECONDS, self._settings.head_seconds, self._settings.body_seconds)
@@ -255,6 +291,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         now = self.loop.time()
+        self._note_reading(now)
+        if self._stalled_since is not None:
+            self._hang_up_on_who_reads_nothing()
         if _past(self._stalled_since, now, self.stalled_seconds):
             # What it has not read yet would keep a closed connection open.
             self.transport.abort()
@@ -286,7 +325,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         # Nothing else can be said once its answer has begun.
         if cycle is None or self._body_since is None or not cycle.response_started:
-            self.transport.write(_said(refusal))
+            self.transport.write(_said(refusal, base=self._settings.base_path))
         self.transport.close()
 
 
@@ -301,9 +340,9 @@ def _past(since: float | None, now: float, seconds: float) -> bool:
     return since is not None and now - since > seconds
 
 
-def _said(refusal: AppError, scope: HTTPScope | None = None, *, close: bool = True) -> bytes:
-    instance = as_instance(scope["path"]) if scope else "/"
-    problem = {"type": f"/problems/{refusal.code}", "title": refusal.title, "status": refusal.status}
+def _said(refusal: AppError, scope: HTTPScope | None = None, *, close: bool = True, base: str = "") -> bytes:
+    instance = as_instance(scope["path"]) if scope else f"{base}/"
+    problem = {"type": f"{base}/problems/{refusal.code}", "title": refusal.title, "status": refusal.status}
     body = orjson.dumps(problem | {"detail": refusal.detail, "instance": instance, "code": refusal.code})
     more = "".join(f"{name}: {value}\r\n" for name, value in refusal.headers.items())
     lines = f"content-length: {len(body)}\r\nx-request-id: {uuid7().hex}\r\n{more}{_CLOSE if close else ''}\r\n"
