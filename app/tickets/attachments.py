@@ -9,16 +9,16 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Boolean, Uuid, and_, any_, bindparam, func, insert, or_, select, update
 from uuid_utils.compat import uuid7
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.auth.roles import Role
 from app.db import Query, Row, Transaction, Values
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.events import log
-from app.sla.core.words import Status
-from app.tickets import storage
+from app.sla.core.enums import Status
+from app.tickets import quotas, storage
 from app.tickets.files import content_type, safe_name
 from app.tickets.lifecycle import TicketClosed, Visibility, no_such_ticket
-from app.tickets.queries import get_ticket
+from app.tickets.queries import FOR_CUSTOMER, get_ticket, marked
 from app.tickets.tables import attachments, tickets
 from app.web.paging import Listing, Order, is_any
 
@@ -37,16 +37,10 @@ _NOW = func.clock_timestamp().label("now")
 # A ticket that is being closed is waited for; other uploads are not.
 _OPEN = Query(
     select(tickets.c.status, _NOW)
-    .where(
-        tickets.c.id == bindparam("ticket_id"),
-        or_(
-            bindparam("for_customer", type_=Uuid).is_(None),
-            tickets.c.customer_id == bindparam("for_customer", type_=Uuid),
-        ),
-    )
+    .where(tickets.c.id == bindparam("ticket_id"), FOR_CUSTOMER)
     .with_for_update(read=True)
 )
-_INSERT = Query(insert(attachments), [column.name for column in _a if column.name not in ("message_id", "deleted_at")])
+_INSERT = Query(insert(attachments), [column.name for column in _a if column.name != "deleted_at"])
 _one = and_(
     _a.id == bindparam("attachment_id"),
     _a.ticket_id == bindparam("ticket_id"),
@@ -99,15 +93,39 @@ async def upload(
         raise no_such_ticket()
     if ticket["status"] == Status.closed:
         raise TicketClosed("open a new ticket")
+    author = log.ActorRef(actor.kind, actor.person_id)
+    row = _add(tx, log.actor_ref(actor), author, ticket_id, name, visibility, content, ticket["now"])
+    return to_response({**row, "deleted_at": None})
+
+
+def attach(
+    tx: Transaction, author: log.ActorRef, message: Row, name: str, visibility: Visibility, content: bytes
+) -> None:
+    """Queue a file that came with a message, which is there and new: a row with `id`, `ticket_id` and `created_at`."""
+    _add(tx, author, author, message["ticket_id"], name, visibility, content, message["created_at"], message["id"])
+
+
+def _add(
+    tx: Transaction,
+    who: log.ActorRef,
+    author: log.ActorRef,
+    ticket_id: UUID,
+    name: str,
+    visibility: Visibility,
+    content: bytes,
+    now: datetime,
+    message_id: UUID | None = None,
+) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": uuid7(), "ticket_id": ticket_id, "visibility": visibility, "name": safe_name(name),
         "content_type": content_type(content), "size_bytes": len(content), "sha256": hashlib.sha256(content).digest(),
-        "author_kind": actor.kind, "author_id": actor.person_id, "created_at": ticket["now"],
+        "author_kind": author.kind, "author_id": author.id, "created_at": now, "message_id": message_id,
     }  # fmt: skip
+    quotas.count(tx, ticket_id, author, len(content), now)
     tx.write(_INSERT, **row)
     storage.put(tx, row["id"], content)
-    _record(tx, log.by(actor), "added", row, ticket["now"])
-    return shown({**row, "message_id": None, "deleted_at": None})
+    _record_event(tx, who, "added", row, now)
+    return row
 
 
 async def waiting(tx: Transaction, actor: Actor, ticket_id: UUID, ids: Sequence[UUID]) -> list[Row]:
@@ -124,13 +142,13 @@ async def waiting(tx: Transaction, actor: Actor, ticket_id: UUID, ids: Sequence[
 
 
 def take(
-    tx: Transaction, who: log.By, rows: Sequence[Row], message_id: UUID, visibility: Visibility, now: datetime
+    tx: Transaction, who: log.ActorRef, rows: Sequence[Row], message_id: UUID, visibility: Visibility, now: datetime
 ) -> None:
     """Queue that a message has them: who sees it sees them. Customers hear now of what they see now."""
     tx.write(_TAKE, attachment_ids=[row["id"] for row in rows], message_id=message_id, visibility=visibility)
     for row in rows:
         if visibility is Visibility.public and row["visibility"] == Visibility.internal:
-            _record(tx, who, "published", {**row, "visibility": visibility}, now)
+            _record_event(tx, who, "published", {**row, "visibility": visibility}, now)
 
 
 async def get(tx: Transaction, actor: Actor, ticket_id: UUID, id: UUID) -> Row:
@@ -149,18 +167,20 @@ async def delete(tx: Transaction, actor: Actor, ticket_id: UUID, id: UUID) -> No
         raise Forbidden("you delete your own attachments, a lead everybody's")
     if row["deleted_at"] is not None:
         raise AttachmentDeleted("it was deleted before")
-    _empty(tx, log.by(actor), [row], row["now"])
+    _empty(tx, log.actor_ref(actor), [row], row["now"])
 
 
-async def delete_of_message(tx: Transaction, who: log.By, message_id: UUID, now: datetime) -> None:
+async def delete_of_message(tx: Transaction, who: log.ActorRef, message_id: UUID, now: datetime) -> None:
     """What went with a message goes with it."""
     if rows := await tx.locked_rows(_OF_MESSAGE, message_id=message_id):
         _empty(tx, who, rows, now)
 
 
-def shown(row: Values) -> dict[str, Any]:
-    author = {"kind": row["author_kind"], "id": row["author_id"]}
-    return {**row, "author": author, "sha256": row["sha256"].hex()}
+def to_response(row: Values, ticket_id: UUID | None = None) -> dict[str, Any]:
+    """A file, on the ticket that it was asked for with."""
+    author = log.actor_of(row, "author")
+    came_with = marked(row, ticket_id) if ticket_id else None
+    return {**row, "author": author, "sha256": row["sha256"].hex(), "from_ticket_id": came_with}
 
 
 def _found(row: Row | None) -> Row:
@@ -169,15 +189,16 @@ def _found(row: Row | None) -> Row:
     return row
 
 
-def _empty(tx: Transaction, who: log.By, rows: Sequence[Row], now: datetime) -> None:
+def _empty(tx: Transaction, who: log.ActorRef, rows: Sequence[Row], now: datetime) -> None:
     ids = [row["id"] for row in rows]
     tx.write(_EMPTY, attachment_ids=ids, name="", deleted_at=now)
     storage.delete(tx, ids)
+    quotas.give_back(tx, rows[0]["ticket_id"], sum(row["size_bytes"] for row in rows))
     for row in rows:
-        _record(tx, who, "deleted", row, now)
+        _record_event(tx, who, "deleted", row, now)
 
 
-def _record(tx: Transaction, who: log.By, verb: str, row: Mapping[str, Any] | Row, now: datetime) -> None:
+def _record_event(tx: Transaction, who: log.ActorRef, verb: str, row: Mapping[str, Any] | Row, now: datetime) -> None:
     # The name stays out of the log: an entry outlives an erased customer.
     data = {name: row[name] for name in ("size_bytes", "content_type", "visibility")}
     internal = row["visibility"] == Visibility.internal

@@ -7,16 +7,16 @@ from uuid import UUID
 
 import asyncpg
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.db import Transaction, Values
 from app.errors import AppError, Invalid
-from app.tickets.queries import ticket_shown
+from app.tickets.queries import ticket_to_response
 from app.tickets.schemas import BulkTicketPatch, TicketPatch
 from app.tickets.service import change_ticket
-from app.web.problems import Problem, as_problem, from_fault
+from app.web.problems import Problem, as_problem
+from app.web.taken import UNIQUE_VIOLATION, conflict
 
 _NOT_OF_THE_PATCH = {"id", "if_match"}
-_TAKEN = "23505"
 
 
 async def change_tickets(tx: Transaction, actor: Actor, patches: Sequence[BulkTicketPatch]) -> list[dict[str, Any]]:
@@ -40,10 +40,10 @@ async def _change(tx: Transaction, actor: Actor, asked: BulkTicketPatch) -> dict
     except AppError as refused:
         return _refused(asked.id, refused)
     except asyncpg.PostgresError as failed:
-        if failed.sqlstate != _TAKEN:
+        if failed.sqlstate != UNIQUE_VIOLATION:
             raise
-        return _refused(asked.id, from_fault(failed))
-    return _item(asked.id, 200, ticket=ticket_shown(actor, changed))
+        return _refused(asked.id, await conflict(tx, failed))
+    return _item(asked.id, 200, ticket=await ticket_to_response(tx, actor, changed))
 
 
 def _refused(id: UUID, why: AppError) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, func, null, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.agents.tables import agents
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.auth.roles import Role
 from app.db import Query, Transaction
 from app.errors import Forbidden, NotFound
@@ -19,8 +19,16 @@ _f = followers.c
 _NOW = func.clock_timestamp().label("now")
 _ACTIVE = Query(select(agents.c.id).where(agents.c.id == bindparam("agent_id"), agents.c.active))
 _KNOWN = Query(select(agents.c.id).where(agents.c.id == bindparam("agent_id")))
+# Who came with a merged ticket follows this one of their own then, and stays.
 _FOLLOW = Query(
-    insert(followers).on_conflict_do_nothing().returning(_f.created_at.label("now")), ["ticket_id", "agent_id"]
+    insert(followers)
+    .on_conflict_do_update(
+        index_elements=["ticket_id", "agent_id"],
+        set_={"from_ticket_id": null(), "created_at": func.clock_timestamp()},
+        where=_f.from_ticket_id.is_not(None),
+    )
+    .returning(_f.created_at.label("now")),
+    ["ticket_id", "agent_id"],
 )
 _UNFOLLOW = Query(
     delete(followers)
@@ -61,7 +69,7 @@ async def unfollow(tx: Transaction, actor: Actor, ticket_id: UUID, agent_id: UUI
 async def _change(tx: Transaction, actor: Actor, verb: str, query: Query, ticket_id: UUID, agent_id: UUID) -> None:
     if changed := await tx.locked_row(query, ticket_id=ticket_id, agent_id=agent_id):
         log.record(
-            tx, log.by(actor), f"ticket.{verb}", agent_id, changed["now"], {}, ticket_id=ticket_id, internal=True
+            tx, log.actor_ref(actor), f"ticket.{verb}", agent_id, changed["now"], {}, ticket_id=ticket_id, internal=True
         )
 
 

@@ -3,26 +3,7 @@
 from enum import StrEnum
 
 from app.errors import Conflict, NotFound
-from app.sla.core.words import DONE, AuthorKind, Status
-
-
-class TicketType(StrEnum):
-    question = "question"
-    incident = "incident"
-    problem = "problem"
-    task = "task"
-    complaint = "complaint"
-    return_ = "return"
-
-
-class Channel(StrEnum):
-    web = "web"
-    email = "email"
-    phone = "phone"
-    chat = "chat"
-    social = "social"
-    api = "api"
-    in_person = "in_person"
+from app.sla.core.enums import DONE, AuthorKind, Status
 
 
 class Visibility(StrEnum):
@@ -82,14 +63,13 @@ def check_transition(before: Status, after: Status) -> None:
         raise TransitionNotAllowed(f"from {before} a ticket goes to {allowed}")
 
 
-def after_message(status: Status, author: AuthorKind, visibility: Visibility, *, reopens: bool = True) -> Status:
-    """The status that a public message brings about by itself; `reopens` says whether a customer's message reopens a
-    resolved ticket. Raises TicketClosed."""
+def after_message(status: Status, author: AuthorKind, visibility: Visibility) -> Status:
+    """The status that a public message brings about by itself. Raises TicketClosed."""
     if status is Status.closed:
         raise TicketClosed("open a new ticket")
     if visibility is Visibility.internal:
         return status
-    if author is AuthorKind.customer and (status is Status.pending or (status in DONE and reopens)):
+    if author is AuthorKind.customer and (status is Status.pending or status in DONE):
         return Status.open
     if author is AuthorKind.agent and status is Status.new:
         return Status.open

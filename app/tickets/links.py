@@ -1,6 +1,7 @@
 """Links between tickets. One ticket may be the parent of many and has one parent at most, and nobody is among their own
 ancestors. Customers neither see nor make links: the other ticket may be somebody else's."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,14 +9,14 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, insert, literal_column, or_, select
 from uuid_utils.compat import uuid7
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.db import Query, Transaction, Values
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.events import log
 from app.tickets.lifecycle import LinkKind
 from app.tickets.queries import get_ticket
 from app.tickets.tables import ticket_links, tickets
-from app.web.paging import Listing, Order
+from app.web.paging import Listing, Order, is_any
 
 
 class LinkExists(Conflict):
@@ -79,11 +80,10 @@ _above = (
 _ANCESTORS = Query(select(_up.union_all(_above).c.id))
 _at = or_(_l.source_id == bindparam("ticket_id"), _l.target_id == bindparam("ticket_id"))
 _DELETE = Query(delete(ticket_links).where(_l.id == bindparam("link_id"), _at).returning(ticket_links))
-_NOW = Query(select(func.clock_timestamp().label("now")))
 LISTING = Listing(
     "links",
     select(ticket_links),
-    {"ticket_id": lambda name, _value: or_(_l.source_id == bindparam(name), _l.target_id == bindparam(name))},
+    {"ticket_id": lambda name, value: or_(is_any(_l.source_id)(name, value), is_any(_l.target_id)(name, value))},
     {"created_at": Order((_l.created_at, _l.id))},
 )
 
@@ -109,7 +109,7 @@ async def link(tx: Transaction, actor: Actor, ticket_id: UUID, kind: LinkKind, o
         raise LinkExists("the link is there already")
     if kind is LinkKind.parent_of and await tx.row(_PARENT, child_id=target_id):
         raise HasParent("the other ticket has a parent")
-    return shown(add_link(tx, log.by(actor), source_id, target_id, kind, now))
+    return to_response(add_link(tx, log.actor_ref(actor), source_id, target_id, kind, now), (ticket_id,))
 
 
 async def unlink(tx: Transaction, actor: Actor, ticket_id: UUID, link_id: UUID) -> None:
@@ -118,13 +118,11 @@ async def unlink(tx: Transaction, actor: Actor, ticket_id: UUID, link_id: UUID) 
     row = await tx.locked_row(_DELETE, link_id=link_id, ticket_id=ticket_id)
     if row is None:
         raise NotFound("there is no link with this id at the ticket")
-    now = await tx.row(_NOW)
-    assert now is not None
-    _tell(tx, log.by(actor), "unlinked", row, now["now"])
+    _record_event(tx, log.actor_ref(actor), "unlinked", row, await tx.now())
 
 
 def add_link(
-    tx: Transaction, who: log.By, source_id: UUID, target_id: UUID, kind: LinkKind, now: datetime
+    tx: Transaction, who: log.ActorRef, source_id: UUID, target_id: UUID, kind: LinkKind, now: datetime
 ) -> dict[str, Any]:
     """Queue a link and tell of it at both of its ends; its row."""
     row: dict[str, Any] = {
@@ -132,12 +130,15 @@ def add_link(
         "made_by_id": who.id, "created_at": now,
     }  # fmt: skip
     tx.write(_INSERT, **row)
-    _tell(tx, who, "linked", row, now)
+    _record_event(tx, who, "linked", row, now)
     return row
 
 
-def shown(row: Values) -> dict[str, Any]:
-    return {**row, "made_by": {"kind": row["made_by_kind"], "id": row["made_by_id"]}}
+def to_response(row: Values, ticket_ids: Sequence[UUID]) -> dict[str, Any]:
+    """A link of the first of these tickets, or of one that was merged into it."""
+    ends = (row["source_id"], row["target_id"])
+    came_with = None if ticket_ids[0] in ends else next(end for end in ends if end in ticket_ids)
+    return {**row, "made_by": log.actor_of(row, "made_by"), "from_ticket_id": came_with}
 
 
 async def _lock(tx: Transaction, ticket_id: UUID, other_id: UUID, *more: UUID) -> datetime:
@@ -176,7 +177,7 @@ async def _ancestors(tx: Transaction, id: UUID) -> set[UUID]:
     return {row["id"] for row in await tx.rows(_ANCESTORS, from_id=id)}
 
 
-def _tell(tx: Transaction, who: log.By, verb: str, row: Values, now: datetime) -> None:
+def _record_event(tx: Transaction, who: log.ActorRef, verb: str, row: Values, now: datetime) -> None:
     data = {name: row[name] for name in ("kind", "source_id", "target_id")}
     for ticket_id in (row["source_id"], row["target_id"]):
         log.record(tx, who, f"ticket.{verb}", row["id"], now, data, ticket_id=ticket_id, internal=True)

@@ -10,30 +10,42 @@ from sqlalchemy import ColumnElement, bindparam, exists, func, insert, literal_c
 from uuid_utils.compat import uuid7
 
 from app.agents.tables import agents, teams
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
+from app.automations import greetings
+from app.automations import service as automations
 from app.custom_fields import values as custom_fields
 from app.custom_fields.schemas import Subject
 from app.customers.tables import customers, organizations
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events import log
-from app.sla import clocks, exceptions, policies
+from app.sla import broad_exceptions, clocks, policies
 from app.sla.core.engine import replay
+from app.sla.core.enums import AuthorKind, Status
 from app.sla.core.timeline import Entry, Excepted, Opened, Promised
-from app.sla.core.words import AuthorKind, Status
-from app.tickets import greetings, promises
-from app.tickets.facts import cover_columns, cover_data, exceptions_data
+from app.sla.coverage import coverage_columns, coverage_data, exceptions_data
+from app.sla.customer_context import (
+    CustomerContext,
+    add_to_segments,
+    columns,
+    context_from_row,
+    fact_columns,
+    load_contexts,
+)
+from app.tickets import article_offers, participants, promises
+from app.tickets.attribution import attribution
 from app.tickets.lifecycle import LinkKind, Visibility
 from app.tickets.links import add_link
-from app.tickets.messages import write_message
+from app.tickets.messages import NOT_FROM_CHANNEL, write_message
 from app.tickets.permissions import author_of, check_opening, customer_of
+from app.tickets.rematching import current_coverage
 from app.tickets.schemas import CustomerRef, Opener, SelfService, TicketIn
-from app.tickets.self_service import automations, offering
-from app.tickets.store import INSERT, Locked, covered
-from app.tickets.tables import NUMBERS
-from app.tickets.whose import Whose, columns, fact_columns, join_new, read_whose, whose_in
+from app.tickets.store import INSERT, LoadedTicket
+from app.tickets.tables import NUMBERS, REMINDER, tickets
 from app.web.schemas import fold
+from app.web.taken import taken
 
+_same = select(tickets.c.id).where(tickets.c.external_id == bindparam("external_id")).scalar_subquery()
 _found, _known, _its = customers.alias("found"), customers.alias("known"), organizations.alias("its")
 
 
@@ -53,7 +65,7 @@ class _Reads:
     with_facts: Query
 
     def for_(self, tx: Transaction) -> Query:
-        return self.with_facts if policies.read(tx).customers else self.plain
+        return self.with_facts if policies.facts_in_use(tx).customers else self.plain
 
 
 def _before_opening(customer: ColumnElement[bool]) -> _Reads:
@@ -72,6 +84,7 @@ def _reading(customer: ColumnElement[bool], *, facts: bool) -> Query:
             NUMBERS.next_value().label("number"),
             policies.REVISION.label("revision"),
             custom_fields.REVISION.label("field_revision"),
+            _same.label("same_external_id"),
             greetings.for_customer(_known.c).label("greeting"),
             _known.c.id.label("customer_id"),
             _known.c.name.label("customer_name"),
@@ -87,6 +100,9 @@ def _reading(customer: ColumnElement[bool], *, facts: bool) -> Query:
 _BY_ID = _before_opening(_found.c.id == bindparam("customer"))
 _BY_EXTERNAL_ID = _before_opening(_found.c.external_id == bindparam("customer"))
 _BY_EMAIL = _before_opening(_found.c.email_folded == bindparam("customer"))
+_SHARE_CUSTOMER = Query(
+    select(customers.c.id).where(customers.c.id == bindparam("id")).with_for_update(read=True, key_share=True)
+)
 _INSERT_CUSTOMER = Query(
     insert(customers), ["id", "external_id", "name", "email", "email_folded", "created_at", "updated_at"]
 )
@@ -95,14 +111,22 @@ _KEPT = ("subject", "channel", "priority", "type", "organization_id", "team_id",
 _NO_PARTS = {"assignee_id": None, "team_id": None, "organization_id": None}
 
 
-async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn, *, suggest: bool = False) -> dict[str, Any]:
+async def open_ticket(
+    tx: Transaction,
+    actor: Actor,
+    body: TicketIn,
+    *,
+    suggest: bool = False,
+    from_channel: Mapping[str, Any] = NOT_FROM_CHANNEL,
+) -> dict[str, Any]:
     """One read, one write. The customer is made when not known yet. Only where answers are asked for, or are to come
     first, are they looked for: one read, or two."""
     ref = customer_of(actor, body.customer)
-    check_opening(actor, body)
+    await check_opening(tx, actor, body)
     reads, wanted = _lookup(ref)
     parts = {name: getattr(body, name) for name in _NO_PARTS}
-    seen = await tx.row(reads.for_(tx), customer=wanted, channel=body.channel, **parts)
+    external_id = body.external_id
+    seen = await tx.row(reads.for_(tx), customer=wanted, channel=body.channel, external_id=external_id, **parts)
     assert seen is not None
     check_parts(seen, **parts)
     now: datetime = seen["now"]
@@ -111,33 +135,53 @@ async def open_ticket(tx: Transaction, actor: Actor, body: TicketIn, *, suggest:
         raise Invalid.at("/remind_at", "out_of_range", "a reminder is about the future, ten years of it at most")
     values = body.model_dump(exclude={"customer", "description", "remind_at"})
     values["custom_fields"] = await custom_fields.checked(
-        tx, Subject.ticket, {}, body.custom_fields, ticket_type=body.type, revision=seen["field_revision"]
-    )
-    whose = await _whose(tx, seen) if seen["customer_id"] else await _make_customer(tx, actor, ref, seen)
+        tx, Subject.ticket, {}, body.custom_fields, ticket_type=body.type, revision=seen["field_revision"],
+        by_customer=actor.is_customer,
+    )  # fmt: skip
+    if seen["same_external_id"]:
+        raise taken(tickets.name, ["external_id"], seen["same_external_id"])
+    context = await _context(tx, seen) if seen["customer_id"] else await _make_customer(tx, actor, ref, seen)
     values["organization_id"] = body.organization_id or seen["customer_organization_id"]
     name = seen["customer_name"] if seen["customer_id"] else ref.name
-    made = await offering.answers(
-        tx, whose, f"{body.subject}\n{body.description or ''}", seen["customer_language"],
+    made = await article_offers.answers(
+        tx, context, f"{body.subject}\n{body.description or ''}", seen["customer_language"],
         first=body.opened_by is Opener.customer, asked=suggest,
     )  # fmt: skip
-    ticket = await _open(tx, actor, seen, whose, name, values, body.description, remind_at, made)
+    ticket = await _open(tx, actor, seen, context, name, values, body.description, remind_at, made, from_channel)
     return ticket if made.suggestions is None else {**ticket, "suggestions": made.suggestions}
 
 
-async def follow_up(tx: Transaction, actor: Actor, locked: Locked, body: str) -> dict[str, Any]:
-    """Open a ticket of its own for what is said on a closed one; the message that opens it."""
+async def share_customer(tx: Transaction, id: UUID) -> None:
+    """Before the locks of tickets, for who may open one: nobody merges or erases the customer meanwhile."""
+    await tx.locked_row(_SHARE_CUSTOMER, id=id)
+
+
+async def follow_up(
+    tx: Transaction,
+    actor: Actor,
+    locked: LoadedTicket,
+    author: log.ActorRef,
+    body: str,
+    from_channel: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Open a ticket of its own for what is said on a closed one, with the same participants; the message that opens
+    it."""
     closed = locked.ticket
     parts = {**_NO_PARTS, "team_id": closed["team_id"]}
-    seen = await tx.row(_BY_ID.for_(tx), customer=closed["customer_id"], channel=closed["channel"], **parts)
+    customer_id, channel = closed["customer_id"], closed["channel"]
+    seen = await tx.row(_BY_ID.for_(tx), customer=customer_id, channel=channel, external_id=None, **parts)
     assert seen is not None
-    values = {name: closed[name] for name in _KEPT}
+    values = {name: value for name, value in closed.items() if name in _KEPT}
     values |= {
         "assignee_id": None, "external_id": None, "opened_by": AuthorKind.customer, "asks_confirmation": False,
     }  # fmt: skip
-    ticket = await _open(tx, actor, seen, await _whose(tx, seen), seen["customer_name"], values, None, None)
-    author = log.By(AuthorKind.customer, closed["customer_id"])
-    message = write_message(tx, ticket["id"], author, Visibility.public, body, ticket["created_at"], opening=True)
-    add_link(tx, log.by(actor), ticket["id"], closed["id"], LinkKind.follow_up_of, ticket["created_at"])
+    ticket = await _open(tx, actor, seen, await _context(tx, seen), seen["customer_name"], values, None, None)
+    message = write_message(
+        tx, ticket["id"], author, Visibility.public, body, ticket["created_at"], opening=True,
+        from_channel=from_channel,
+    )  # fmt: skip
+    tx.write(participants.COPY, source_id=closed["id"], target_id=ticket["id"])
+    add_link(tx, log.actor_ref(actor), ticket["id"], closed["id"], LinkKind.follow_up_of, ticket["created_at"])
     return message
 
 
@@ -145,82 +189,102 @@ async def _open(
     tx: Transaction,
     actor: Actor,
     seen: Row,
-    whose: Whose,
+    context: CustomerContext,
     customer_name: str | None,
     values: Mapping[str, Any],
     description: str | None,
     remind_at: datetime | None,
-    made: offering.Answers = offering.NONE,
+    made: article_offers.Answers = article_offers.NONE,
+    from_channel: Mapping[str, Any] = NOT_FROM_CHANNEL,
 ) -> dict[str, Any]:
     now: datetime = seen["now"]
     opened_by = AuthorKind(values["opened_by"])
-    greeting = await _greeting(tx, seen, whose) if opened_by is AuthorKind.customer else None
+    greeting = await _greeting(tx, seen, context) if opened_by is AuthorKind.customer else None
     ticket: dict[str, Any] = {
         **values,
-        "customer_id": whose.customer_id,
-        "segment": whose.first_segment,
+        "customer_id": context.customer_id,
+        "segment": context.first_segment,
         "id": uuid7(),
         "number": seen["number"],
         "status": Status.new,
         "created_at": now,
         "updated_at": now,
         "greeted_at": now if greeting else None,
+        "assigned_at": now if values["assignee_id"] else None,
         "self_service": SelfService.offered if made.offered else None,
         **_NOT_YET,
     }
-    cover = await covered(tx, seen["revision"], ticket, now, whose)
+    cover = await current_coverage(tx, seen["revision"], ticket, now, context)
     granted = [
         each
-        for each in whose.granted(await exceptions.wide(tx, seen["revision"]))
+        for each in context.applicable_exceptions(await broad_exceptions.IN_FORCE.at(tx, seen["revision"]))
         if each.begun(now) and not each.over(now)
     ]
     excepted = [Excepted(now, tuple(granted))] if granted else []
     entries: list[Entry] = [*excepted, cover, Opened(now, opened_by)]
     after = replay([*entries, *([Promised(now, remind_at)] if remind_at else [])])
-    ticket["due_at"] = clocks.next_due(after.clocks)
+    ticket |= clocks.standing(after.clocks)
     applied = exceptions_data(granted) if granted else None
     # Whoever was removed meanwhile is somebody new.
-    tx.write(INSERT, retry_on="fk_tickets_customer_id", **ticket, **cover_columns(cover), exceptions=applied)
-    who = log.by(actor)
+    tx.write(INSERT, retry_on="fk_tickets_customer_id", **ticket, **coverage_columns(cover), exceptions=applied)
+    who = log.actor_ref(actor)
     if applied:
         # Told before the ticket is, and apart: customers read of its opening, and not of how they are grouped.
-        told = {"applied": applied, "because": "opened"}
+        extra_data = {"applied": applied, "because": "opened"}
         log.record(
-            tx, log.SYSTEM, "sla.exceptions_applied", ticket["id"], now, told, ticket_id=ticket["id"], internal=True
+            tx,
+            log.SYSTEM,
+            "sla.exceptions_applied",
+            ticket["id"],
+            now,
+            extra_data,
+            ticket_id=ticket["id"],
+            internal=True,
         )
-    data = {"opened_by": opened_by, "status": Status.new, **cover_data(cover)}
+    data = {"opened_by": opened_by, "status": Status.new, **coverage_data(cover)}
     log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
     if remind_at:
-        promises.write(tx, who, ticket["id"], 1, promises.REMINDER, remind_at, now)
-    clocks.write(tx, who, ticket["id"], {}, (), after.clocks, now)
+        promises.write(tx, who, ticket["id"], 1, REMINDER, remind_at, now)
+    kept = attribution(ticket, context.region, cover.policy.id if cover.policy else None)
+    clocks.write(tx, who, ticket["id"], {}, (), after.clocks, now, kept)
     if description is not None:
         author = (
-            log.By("customer", ticket["customer_id"]) if opened_by is AuthorKind.customer else author_of(actor, None)
+            log.ActorRef("customer", ticket["customer_id"])
+            if opened_by is AuthorKind.customer
+            else author_of(actor, None)
         )
-        write_message(tx, ticket["id"], author, Visibility.public, description, now, opening=True)
+        write_message(
+            tx, ticket["id"], author, Visibility.public, description, now, opening=True, from_channel=from_channel
+        )
     if greeting:
         body, version = greeting
         text = greetings.filled(body, ticket, customer_name)
-        told = automations.named(greetings.KEY, version)
-        write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now, told=told)
-    offering.send(tx, ticket["id"], made, seen["customer_language"], now)
-    log.bear_version(tx, ticket["id"], 1)
-    return {**ticket, "version": 1}
+        extra_data = automations.rule_ref(greetings.KEY, version)
+        write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now, extra_data=extra_data)
+    article_offers.send(tx, ticket["id"], made, seen["customer_language"], now)
+    log.stamp_version(tx, ticket["id"], 1)
+    return {**ticket, "version": 1, "hidden_changes": 0, "seen_updated_at": None}
 
 
-async def _greeting(tx: Transaction, seen: Row, whose: Whose) -> tuple[str, int] | None:
+async def _greeting(tx: Transaction, seen: Row, context: CustomerContext) -> tuple[str, int] | None:
     """Of somebody new, that read could not know what keeps them from it."""
     greeting: tuple[str, int] | None = seen["greeting"]
-    if greeting and not seen["customer_id"] and whose.segments:
-        return greeting if await automations.reaches(tx, greetings.KEY, whose) else None
+    if greeting and not seen["customer_id"] and context.segments:
+        return greeting if await automations.reaches(tx, greetings.KEY, context) else None
     return greeting
 
 
-_NOT_YET = {
+_NOT_YET: Mapping[str, Any] = {
     "resolved_at": None,
     "closed_at": None,
     "merged_into": None,
+    "merged_from": [],
+    "spam_at": None,
+    "snoozed_until": None,
+    "snooze_reason": None,
+    "old_number": None,
     "needs_human": False,
+    "handling_seconds": 0.0,
     "confirmed_at": None,
 }
 
@@ -233,16 +297,16 @@ def _lookup(ref: CustomerRef) -> tuple[_Reads, object]:
     return _BY_EMAIL, fold(ref.email) if ref.email else None
 
 
-async def _whose(tx: Transaction, seen: Row) -> Whose:
+async def _context(tx: Transaction, seen: Row) -> CustomerContext:
     id_: UUID = seen["customer_id"]
     # A policy that asks for more may be new to this process: then more is read.
     await policies.in_force(tx, seen["revision"])
-    if policies.read(tx).customers and "customer_fact_created_at" not in seen:
-        return (await read_whose(tx, [id_]))[id_]
-    return await whose_in(tx, id_, seen)
+    if policies.facts_in_use(tx).customers and "customer_fact_created_at" not in seen:
+        return (await load_contexts(tx, [id_]))[id_]
+    return await context_from_row(tx, id_, seen)
 
 
-async def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, seen: Row) -> Whose:
+async def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, seen: Row) -> CustomerContext:
     if ref.id:
         raise Invalid.at("/customer/id", "unknown", "there is no customer with this id")
     id_, now = uuid7(), seen["now"]
@@ -255,8 +319,8 @@ async def _make_customer(tx: Transaction, actor: Actor, ref: CustomerRef, seen: 
         updated_at=now,
     )  # fmt: skip
     known = {"external_id": ref.external_id, "name": ref.name, "email": ref.email}
-    log.record(tx, log.by(actor), "customer.created", id_, now, {"after": known})
-    return await join_new(tx, log.by(actor), id_, known, seen["segment_revision"], now)
+    log.record(tx, log.actor_ref(actor), "customer.created", id_, now, {"after": known})
+    return await add_to_segments(tx, log.actor_ref(actor), id_, known, seen["segment_revision"], now)
 
 
 def check_parts(

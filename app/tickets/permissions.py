@@ -1,21 +1,26 @@
 """Who may do what to a ticket, beyond the scope of the operation: by role, and by whose ticket it is. Another
 customer's ticket is not refused here: the reads do not find it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.auth.roles import Role
+from app.custom_fields.schemas import Subject
+from app.custom_fields.values import check_customer_sets
+from app.db import Transaction
 from app.errors import Forbidden, Invalid
 from app.events import log
-from app.sla.core.words import Status
+from app.sla.core.enums import Status
 from app.tickets.lifecycle import Visibility
-from app.tickets.list_schemas import TicketOrder, TicketQuery
 from app.tickets.schemas import AuthorIn, CustomerRef, MessageIn, Opener, TicketIn
 
+# Of a customer's own ticket, where the setting `customers_set` names it.
+_SET_BY_SETTING = frozenset({"priority", "tags"})
 
-def check_opening(actor: Actor, body: TicketIn) -> None:
+
+async def check_opening(tx: Transaction, actor: Actor, body: TicketIn) -> None:
     # Whether an external id is taken would tell of other customers' tickets; who works on it is the agents' to say.
     if actor.is_customer and (body.external_id or body.team_id or body.organization_id):
         raise Forbidden("a customer sets neither external_id nor team_id nor organization_id")
@@ -28,6 +33,15 @@ def check_opening(actor: Actor, body: TicketIn) -> None:
     if body.remind_at and not body.asks_confirmation:
         raise Invalid.at("/remind_at", "nothing_to_remind_of", "only where a confirmation is asked for")
     _check_assignee(actor, body.assignee_id)
+    if actor.is_customer:
+        given = {name for name in _SET_BY_SETTING if name in body.model_fields_set}
+        await _check_customer_sets(tx, given, body.custom_fields)
+
+
+async def _check_customer_sets(tx: Transaction, given: Iterable[str], fields: Iterable[str]) -> None:
+    for name in sorted(set(given) - set(tx.settings.customers_set)):
+        raise Forbidden(f"a customer does not set {name} here: leave it out")
+    await check_customer_sets(tx, Subject.ticket, fields)
 
 
 def customer_of(actor: Actor, ref: CustomerRef | None) -> CustomerRef:
@@ -40,40 +54,33 @@ def customer_of(actor: Actor, ref: CustomerRef | None) -> CustomerRef:
     return ref
 
 
-def author_of(actor: Actor, named: AuthorIn | None) -> log.By:
+def author_of(actor: Actor, named: AuthorIn | None) -> log.ActorRef:
     if named is None:
-        return log.By(actor.kind, actor.person_id)
+        return log.ActorRef(actor.kind, actor.person_id)
     if actor.role not in (Role.admin, Role.service):
         raise Forbidden("you are the author of what you write: leave `author` out")
-    return log.By(named.kind, named.id)
+    return log.ActorRef(named.kind, named.id)
 
 
 def check_message(actor: Actor, body: MessageIn) -> None:
     if actor.is_customer and body.visibility is Visibility.internal:
         raise Forbidden("a customer's messages are public")
+    # Whether an id is taken would tell of other customers' messages.
+    if actor.is_customer and (body.external_id or body.in_reply_to or body.sent_at):
+        raise Forbidden("what a channel says of a message is not a customer's to set")
+    if actor.is_customer and body.handling_seconds is not None:
+        raise Forbidden("how long the staff worked is theirs to say: leave `handling_seconds` out")
     _check_status(actor, body.status)
     _check_assignee(actor, body.assignee_id)
 
 
-def check_patch(actor: Actor, values: Mapping[str, Any]) -> None:
-    if actor.is_customer and set(values) - {"status"}:
-        raise Forbidden("a customer may only resolve or close their ticket")
+async def check_patch(tx: Transaction, actor: Actor, values: Mapping[str, Any]) -> None:
+    if actor.is_customer:
+        if values.keys() - {"status", "custom_fields", *_SET_BY_SETTING}:
+            raise Forbidden("a customer may resolve or close their ticket, and set what is theirs to set")
+        await _check_customer_sets(tx, _SET_BY_SETTING & values.keys(), values.get("custom_fields", {}))
     _check_status(actor, values.get("status"))
     _check_assignee(actor, values.get("assignee_id"))
-
-
-def check_list(actor: Actor, query: TicketQuery) -> None:
-    if actor.is_customer and (query.sla or query.sort is TicketOrder.due):
-        raise Forbidden("deadlines are the staff's to know: leave `sla` out, and do not sort by due_at")
-    if actor.is_customer and query.follower_id:
-        raise Forbidden("who follows a ticket is the staff's to know: leave `follower_id` out")
-    if actor.is_customer and query.segment:
-        raise Forbidden("how customers are grouped is the staff's to know: leave `segment` out")
-
-
-def check_sharing(actor: Actor, *shared: bool) -> None:
-    if any(shared) and actor.role is Role.agent:
-        raise Forbidden("a lead shares views, and changes shared ones; save one of your own")
 
 
 def _check_status(actor: Actor, status: Status | None) -> None:

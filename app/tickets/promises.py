@@ -7,21 +7,22 @@ from uuid import UUID
 from sqlalchemy import and_, bindparam, func, insert, select, update
 from uuid_utils.compat import uuid7
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.db import Query, Transaction, Values
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.events import log
 from app.sla import clocks
 from app.sla.core.clock import Clock, State
 from app.sla.core.engine import TicketClocks
-from app.sla.core.timeline import Entry, Promised, PromiseOver
-from app.sla.core.words import Metric, Status
-from app.sla.schemas.words import TEN_YEARS
+from app.sla.core.enums import Metric, Status
+from app.sla.core.timeline import Promised, PromiseOver
+from app.sla.schemas.types import TEN_YEARS
 from app.sla.tables import sla_clocks
+from app.tickets.changes import TicketChange, save
 from app.tickets.lifecycle import TicketClosed
-from app.tickets.schemas import PromiseIn, PromiseState
-from app.tickets.store import Locked, apply, lock_ticket, update_ticket
-from app.tickets.tables import promises
+from app.tickets.promise_schemas import PromiseIn, PromiseState
+from app.tickets.store import LoadedTicket, lock_ticket
+from app.tickets.tables import REMINDER, promises
 from app.web.paging import Listing, Order, is_any
 
 
@@ -33,7 +34,6 @@ class PromiseIsOver(Conflict):
 
 
 FARTHEST = timedelta(seconds=TEN_YEARS)
-REMINDER = "To remind the customer, who has not confirmed."
 _NOW = func.clock_timestamp().label("now")
 _INSERT = Query(
     insert(promises), ["id", "ticket_id", "cycle", "text", "due_at", "made_by_kind", "made_by_id", "created_at"]
@@ -76,25 +76,37 @@ async def promise(tx: Transaction, actor: Actor, ticket_id: UUID, body: PromiseI
     if not locked.now < due_at <= locked.now + FARTHEST:
         raise Invalid.at("/due_at", "out_of_range", "a promise is about the future, ten years of it at most")
     made = [clock.cycle for clock in locked.state.clocks if clock.metric is Metric.promise]
-    who = log.by(actor)
-    row = write(tx, who, locked.id, max(made, default=0) + 1, body.text, due_at, locked.now)
-    after = apply(tx, who, locked, [Promised(locked.now, due_at)])
-    update_ticket(tx, locked, after, {})
+    change = TicketChange(locked, log.actor_ref(actor))
+    row = write(tx, change.who, locked.id, max(made, default=0) + 1, body.text, due_at, locked.now, change)
+    change.add(Promised(locked.now, due_at))
+    save(tx, change)
     row |= {"kept_at": None, "withdrawn_at": None, "withdrawn_reason": None}
-    return _shown(row, _clock_of(after, row["cycle"]), locked.now)
+    return _to_response(row, _clock_of(change.clocks(), row["cycle"]), locked.now)
 
 
 def write(
-    tx: Transaction, who: log.By, ticket_id: UUID, cycle: int, text: str, due_at: datetime, now: datetime
+    tx: Transaction,
+    who: log.ActorRef,
+    ticket_id: UUID,
+    cycle: int,
+    text: str,
+    due_at: datetime,
+    now: datetime,
+    change: TicketChange | None = None,
 ) -> dict[str, Any]:
-    """Queue a promise's row and tell of it; its clock is the caller's to start. The row."""
+    """Queue a promise's row and tell of it, as part of the `change` if the ticket was there before; its clock is the
+    caller's to start. The row."""
     row: dict[str, Any] = {
         "id": uuid7(), "ticket_id": ticket_id, "cycle": cycle, "text": text, "due_at": due_at,
         "made_by_kind": who.kind, "made_by_id": who.id, "created_at": now,
     }  # fmt: skip
     tx.write(_INSERT, **row)
     # The text stays out of the log, as a message's does.
-    log.record(tx, who, "promise.made", row["id"], now, {"cycle": cycle, "due_at": due_at}, ticket_id=ticket_id)
+    data = {"cycle": cycle, "due_at": due_at}
+    if change:
+        change.record("promise.made", data, subject_id=row["id"])
+    else:
+        log.record(tx, who, "promise.made", row["id"], now, data, ticket_id=ticket_id)
     return row
 
 
@@ -109,44 +121,41 @@ async def end(
         raise NotFound("there is no promise with this id on the ticket")
     if clocks.as_clock(row, {}, "clock_").ended_at:
         raise PromiseIsOver("it was kept or withdrawn, or its ticket merged")
-    who = log.by(actor)
-    values, entry = _end(tx, who, locked, row, withdrawn_reason)
-    after = apply(tx, who, locked, [entry])
-    update_ticket(tx, locked, after, {})
-    return _shown({**row, **values}, _clock_of(after, row["cycle"]), locked.now)
+    change = TicketChange(locked, log.actor_ref(actor))
+    values = _end(tx, change, row, withdrawn_reason)
+    save(tx, change)
+    return _to_response({**row, **values}, _clock_of(change.clocks(), row["cycle"]), locked.now)
 
 
-async def end_reminder(tx: Transaction, who: log.By, locked: Locked) -> list[Entry]:
-    """The reminder that was promised when the ticket was opened is not needed any more; what its clock has to know."""
-    row = await tx.row(_REMINDER, ticket_id=locked.id)
-    if row is None:
-        return []
-    _, entry = _end(tx, who, locked, row, "The customer has confirmed.")
-    return [entry]
+async def end_reminder(tx: Transaction, change: TicketChange) -> None:
+    """The reminder that was promised when the ticket was opened is not needed any more."""
+    row = await tx.row(_REMINDER, ticket_id=change.id)
+    if row is not None:
+        _end(tx, change, row, "The customer has confirmed.")
 
 
-def _end(
-    tx: Transaction, who: log.By, locked: Locked, row: Values, withdrawn_reason: str | None
-) -> tuple[dict[str, Any], PromiseOver]:
-    """Queue that it is over and tell of it; its clock is the caller's to end."""
+def _end(tx: Transaction, change: TicketChange, row: Values, withdrawn_reason: str | None) -> dict[str, Any]:
+    """It is kept, or withdrawn for a reason: what its row gets."""
     kept = withdrawn_reason is None
     values: dict[str, Any] = {
-        "kept_at": locked.now if kept else None,
-        "withdrawn_at": None if kept else locked.now,
+        "kept_at": change.now if kept else None,
+        "withdrawn_at": None if kept else change.now,
         "withdrawn_reason": withdrawn_reason,
     }
     tx.write(_END, key_id=row["id"], **values)
     type_ = "promise.kept" if kept else "promise.withdrawn"
-    log.record(tx, who, type_, row["id"], locked.now, {"cycle": row["cycle"]}, ticket_id=locked.id)
-    return values, PromiseOver(locked.now, row["cycle"], kept)
+    change.record(type_, {"cycle": row["cycle"]}, subject_id=row["id"])
+    change.add(PromiseOver(change.now, row["cycle"], kept, change.who.id))
+    return values
 
 
-def shown(row: Values) -> dict[str, Any]:
+def to_response(row: Values) -> dict[str, Any]:
     """A row with its clock. Promise clocks have no calendar."""
-    return _shown(row, clocks.as_clock(row, {}, "clock_"), row["now"])
+    return _to_response(row, clocks.as_clock(row, {}, "clock_"), row["now"])
 
 
-_STATES = {
+# What the customer is told of a promise, by the state of its clock without any exception.
+STATES = {
     State.running: PromiseState.open,
     State.paused: PromiseState.open,
     State.met: PromiseState.kept,
@@ -156,10 +165,11 @@ _STATES = {
 }
 
 
-def _shown(row: Values, clock: Clock, now: datetime) -> dict[str, Any]:
-    """The clock judges: broken is what was not kept in time, and what was kept or withdrawn only after it."""
-    made_by = {"kind": row["made_by_kind"], "id": row["made_by_id"]}
-    return {**row, "made_by": made_by, "state": _STATES[clock.state(now)]}
+def _to_response(row: Values, clock: Clock, now: datetime) -> dict[str, Any]:
+    """The clock judges: broken is what was not kept in time, and what was kept or withdrawn only after it. An exception
+    changes our figures, not what the customer was promised."""
+    made_by = log.actor_of(row, "made_by")
+    return {**row, "made_by": made_by, "state": STATES[clock.unexcepted.state(now)]}
 
 
 def _clock_of(state: TicketClocks, cycle: int) -> Clock:
@@ -171,7 +181,7 @@ def _check_promising(actor: Actor) -> None:
         raise Forbidden("promises are made to a customer, not by one")
 
 
-def _usual(locked: Locked) -> datetime:
+def _usual(locked: LoadedTicket) -> datetime:
     policy = locked.state.policy
     target = policy.target(Metric.promise, locked.state.priority) if policy else None
     if policy is None or target is None:

@@ -1,38 +1,48 @@
-"""Reading tickets and what belongs to them. A customer's reads carry their id, and find nothing of others."""
+"""Reading tickets and what belongs to them. A customer's reads carry their id, and find nothing that is not theirs to
+see."""
 
-import operator
-from collections.abc import Iterable
-from itertools import combinations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, func, literal_column, or_, select
+from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, func, literal_column, or_, select
 from sqlalchemy.sql import ColumnElement
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
+from app.custom_fields.schemas import Subject
+from app.custom_fields.values import told_to_customers
 from app.customers.tables import customers
 from app.db import Query, Row, Transaction, Values
+from app.events import log
+from app.events.catalogue import TOLD_TO_CUSTOMERS
 from app.events.tables import events
+from app.events.ticket_readers import customer_sees
 from app.sla import clocks
-from app.sla.core.clock import State
-from app.sla.tables import LATEST_SQL, sla_clocks
+from app.sla.core.enums import DONE
 from app.tickets.lifecycle import no_such_ticket
 from app.tickets.tables import messages, tickets
-from app.web.paging import Clause, Listing, Order, compares, is_any
+from app.web.paging import Listing, Order, is_any
 
-_t, _m, _e, _c = tickets.c, messages.c, events.c, sla_clocks.c
+_t, _m, _e = tickets.c, messages.c, events.c
 
-_UNSHOWN = {"imported", "policy_id", "policy_version", "calendar_version", "exceptions"}
+_UNSHOWN = {"imported", "policy_id", "policy_version", "calendar_version", "exceptions", "status_before_spam"}
 TICKET_COLUMNS = [column for column in _t if column.name not in _UNSHOWN]
-_FOR_CUSTOMER: ColumnElement[bool] = or_(
-    bindparam("for_customer", type_=Uuid).is_(None), _t.customer_id == bindparam("for_customer", type_=Uuid)
-)
+_customer = bindparam("for_customer", type_=Uuid)
+FOR_CUSTOMER: ColumnElement[bool] = or_(_customer.is_(None), customer_sees(_t, _customer))
 
-_GET = Query(select(*TICKET_COLUMNS).where(_t.id == bindparam("ticket_id"), _FOR_CUSTOMER))
+_GET = Query(select(*TICKET_COLUMNS).where(_t.id == bindparam("ticket_id"), FOR_CUSTOMER))
 _WHOLE = Query(
-    select(tickets, func.clock_timestamp().label("now")).where(_t.id == bindparam("ticket_id"), _FOR_CUSTOMER)
+    select(tickets, func.clock_timestamp().label("now")).where(_t.id == bindparam("ticket_id"), FOR_CUSTOMER)
 )
-_GET_BY_NUMBER = Query(select(*TICKET_COLUMNS).where(_t.number == bindparam("number"), _FOR_CUSTOMER))
+_GET_BY_NUMBER = Query(select(*TICKET_COLUMNS).where(_t.number == bindparam("number"), FOR_CUSTOMER))
+# Two customers may have been told apart since: then what was merged is shown on its own. Who takes part in a ticket did
+# not take part in all that was merged into it.
+_MERGED = Query(
+    select(_t.id).where(
+        _t.id == any_(bindparam("ids", type_=ARRAY(Uuid))),
+        _t.customer_id == bindparam("customer_id", type_=Uuid),
+        FOR_CUSTOMER,
+    )
+)
 _CUSTOMER = Query(select(customers).where(customers.c.id == bindparam("customer_id")))
 
 
@@ -40,57 +50,43 @@ MESSAGES = Listing(
     "messages",
     select(messages),
     {"ticket_id": is_any(_m.ticket_id), "visibility": is_any(_m.visibility)},
-    {"created_at": Order((_m.created_at, _m.id))},
+    {
+        "created_at": Order((_m.created_at, _m.id)),
+        "-created_at": Order((_m.created_at, _m.id), descending=True),
+    },
 )
 
 EVENTS = Listing(
     "events",
     select(events),
-    {"ticket_id": is_any(_e.ticket_id), "internal": is_any(_e.internal)},
+    {"ticket_id": is_any(_e.ticket_id), "internal": is_any(_e.internal), "types": is_any(_e.type)},
     {"id": Order((_e.id,))},
 )
+
+
+_SINCE = Query(
+    select(events)
+    .where(
+        _e.ticket_id == bindparam("ticket_id"),
+        _e.ticket_version > bindparam("version", type_=_e.ticket_version.type),
+        or_(bindparam("internal_too", type_=_e.internal.type), ~_e.internal),
+    )
+    .order_by(_e.id)
+    .limit(literal_column("50"))
+)
+
+
+async def changes_since(tx: Transaction, actor: Actor, id: UUID, version: int) -> list[Row]:
+    """The first events that made later versions of a ticket than this one, and may be told to the caller."""
+    rows = await tx.rows(_SINCE, ticket_id=id, version=version, internal_too=not actor.is_customer)
+    return [row for row in rows if not actor.is_customer or row["type"] in TOLD_TO_CUSTOMERS]
 
 
 _POLICY = {"policy_id", "policy_version", "calendar_version"}
 
 
-# What a pause holds up stands behind everything that has a deadline.
-_deadline = func.coalesce(_c.due_at, literal_column(LATEST_SQL, _c.due_at.type)).label("deadline")
-
-
-def _is_state(states: tuple[State, ...]) -> Clause:
-    return lambda _name, _value: or_(*(clocks.IS_STATE[state] for state in states))
-
-
-def state_filter(states: Iterable[State]) -> str:
-    """The name of the filter for any of these states: the words are in the statement, where the planner sees which
-    partial index fits."""
-    return "state " + ",".join(sorted(set(states)))
-
-
-_STATE_FILTERS = {
-    state_filter(some): _is_state(some)
-    for size in range(1, len(State) + 1)
-    for some in combinations(sorted(State), size)
-}
-CLOCKS = Listing(
-    "sla_clocks",
-    select(sla_clocks, _deadline, func.clock_timestamp().label("now")).join(tickets, _t.id == _c.ticket_id),
-    {
-        **_STATE_FILTERS,
-        "metric": is_any(_c.metric),
-        "team_id": is_any(_t.team_id),
-        "assignee_id": is_any(_t.assignee_id),
-        "segment": is_any(_t.segment),
-        "due_before": compares(_c.due_at, operator.lt),
-        "has_target": lambda _name, _value: _c.target_seconds.is_not(None),
-    },
-    {"due_at": Order((_deadline, _c.id))},
-)
-
-
 async def get_ticket(tx: Transaction, actor: Actor, id: UUID) -> Row:
-    """Raises NotFound, also where it is another customer's."""
+    """Raises NotFound, also where a customer does not see it."""
     return _found(await tx.row(_GET, ticket_id=id, for_customer=actor.customer_id))
 
 
@@ -101,6 +97,20 @@ async def get_whole_ticket(tx: Transaction, actor: Actor, id: UUID) -> dict[str,
 
 async def get_ticket_by_number(tx: Transaction, actor: Actor, number: int) -> Row:
     return _found(await tx.row(_GET_BY_NUMBER, number=number, for_customer=actor.customer_id))
+
+
+async def tickets_to_show(tx: Transaction, actor: Actor, ticket: Values) -> tuple[UUID, ...]:
+    """The tickets whose messages, files and links are shown on this one: itself, and those that were merged into it."""
+    if not ticket["merged_from"]:
+        return (ticket["id"],)
+    about = {"customer_id": ticket["customer_id"], "for_customer": actor.customer_id}
+    merged = await tx.rows(_MERGED, ids=ticket["merged_from"], **about)
+    return (ticket["id"], *(row["id"] for row in merged))
+
+
+def marked(row: Values, ticket_id: UUID) -> UUID | None:
+    """The ticket that a row of another one came with to this one."""
+    return None if row["ticket_id"] == ticket_id else row["ticket_id"]
 
 
 async def get_customer(tx: Transaction, id: UUID) -> dict[str, Any]:
@@ -115,20 +125,60 @@ def _found(row: Row | None) -> Row:
     return row
 
 
-def ticket_shown(actor: Actor, row: Values) -> Values:
-    """What it was merged into may be another customer's, and deadlines are policy: that is the staff's to know.
-    So is how customers are grouped."""
-    return {**row, "merged_into": None, "due_at": None, "segment": None} if actor.is_customer else row
+def tags_shown(tx: Transaction) -> bool:
+    """Whether customers see the tags of their tickets."""
+    return "tags" in tx.settings.customers_set
 
 
-def message_shown(row: Values) -> dict[str, Any]:
-    return {**row, "author": {"kind": row["author_kind"], "id": row["author_id"]}}
+_STAFFS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("merged_into", "segment", "spam_at", "snoozed_until", "snooze_reason", "handling_seconds", *clocks.STANDING)
+    ),
+    "merged_from": [],
+}
 
 
-def event_shown(row: Values) -> dict[str, Any]:
-    return {**row, "actor": {"kind": row["actor_kind"], "id": row["actor_id"]}}
+async def ticket_to_response(tx: Transaction, actor: Actor, row: Values) -> Values:
+    """What it was merged into may be another customer's, and deadlines are policy: that is the staff's to know. So is
+    how customers are grouped, and that something happened which a customer sees nothing of."""
+    if not actor.is_customer:
+        return row
+    return {
+        **row,
+        **_STAFFS,
+        "tags": row["tags"] if tags_shown(tx) else [],
+        "custom_fields": await told_to_customers(tx, Subject.ticket, row["custom_fields"]),
+        "version": seen_version(actor, row),
+        "updated_at": row["seen_updated_at"] or row["updated_at"],
+    }
 
 
-def event_told(row: Values) -> dict[str, Any]:
-    """An event as customers see it: which policy covers them is the staff's to know."""
-    return {**event_shown(row), "data": {name: value for name, value in row["data"].items() if name not in _POLICY}}
+async def customer_shown(tx: Transaction, actor: Actor, row: Values) -> Values | None:
+    """The customer of a ticket, to the staff and to themselves. What is noted of them is the staff's, but for what is
+    defined to be theirs, too."""
+    if not actor.is_customer:
+        return row
+    if row["id"] != actor.customer_id:
+        return None
+    return {**row, "attributes": await told_to_customers(tx, Subject.customer, row["attributes"])}
+
+
+def seen_version(actor: Actor, row: Values) -> int:
+    """The version of what this caller sees of a ticket."""
+    version: int = row["version"]
+    return version - int(row["hidden_changes"]) if actor.is_customer else version
+
+
+def message_to_response(row: Values, ticket_id: UUID | None = None) -> dict[str, Any]:
+    """A message, on the ticket that it was asked for with, as the staff see it."""
+    author = log.actor_of(row, "author")
+    return {**row, "author": author, "from_ticket_id": marked(row, ticket_id) if ticket_id else None}
+
+
+def message_shown(actor: Actor, row: Values, ticket_id: UUID | None = None) -> dict[str, Any]:
+    """How long the staff worked on it is theirs to know."""
+    message = message_to_response(row, ticket_id)
+    return {**message, "handling_seconds": None} if actor.is_customer else message
+
+
+NOT_DONE = and_(*(tickets.c.status != status.value for status in sorted(DONE)))

@@ -3,12 +3,16 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import MISSING, AfterValidator, Field
+from pydantic import MISSING, Field
 
-from app.customers.schemas import CustomerOut, Language
-from app.sla.core.words import AuthorKind, Priority, Status
+from app.customers.schemas import CustomerOut
+from app.events.catalogue import Event
+from app.knowledge.schemas import SuggestionOut
+from app.sla.core.enums import AuthorKind, Channel, Priority, Status, TicketType
 from app.sla.schemas.clocks import SlaClockOut
-from app.tickets.lifecycle import Channel, LinkKind, TicketType, Visibility
+from app.sla.schemas.types import ChannelWord
+from app.tickets.lifecycle import LinkKind, Visibility
+from app.web.paging import PageQuery
 from app.web.problems import Problem
 from app.web.schemas import (
     FROM_TEXT,
@@ -18,28 +22,28 @@ from app.web.schemas import (
     Id,
     In,
     Instant,
-    Key,
+    Item,
     Line,
     Name,
     Out,
     Page,
     Prose,
+    Tags,
 )
 
 StatusWord = Annotated[Status, FROM_TEXT]
 PriorityWord = Annotated[Priority, FROM_TEXT]
 TypeWord = Annotated[TicketType, FROM_TEXT]
-ChannelWord = Annotated[Channel, FROM_TEXT]
 VisibilityWord = Annotated[Visibility, FROM_TEXT]
 AuthorKindWord = Annotated[AuthorKind, FROM_TEXT]
 
 
-def _each_once(tags: list[str]) -> list[str]:
-    return list(dict.fromkeys(tags))
-
-
-Tags = Annotated[list[Key], Field(max_length=50), AfterValidator(_each_once)]
 Product = Annotated[Name, Field(max_length=100)]
+
+
+# A week.
+_LONGEST_HANDLING = 604_800
+FROM_MERGED = "The ticket that it came with, where that was merged into this one."
 
 
 class CustomerRef(In):
@@ -75,7 +79,9 @@ class TicketIn(In):
     opened_by: Annotated[Opener, FROM_TEXT] = Opener.customer
     asks_confirmation: bool = Field(default=False, description="Of a ticket opened by an agent.")
     remind_at: Instant | None = Field(
-        default=None, description="By when the customer is to be reminded who has not confirmed: a promise."
+        default=None,
+        description="When the customer is to be reminded who has not confirmed: a promise. The ticket is open again "
+        "then, and `ticket.reminder_due` says so.",
     )
 
 
@@ -128,12 +134,26 @@ class TicketOut(Out):
     resolved_at: datetime | None
     closed_at: datetime | None
     due_at: datetime | None = Field(description="The earliest deadline of its running clocks. Null to customers.")
+    at_risk_at: datetime | None = Field(description="When the first warning of these is due. Null to customers.")
+    waiting_since: datetime | None = Field(
+        description="Since when its customer waits for an answer, where they do. Null to customers."
+    )
     needs_human: bool = Field(description="A person was asked for, and none has answered since.")
     greeted_at: datetime | None = Field(description="When the automatic greeting was sent; it is no response.")
     self_service: SelfService | None = Field(description="What came of the answers that were sent to it, if any were.")
     asks_confirmation: bool
     confirmed_at: datetime | None
     merged_into: UUID | None = Field(description="Null to customers.")
+    merged_from: list[UUID] = Field(description="Every ticket that went into it. Empty to customers.")
+    spam_at: datetime | None = Field(description="When it was marked as spam. Null to customers.")
+    snoozed_until: datetime | None = Field(
+        description="When it is back in the queue, if its customer does not write before. Null to customers."
+    )
+    snooze_reason: str | None = Field(description="Null to customers.")
+    handling_seconds: float | None = Field(
+        description="How long the staff worked on it, as far as its messages say. Null to customers."
+    )
+    old_number: str | None = Field(description="What the system that it was imported from called it.")
     version: int
 
 
@@ -177,6 +197,21 @@ class MessageIn(In):
     attachment_ids: Annotated[list[Id], Field(max_length=20)] = Field(
         default=[], description="Uploaded to this ticket, and with no message yet: they become as visible as it is."
     )
+    external_id: ExternalId | None = Field(
+        default=None,
+        description="What its channel calls it, such as a Message-ID: a repeat is answered with the first one.",
+    )
+    in_reply_to: ExternalId | None = Field(
+        default=None, description="What its channel calls the message that it answers."
+    )
+    sent_at: Instant | None = Field(
+        default=None, description="When its channel says that it was sent; clocks go by `created_at`."
+    )
+    handling_seconds: Annotated[float, Field(ge=0, le=_LONGEST_HANDLING, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="How long the staff worked on it. Left out, the assignee's first answer since the ticket was "
+        "assigned to them takes the time since then.",
+    )
 
 
 class AuthorOut(Out):
@@ -193,7 +228,28 @@ class MessageOut(Out):
     created_at: datetime
     edited_at: datetime | None
     deleted_at: datetime | None
+    from_ticket_id: UUID | None = Field(description=FROM_MERGED)
+    external_id: str | None = Field(description="What its channel calls it.")
+    in_reply_to: str | None = Field(description="What its channel calls the message that it answers.")
+    sent_at: datetime | None = Field(description="When its channel says that it was sent.")
+    handling_seconds: float | None = Field(
+        description="How long the staff worked on it, given or measured. Null to customers."
+    )
     version: int
+
+
+class MessageOrder(StrEnum):
+    oldest = "created_at"
+    newest = "-created_at"
+
+
+class MessageQuery(PageQuery):
+    sort: Annotated[MessageOrder, FROM_TEXT] = MessageOrder.oldest
+
+
+class SnoozeIn(In):
+    until: Instant | None = Field(description="When it is back in the queue; null: at once.")
+    reason: Name | None = None
 
 
 class MessagePatch(In):
@@ -215,12 +271,37 @@ class MessageVersionOut(Out):
 class MessageVersionPage(Page[MessageVersionOut]): ...
 
 
-class TicketWithOut(TicketOut):
+class AssigneeOut(Out):
+    """The agent who has a ticket."""
+
+    id: UUID
+    name: str
+
+
+class TicketTeamOut(Out):
+    """The team that has a ticket."""
+
+    id: UUID
+    key: str
+    name: str
+
+
+class ListedTicketOut(TicketOut):
     """A ticket with what `include` asked for; the rest is null."""
 
-    clocks: list[SlaClockOut] | None
-    messages: list[MessageOut] | None = Field(description="The first 200, oldest first.")
     customer: CustomerOut | None
+    assignee: AssigneeOut | None
+    team: TicketTeamOut | None
+    last_message: MessageOut | None = Field(
+        description="The newest that the caller may see; of its body the first 1,000 characters."
+    )
+    clocks: list[Item[SlaClockOut]] | None = Field(description="In a list those that run; of one ticket all.")
+
+
+class TicketWithOut(ListedTicketOut):
+    """A ticket with what `include` asked for; the rest is null."""
+
+    messages: list[Item[MessageOut]] | None = Field(description="The newest 200, oldest first.")
 
 
 class AttachmentOut(Out):
@@ -235,6 +316,7 @@ class AttachmentOut(Out):
     author: AuthorOut
     created_at: datetime
     deleted_at: datetime | None
+    from_ticket_id: UUID | None = Field(description=FROM_MERGED)
 
 
 class AttachmentPage(Page[AttachmentOut]): ...
@@ -254,6 +336,7 @@ class LinkOut(Out):
     target_id: UUID
     created_at: datetime
     made_by: AuthorOut
+    from_ticket_id: UUID | None = Field(description=FROM_MERGED)
 
 
 class LinkPage(Page[LinkOut]): ...
@@ -262,103 +345,25 @@ class LinkPage(Page[LinkOut]): ...
 class FollowerOut(Out):
     agent_id: UUID
     created_at: datetime
+    from_ticket_id: UUID | None = Field(description=FROM_MERGED)
 
 
 class FollowerPage(Page[FollowerOut]): ...
 
 
-class ActorOut(Out):
-    kind: AuthorKind
-    id: UUID | None
-
-
-class EventOut(Out):
-    """One entry of the audit: who did what when, and what was before and after."""
-
-    id: int
-    type: str
-    occurred_at: datetime
-    recorded_at: datetime
-    actor: ActorOut
-    subject_id: UUID
-    ticket_id: UUID | None
-    imported: bool
-    data: "EventData"
-
-
-class EventPage(Page[EventOut]): ...
-
-
-EventData = Annotated[dict[str, object], Field(description="By type: `changes`, `after`, ids and figures.")]
+class EventPage(Page[Event]):
+    """The audit: each event as the feed, the stream and the webhooks have it."""
 
 
 class MergeIn(In):
     into: Id = Field(description="The ticket that goes on.")
 
 
-class CustomerMergeIn(In):
-    into: Id = Field(description="The customer who stands for both.")
-
-
-class PromiseIn(In):
-    text: Annotated[Prose, Field(max_length=2000)]
-    due_at: Instant | None = Field(default=None, description="Left out: what the policy has for promises.")
-
-
-class WithdrawIn(In):
-    reason: Name
-
-
-class PromiseState(StrEnum):
-    open = "open"
-    kept = "kept"
-    broken = "broken"
-    withdrawn = "withdrawn"
-
-
-class PromiseOut(Out):
-    """What was promised by when; broken once the instant has passed unkept."""
-
-    id: UUID
-    ticket_id: UUID
-    text: str
-    due_at: datetime
-    state: PromiseState
-    made_by: AuthorOut
-    created_at: datetime
-    kept_at: datetime | None
-    withdrawn_at: datetime | None
-    withdrawn_reason: str | None
-
-
-class PromisePage(Page[PromiseOut]): ...
-
-
-class GreetingIn(In):
-    channel: ChannelWord
-    language: Annotated[Language, AfterValidator(str.lower)] | None = Field(
-        default=None, description="For customers with this language; left out, for all who have no greeting in theirs."
+class OpenedTicketOut(TicketOut):
+    suggestions: list[SuggestionOut] | MISSING = Field(
+        default=MISSING, description="With `?suggest=true`: articles that may answer it."
     )
-    body: Prose = Field(
-        description="Filled in: {{customer_name}}, {{ticket_number}}, {{ticket_subject}}.", max_length=5000
-    )
-    active: bool = True
 
 
-class GreetingPatch(In):
-    body: Prose | MISSING = Field(default=MISSING, max_length=5000)
-    active: bool | MISSING = MISSING
-
-
-class GreetingOut(Out):
-    id: UUID
-    channel: Channel
-    language: str | None
-    body: str
-    active: bool
-    version: int
-    created_at: datetime
-    updated_at: datetime
-
-
-class GreetingPage(Page[GreetingOut]): ...
+class SolvedIn(In):
+    article_id: Id = Field(description="The article that helped.")

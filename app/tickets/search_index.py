@@ -1,8 +1,10 @@
 """What tickets say, as words: a document of each, made anew by the worker whenever the log tells of a change. No write
-waits for it, and a search finds what was said a moment ago."""
+waits for it, and a search finds what was said a moment ago. Where a release cuts words in another way, its migration
+asks for all documents anew, and the worker makes them whenever the log leaves it time."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 from uuid import UUID
@@ -19,7 +21,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    column,
+    exists,
     func,
     literal_column,
     select,
@@ -29,11 +31,16 @@ from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR, aggregate_order_
 from app.customers.tables import customers
 from app.db import Database, Query, Row, Transaction
 from app.events import reader
+from app.knowledge import articles
+from app.search.tables import search_languages, ticket_search
+from app.search.text import BREAK, folded, language, stemmable, vector
+from app.statements import rows_of
 from app.tickets.lifecycle import Visibility
-from app.tickets.tables import attachments, messages, search_languages, ticket_search, tickets
-from app.tickets.words import apart, folded, language
+from app.tickets.tables import attachments, messages, tickets
 
 READER = "search"
+# Where there is a reader of this name, the documents of all tickets up to its `within` have been made anew.
+REBUILD = "search rebuild"
 _BATCH = 1_000
 # Tickets of one statement: documents are large.
 _CHUNK = 25
@@ -46,6 +53,7 @@ _MESSAGES, _FILES = 500, 200
 
 _log = structlog.get_logger("ninety.search")
 _t, _m, _a, _c = tickets.c, messages.c, attachments.c, customers.c
+_other = customers.alias("other")
 
 
 def _said(visibility: Visibility) -> ColumnElement[Any]:
@@ -75,43 +83,61 @@ def _files(visibility: Visibility) -> ColumnElement[Any]:
     return func.array(some.scalar_subquery(), type_=ARRAY(Text)).label(f"{visibility}_files")
 
 
+_names_of = func.concat_ws(literal_column("E'\\n'"), _other.c.name, _other.c.email, _other.c.external_id)
+# By what they were called before it turned out who they are.
+_merged = select(_names_of).where(_other.c.merged_into == _c.id).correlate(customers)
 _READ = Query(
     select(
-        _t.id, _t.number, _t.subject, _t.external_id, _t.tags, _t.product, _c.name, _c.email, _c.language,
-        _c.external_id.label("customer_external_id"),
+        _t.id, _t.number, _t.subject, _t.external_id, _t.old_number, _t.tags, _t.product, _c.name, _c.email,
+        _c.language, _c.external_id.label("customer_external_id"),
+        func.array(_merged.scalar_subquery(), type_=ARRAY(Text)).label("merged_names"),
         *(make(visibility) for visibility in Visibility for make in (_said, _files)),
     )
     .join(customers, _c.id == _t.customer_id)
     .where(_t.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
 )  # fmt: skip
+# A document's first row refers to its ticket. Tickets come before documents, and so they are asked for together.
+_LOCK_NEW = Query(
+    select(_t.id)
+    .where(_t.id == any_(bindparam("ids", type_=ARRAY(Uuid))), ~exists().where(ticket_search.c.ticket_id == _t.id))
+    .order_by(_t.id)
+    .with_for_update(read=True, key_share=True)
+)
 _OF_CUSTOMERS = Query(
     select(_t.id)
     .where(_t.customer_id == any_(bindparam("ids", type_=ARRAY(Uuid))), _t.id > bindparam("after"))
     .order_by(_t.id)
     .limit(literal_column(str(_BATCH)))
 )
+_NEXT = Query(select(_t.id).where(_t.id > bindparam("after")).order_by(_t.id).limit(literal_column(str(_BATCH))))
 
-_COLUMNS = ("ticket_id", "name", "about", "public", "internal", "language")
-_given = (
-    func.unnest(*(bindparam(name, type_=ARRAY(Uuid if name == "ticket_id" else Text)) for name in _COLUMNS))
-    .table_valued(*(column(name, Uuid if name == "ticket_id" else Text) for name in _COLUMNS), name="given")
-    .render_derived()
-)
+# The words as they are come as the literals of tsvectors; the languages get the words that they bend, part by part.
+_PARTS = {"name": "A", "about": "B", "public": "C", "known": "B", "internal": "D"}
+# What no customer searches in: notes, tags, and whose ticket it is.
+_STAFFS = ("known", "internal")
+_COLUMNS = ("ticket_id", "language", "public_words", "internal_words", *_PARTS)
+_given = rows_of({name: Uuid if name == "ticket_id" else Text for name in _COLUMNS}, "given")
 
 
-def _vector(part: str, weight: str) -> ColumnElement[object]:
+def _words(name: str, parts: Iterable[str]) -> ColumnElement[Any]:
     """Words as they are and, where the language is known, as their stems."""
-    words = func.to_tsvector(literal_column("'simple'::regconfig"), _given.c[part], type_=TSVECTOR)
-    stems = func.to_tsvector(cast(_given.c.language, REGCONFIG), _given.c[part], type_=TSVECTOR)
+    words: ColumnElement[Any] = cast(_given.c[name], TSVECTOR)
     none = literal_column("''::tsvector", TSVECTOR)
-    both = words.op("||")(case((_given.c.language.is_(None), none), else_=stems))
-    return func.setweight(both, literal_column(f"'{weight}'"), type_=TSVECTOR)
+    for part in parts:
+        stems = func.to_tsvector(cast(_given.c.language, REGCONFIG), _given.c[part], type_=TSVECTOR)
+        weighed = func.setweight(stems, literal_column(f"'{_PARTS[part]}'"), type_=TSVECTOR)
+        words = words.op("||")(case((_given.c.language.is_(None), none), else_=weighed))
+    return words
 
 
-_public = _vector("name", "A").op("||")(_vector("about", "B")).op("||")(_vector("public", "C"))
+_public = _words("public_words", ("name", "about", "public"))
 # Materialized, or the public half would be read twice.
 _document = (
-    select(_given.c.ticket_id, _public.label("public_words"), _vector("internal", "D").label("internal_words"))
+    select(
+        _given.c.ticket_id,
+        _public.label("public_words"),
+        _words("internal_words", _STAFFS).label("internal_words"),
+    )
     .cte("document")
     .prefix_with("MATERIALIZED")
 )
@@ -135,41 +161,62 @@ _LANGUAGES = Query(insert(search_languages).from_select(["name"], select(_names)
 
 @dataclass(frozen=True, slots=True)
 class Document:
+    """The parts of a ticket as folded texts."""
+
     ticket_id: UUID
+    language: str | None
     name: str
     about: str
     public: str
+    known: str
     internal: str
-    language: str | None
 
     def shortened(self, by: int) -> "Document":
-        return Document(
-            self.ticket_id, self.name, self.about, self.public[: _CAP // by], self.internal[: _CAP // by], self.language
-        )
+        return replace(self, public=self.public[: _CAP // by], internal=self.internal[: _CAP // by])
+
+    def columns(self) -> tuple[object, ...]:
+        texts = {part: getattr(self, part) for part in _PARTS}
+        public = vector((_PARTS[part], text) for part, text in texts.items() if part not in _STAFFS)
+        internal = vector([(_PARTS["known"], self.known), ("", self.internal)])
+        stems = (stemmable(text) if self.language else "" for text in texts.values())
+        return (self.ticket_id, self.language, public, internal, *stems)
 
 
-async def turn(db: Database) -> bool:
-    """Bring a batch of the log into the index; whether there may be more."""
-    return await db.run(_turn)
+async def run_once(db: Database) -> bool:
+    """Bring a batch of the log into the index or, where it has no more to tell, make a batch of documents anew; whether
+    there may be more."""
+    return await db.run(lambda tx: reader.read_on(tx, READER, _BATCH, _bring)) or await db.run(_rebuild)
 
 
-async def _turn(tx: Transaction) -> bool:
-    batch = await reader.claim(tx, READER, _BATCH)
-    if batch is None or not batch.events:
-        return False
-    events, within = batch.events, batch.within
-    of_customers = [] if within else await _tickets_of(tx, events, _NOTHING)
+async def _bring(tx: Transaction, events: list[Row], within: UUID | None) -> reader.Part | None:
+    some = events
+    of_customers = [] if within else await _tickets_of(tx, some, _NOTHING)
     if within or len(of_customers) == _BATCH:
         # A customer may have very many tickets: their event is worked off by itself, a batch of tickets at a time.
-        events = list(takewhile(lambda event: not _is_about_customer(event), events)) or events[:1]
-        of_customers = await _tickets_of(tx, events, within or _NOTHING)
-    direct = (event["ticket_id"] for event in events if event["ticket_id"] and event["type"].startswith(_ABOUT_TICKETS))
+        some = list(takewhile(lambda event: not _is_about_customer(event), events)) or events[:1]
+        of_customers = await _tickets_of(tx, some, within or _NOTHING)
+    direct = (event["ticket_id"] for event in some if event["ticket_id"] and event["type"].startswith(_ABOUT_TICKETS))
     await _index(tx, sorted({*direct, *of_customers}))
     if len(of_customers) == _BATCH:
-        reader.stay(tx, READER, of_customers[-1])
+        return reader.Part(0, of_customers[-1])
+    return reader.Part(len(some)) if len(some) < len(events) else None
+
+
+async def _rebuild(tx: Transaction) -> bool:
+    """A batch of all tickets, in the order of their ids; whether there may be more."""
+    position = await reader.within(tx, REBUILD)
+    if position is None:
+        return False
+    # So that nobody writes a newer document meanwhile.
+    await reader.hold(tx, READER)
+    ids = [row["id"] for row in await tx.rows(_NEXT, after=position)]
+    await _index(tx, ids)
+    if len(ids) == _BATCH:
+        reader.stay(tx, REBUILD, ids[-1])
         return True
-    reader.advance(tx, READER, events[-1])
-    return len(batch.events) == _BATCH or len(events) < len(batch.events)
+    await articles.write_all_words(tx)
+    await reader.end(tx, REBUILD)
+    return False
 
 
 def _is_about_customer(event: Row) -> bool:
@@ -183,6 +230,7 @@ async def _tickets_of(tx: Transaction, events: Iterable[Row], after: UUID) -> li
 
 
 async def _index(tx: Transaction, ticket_ids: Sequence[UUID]) -> None:
+    await tx.locked_rows(_LOCK_NEW, ids=list(ticket_ids))
     for start in range(0, len(ticket_ids), _CHUNK):
         rows = await tx.rows(_READ, ids=list(ticket_ids[start : start + _CHUNK]))
         documents = [_document_of(row) for row in rows]
@@ -201,7 +249,9 @@ async def _index_alone(tx: Transaction, document: Document) -> None:
 
 async def _stored(tx: Transaction, documents: Sequence[Document]) -> bool:
     languages = sorted({document.language for document in documents if document.language})
-    values = {name: [getattr(document, name) for document in documents] for name in _COLUMNS}
+    # Long texts take a while, and others have requests to answer meanwhile.
+    rows = await asyncio.to_thread(lambda: [document.columns() for document in documents])
+    values = {name: [row[place] for row in rows] for place, name in enumerate(_COLUMNS)}
     try:
         async with tx.nested(savepoint=True):
             if languages:
@@ -213,17 +263,18 @@ async def _stored(tx: Transaction, documents: Sequence[Document]) -> bool:
 
 
 def _document_of(row: Row) -> Document:
-    email = row["email"] or ""
-    name = (str(row["number"]), row["subject"], row["external_id"])
-    about = (*row["tags"], row["product"], row["name"], email, apart(email), row["customer_external_id"])
+    name = (str(row["number"]), row["subject"], row["external_id"], row["old_number"])
+    known = (*row["tags"], row["name"], row["email"], row["customer_external_id"], *row["merged_names"])
     public, internal = (_joined(_said_on(row, visibility)) for visibility in (Visibility.public, Visibility.internal))
-    return Document(row["id"], _joined(name), _joined(about), public, internal, language(row["language"]))
+    about = row["product"] or ""
+    return Document(
+        row["id"], language(row["language"]), _joined(name), _joined([about]), public, _joined(known), internal
+    )
 
 
 def _said_on(row: Row, visibility: Visibility) -> Iterator[str]:
-    files: list[str] = row[f"{visibility}_files"]
-    yield from (*files, *map(apart, files), *(row[f"{visibility}_messages"] or ()))
+    yield from (*row[f"{visibility}_files"], *(row[f"{visibility}_messages"] or ()))
 
 
 def _joined(parts: Iterable[str | None]) -> str:
-    return folded("\n".join(part for part in parts if part))[:_CAP]
+    return folded(BREAK.join(part for part in parts if part))[:_CAP]

@@ -6,7 +6,9 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -19,9 +21,8 @@ from sqlalchemy import (
     false,
     func,
     text,
-    true,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db import metadata
 from app.sla.tables import LATEST_SQL
@@ -31,6 +32,9 @@ _NOW = func.clock_timestamp()
 # The agents' orders. What is resolved or closed stands behind everything that is not.
 DUE_SQL = f"coalesce(due_at, {LATEST_SQL})"
 URGENCY_SQL = "ticket_urgency(status, priority)"
+_CLAIMABLE = "assignee_id IS NULL AND waiting_since IS NOT NULL"
+# By this text a promise is known that was made to remind the customer.
+REMINDER = "To remind the customer, who has not confirmed."
 _UNDONE = "status <> 'resolved' AND status <> 'closed'"
 
 # A sequence of its own, so that opening a ticket can take its number with the first read.
@@ -69,8 +73,24 @@ tickets = Table(
     Column("calendar_version", Integer),
     Column("exceptions", JSONB),
     Column("merged_into", Uuid, ForeignKey("tickets.id")),
-    # The earliest deadline of its running clocks, written with them.
+    # Every ticket that went into it, also through others.
+    Column("merged_from", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
+    Column("spam_at", DateTime(timezone=True)),
+    Column("status_before_spam", Text),
+    # Out of the queue until then, or until its customer writes.
+    Column("snoozed_until", DateTime(timezone=True)),
+    Column("snooze_reason", Text),
+    # Since when its assignee has it, until they answer: what the answer took is measured from there.
+    Column("assigned_at", DateTime(timezone=True)),
+    # Of its messages, added up as they are written.
+    Column("handling_seconds", Float, nullable=False, server_default="0"),
+    # What the system that it was imported from called it.
+    Column("old_number", Text),
+    # Of its running clocks, written with them: the earliest deadline, the first warning, and since when its customer
+    # waits for an answer.
     Column("due_at", DateTime(timezone=True)),
+    Column("at_risk_at", DateTime(timezone=True)),
+    Column("waiting_since", DateTime(timezone=True)),
     # The customer, or a bot, asked for a person; until a person answers.
     Column("needs_human", Boolean, nullable=False, server_default=false()),
     Column("greeted_at", DateTime(timezone=True)),
@@ -81,6 +101,10 @@ tickets = Table(
     Column("self_service", Text),
     Column("imported", Boolean, nullable=False, server_default=false()),
     Column("version", Integer, nullable=False, server_default="1"),
+    # Changes that its customer sees nothing of: theirs is the version without them, and the instant of the last other
+    # one, which is null where that was the last of all.
+    Column("hidden_changes", Integer, nullable=False, server_default="0"),
+    Column("seen_updated_at", DateTime(timezone=True)),
     UniqueConstraint("number"),
     UniqueConstraint("external_id"),
     CheckConstraint("updated_at >= created_at", name="time_runs_forward"),
@@ -99,10 +123,22 @@ tickets = Table(
     Index("ix_tickets_needs_human", "created_at", "id", postgresql_where="needs_human"),
     Index("ix_tickets_tags", "tags", postgresql_using="gin", postgresql_where="tags <> '{}'"),
     Index("ix_tickets_due_at", text(DUE_SQL), "id"),
+    Index("ix_tickets_waiting_since", text(f"coalesce(waiting_since, {LATEST_SQL})"), "id"),
+    Index(
+        "ix_tickets_custom_fields", "custom_fields", postgresql_using="gin",
+        postgresql_ops={"custom_fields": "jsonb_path_ops"}, postgresql_where="custom_fields <> '{}'",
+    ),
     Index("ix_tickets_urgency", text(URGENCY_SQL), "created_at", "id"),
     # What is closed by itself in a while, and what answers were offered to.
-    Index("ix_tickets_resolved_at", "resolved_at", "id", postgresql_where="status = 'resolved' AND NOT needs_human"),
+    Index(
+        "ix_tickets_closable", "resolved_at", "id",
+        postgresql_where="status = 'resolved' AND NOT needs_human AND NOT (imported AND version = 1)",
+    ),
+    Index("ix_tickets_snoozed_until", "snoozed_until", postgresql_where="snoozed_until IS NOT NULL"),
     Index("ix_tickets_self_service", "created_at", "id", postgresql_where="self_service IS NOT NULL"),
+    # Who waits and is nobody's yet, by how long and by when.
+    Index("ix_tickets_claimable_waiting_since", "waiting_since", "id", postgresql_where=_CLAIMABLE),
+    Index("ix_tickets_claimable_due_at", "due_at", "id", postgresql_where=_CLAIMABLE),
     # An agent's own queue.
     Index(
         "ix_tickets_assignee_id_due_at", "assignee_id", text(DUE_SQL), "id",
@@ -110,20 +146,6 @@ tickets = Table(
     ),
 )  # fmt: skip
 
-# What a ticket says, as words: all of it for the staff, what is public for its customer. Made by the worker from the
-# log, so that no write waits for it.
-ticket_search = Table(
-    "ticket_search",
-    metadata,
-    Column("ticket_id", Uuid, ForeignKey("tickets.id"), primary_key=True),
-    Column("all_words", TSVECTOR, nullable=False),
-    Column("public_words", TSVECTOR, nullable=False),
-    # Without a pending list, which every search would have to read; the worker can wait.
-    Index("ix_ticket_search_all_words", "all_words", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
-)
-
-# The text search configurations that some ticket was read with.
-search_languages = Table("search_languages", metadata, Column("name", Text, primary_key=True))
 
 ticket_links = Table(
     "ticket_links",
@@ -141,28 +163,71 @@ ticket_links = Table(
     Index("uq_ticket_links_one_parent", "target_id", unique=True, postgresql_where="kind = 'parent_of'"),
 )
 
+
 ticket_followers = Table(
     "ticket_followers",
     metadata,
     Column("ticket_id", Uuid, ForeignKey("tickets.id"), primary_key=True),
     Column("agent_id", Uuid, ForeignKey("agents.id"), primary_key=True, index=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    # The ticket whose follower they were, where that was merged into this one.
+    Column("from_ticket_id", Uuid),
 )
 
-views = Table(
-    "views",
+# Customers who read and answer a ticket beside the one who asked.
+ticket_participants = Table(
+    "ticket_participants",
+    metadata,
+    Column("ticket_id", Uuid, ForeignKey("tickets.id"), primary_key=True),
+    Column("customer_id", Uuid, ForeignKey("customers.id"), primary_key=True, index=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    # The ticket that they took part in, where that was merged into this one.
+    Column("from_ticket_id", Uuid),
+)
+
+# Incidents that are answered and resolved with the problem that caused them.
+incident_jobs = Table(
+    "incident_jobs",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("name", Text, nullable=False),
-    # Whose it is; nobody's views belong to the installation.
-    Column("agent_id", Uuid, ForeignKey("agents.id"), index=True),
-    Column("shared", Boolean, nullable=False),
-    Column("filter", JSONB, nullable=False),
-    Column("sort", Text, nullable=False),
-    Column("version", Integer, nullable=False, server_default="1"),
+    Column("kind", Text, nullable=False),
+    Column("subject_id", Uuid, nullable=False),
+    # The message; null once all have it.
+    Column("body", Text),
+    Column("made_by_kind", Text, nullable=False),
+    Column("made_by_id", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("run_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("after_ticket_id", Uuid),
+    Column("incidents_total", Integer),
+    Column("answered", Integer, nullable=False, server_default="0"),
+    Column("refused", Integer, nullable=False, server_default="0"),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("ix_incident_jobs_run_at", "run_at", postgresql_where="finished_at IS NULL"),
 )
+
+# A ticket went into another one: what has to be known to undo it.
+ticket_merges = Table(
+    "ticket_merges",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("source_id", Uuid, ForeignKey("tickets.id"), nullable=False),
+    Column("target_id", Uuid, ForeignKey("tickets.id"), nullable=False),
+    Column("merged_at", DateTime(timezone=True), nullable=False),
+    # Before the merge: how the source stood, and since when the customer waited on each of them.
+    Column("source_status", Text, nullable=False),
+    Column("source_waiting_since", DateTime(timezone=True)),
+    Column("target_waiting_since", DateTime(timezone=True)),
+    Column("target_status", Text, nullable=False),
+    # After it: while the target has this version, nothing has happened to it since.
+    Column("target_version", Integer, nullable=False),
+    Column("target_needed_human", Boolean, nullable=False),
+    Column("added_tags", ARRAY(Text), nullable=False),
+    Column("undone_at", DateTime(timezone=True)),
+    Index("uq_ticket_merges_source_id", "source_id", unique=True, postgresql_where="undone_at IS NULL"),
+    Index("ix_ticket_merges_target_id", "target_id"),
+)
+
 
 attachments = Table(
     "attachments",
@@ -182,6 +247,7 @@ attachments = Table(
     Column("deleted_at", DateTime(timezone=True)),
     Index("ix_attachments_ticket_id", "ticket_id", "created_at", "id"),
     Index("ix_attachments_message_id", "message_id", postgresql_where="message_id IS NOT NULL"),
+    Index("ix_attachments_author_id", "author_id", postgresql_where="author_kind = 'customer'"),
 )
 
 attachment_contents = Table(
@@ -191,38 +257,6 @@ attachment_contents = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
-# What an installation says by itself when a ticket is opened, by channel and language.
-greetings = Table(
-    "greetings",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("channel", Text, nullable=False),
-    # Of customers with this language, in lower case; null is for all others.
-    Column("language", Text),
-    Column("body", Text, nullable=False),
-    Column("active", Boolean, nullable=False, server_default=true()),
-    Column("version", Integer, nullable=False, server_default="1"),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
-    UniqueConstraint("channel", "language", postgresql_nulls_not_distinct=True),
-)
-
-# Two customers who turned out to be one: what went from the source to the target, so that it can go back.
-customer_merges = Table(
-    "customer_merges",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("source_id", Uuid, ForeignKey("customers.id"), nullable=False),
-    Column("target_id", Uuid, ForeignKey("customers.id"), nullable=False),
-    Column("ticket_ids", ARRAY(Uuid), nullable=False),
-    Column("key_ids", ARRAY(Uuid), nullable=False),
-    Column("override_ids", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
-    Column("exception_ids", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
-    Column("merged_at", DateTime(timezone=True), nullable=False),
-    Column("undone_at", DateTime(timezone=True)),
-    Index("uq_customer_merges_source_id", "source_id", unique=True, postgresql_where="undone_at IS NULL"),
-    Index("ix_customer_merges_target_id", "target_id"),
-)
 
 messages = Table(
     "messages",
@@ -239,9 +273,38 @@ messages = Table(
     # A deleted message keeps its place, without its text.
     Column("deleted_at", DateTime(timezone=True)),
     Column("version", Integer, nullable=False, server_default="1"),
+    # What the channel that it came by says of it: an e-mail's Message-ID, a chat's id.
+    Column("channel", Text),
+    Column("external_id", Text),
+    Column("in_reply_to", Text),
+    Column("sent_at", DateTime(timezone=True)),
+    # How long the staff worked on it, where that is known.
+    Column("handling_seconds", Float),
     # The log's id, not the instant, keeps messages of one instant in order; UUIDv7 does so within a process.
     Index("ix_messages_ticket_id", "ticket_id", "created_at", "id"),
+    Index("uq_messages_external_id", "channel", "external_id", unique=True, postgresql_where="external_id IS NOT NULL"),
     Index("ix_messages_author_id", "author_id", postgresql_where="author_kind = 'customer'"),
+    Index("ix_messages_handled", "created_at", postgresql_where="handling_seconds IS NOT NULL"),
+)
+
+# How much text and how many files a ticket holds, and a customer stored on a day. `most` is what the last one who added
+# to it was allowed: the constraint refuses what is over. Staff are not bound, and have none.
+ticket_bytes = Table(
+    "ticket_bytes",
+    metadata,
+    Column("ticket_id", Uuid, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("most", BigInteger),
+    CheckConstraint("bytes <= most", name="within"),
+)
+customer_bytes = Table(
+    "customer_bytes",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True, index=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("most", BigInteger, nullable=False),
+    CheckConstraint("bytes <= most", name="within"),
 )
 
 # What a message said before it was edited or deleted.
@@ -271,5 +334,26 @@ promises = Table(
     Column("kept_at", DateTime(timezone=True)),
     Column("withdrawn_at", DateTime(timezone=True)),
     Column("withdrawn_reason", Text),
+    # When its instant brought the ticket back, where it is to remind somebody.
+    Column("reminded_at", DateTime(timezone=True)),
     UniqueConstraint("ticket_id", "cycle"),
+    Index("ix_promises_due_at", "due_at", "id"),
+    Index(
+        "ix_promises_reminders",
+        "due_at",
+        postgresql_where=f"text = '{REMINDER}' AND reminded_at IS NULL AND kept_at IS NULL AND withdrawn_at IS NULL",
+    ),
+)
+
+
+# Which articles a ticket's customer got in answer to it, and which of them helped.
+ticket_offers = Table(
+    "ticket_offers",
+    metadata,
+    Column("ticket_id", Uuid, ForeignKey("tickets.id"), primary_key=True),
+    Column("article_id", Uuid, ForeignKey("articles.id"), primary_key=True, index=True),
+    # Null where the customer found it by themselves.
+    Column("score", Float),
+    Column("offered_at", DateTime(timezone=True), nullable=False),
+    Column("helped_at", DateTime(timezone=True)),
 )

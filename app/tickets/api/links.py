@@ -3,7 +3,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
 from app.tickets import followers, links, queries
 from app.tickets.schemas import FollowerPage, LinkIn, LinkOut, LinkPage
 from app.web.paging import PageQuery, page
@@ -18,11 +18,12 @@ Writer = Annotated[Actor, may("tickets:write")]
 async def list_links(
     ticket_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
 ) -> Any:
-    """Those that lead from it and those that lead to it, oldest first."""
+    """Those that lead from it and those that lead to it, oldest first; with those of what was merged into it."""
     links.check_linking(actor)
-    await queries.get_ticket(tx, actor, ticket_id)
-    answer = await page(request, response, tx, links.LISTING, query, {"ticket_id": ticket_id}, "created_at")
-    return {**answer, "items": [links.shown(row) for row in answer["items"]]}
+    ids = await queries.tickets_to_show(tx, actor, await queries.get_ticket(tx, actor, ticket_id))
+    where = {"ticket_id": ids}
+    answer = await page(request, response, tx, links.LISTING, query, where, "created_at", about={"ticket_id": ids[0]})
+    return {**answer, "items": [links.to_response(row, ids) for row in answer["items"]]}
 
 
 @routes.post("/links", status_code=201, response_model=LinkOut, summary="Link a ticket to another one")

@@ -1,15 +1,28 @@
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
 
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
+from app.events.catalogue import TOLD_TO_CUSTOMERS, outward
 from app.sla import clocks
-from app.sla.schemas.clocks import SlaClockList, TicketExplanation
-from app.tickets import explain, merging, messages, opening, promises, queries, service
-from app.tickets.api.lists import listed
-from app.tickets.list_schemas import TicketPage, TicketQuery
+from app.sla.core.enums import Channel
+from app.sla.schemas.clocks import SlaClockList
+from app.sla.schemas.types import ChannelWord
+from app.tickets import (
+    merging,
+    messages,
+    opening,
+    promises,
+    queries,
+    service,
+    side_loading,
+    snoozing,
+    spam,
+)
+from app.tickets.promise_schemas import PromiseIn, PromiseOut, PromisePage, WithdrawIn
 from app.tickets.schemas import (
     EventPage,
     MergeIn,
@@ -17,28 +30,26 @@ from app.tickets.schemas import (
     MessageOut,
     MessagePage,
     MessagePatch,
+    MessageQuery,
     MessageVersionPage,
-    PromiseIn,
-    PromiseOut,
-    PromisePage,
+    OpenedTicketOut,
+    SnoozeIn,
+    SolvedIn,
     TicketIn,
     TicketOut,
     TicketPatch,
     TicketWithOut,
-    WithdrawIn,
 )
-from app.tickets.self_service.schemas import OpenedTicketOut, SolvedIn
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.query import AnyOf
 from app.web.route import Tx, router
-from app.web.schemas import FROM_TEXT
+from app.web.schemas import FROM_TEXT, ExternalId
 
 routes = router("/v1/tickets", "tickets")
+message_routes = router("/v1/messages", "tickets")
 Reader = Annotated[Actor, may("tickets:read")]
 Writer = Annotated[Actor, may("tickets:write")]
-# Policies and calendars are nobody's business but the staff's.
-Explainer = Annotated[Actor, may("tickets:read", "sla:read")]
 
 
 _SUGGEST = "Send the articles that may answer it along."
@@ -48,6 +59,9 @@ class Include(StrEnum):
     clocks = "clocks"
     messages = "messages"
     customer = "customer"
+    assignee = "assignee"
+    team = "team"
+    last_message = "last_message"
 
 
 Including = Annotated[AnyOf[Annotated[Include, FROM_TEXT]], Query(description="What to send with the ticket.")]
@@ -65,20 +79,7 @@ async def create_ticket(
     self-service segment gets the articles that match, as a message of the system, where the automation is on."""
     ticket = await opening.open_ticket(tx, actor, body, suggest=suggest)
     response.headers["Location"] = f"/v1/tickets/{ticket['id']}"
-    return tag(response, queries.ticket_shown(actor, ticket))
-
-
-@routes.get("", response_model=TicketPage, summary="List tickets")
-async def list_tickets(
-    request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[TicketQuery, Query()]
-) -> Any:
-    """Newest first unless `sort` says otherwise. A filter takes several values, with commas: any of them. A customer's
-    list holds their own tickets.
-
-    A page may hold fewer tickets than `limit`, even none, and still have a `next_cursor`: where very few of very many
-    match, a page looks at 5,000 of them and leaves the next ones to the next page. `sort=relevance` ranks the newest
-    1,000 matches; a customer's own list is put in another order than that of creation for the newest 10,000."""
-    return await listed(request, response, tx, actor, query)
+    return tag(response, await queries.ticket_to_response(tx, actor, ticket))
 
 
 @routes.get("/by-number/{number}", response_model=TicketWithOut, summary="Read a ticket by its number")
@@ -105,24 +106,54 @@ async def update_ticket(
 ) -> Any:
     """JSON merge patch. A customer may resolve or close their ticket, and nothing else."""
     changed = await service.change_ticket(tx, actor, ticket_id, patch, if_match)
-    return tag(response, queries.ticket_shown(actor, changed))
+    return tag(response, await queries.ticket_to_response(tx, actor, changed))
 
 
 @routes.get("/{ticket_id}/messages", response_model=MessagePage, summary="List a ticket's messages")
 async def list_messages(
-    ticket_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
+    ticket_id: UUID,
+    request: Request,
+    response: Response,
+    tx: Tx,
+    actor: Reader,
+    query: Annotated[MessageQuery, Query()],
 ) -> Any:
-    """Oldest first. A customer sees the public ones."""
-    await queries.get_ticket(tx, actor, ticket_id)
-    answer = await page(request, response, tx, queries.MESSAGES, query, _messages_of(actor, ticket_id), "created_at")
-    return {**answer, "items": [queries.message_shown(row) for row in answer["items"]]}
+    """Oldest first unless `sort` says otherwise, with those of tickets that were merged into it. A customer sees the
+    public ones."""
+    ids = await queries.tickets_to_show(tx, actor, await queries.get_ticket(tx, actor, ticket_id))
+    where, about = _messages_of(actor, ids), _messages_of(actor, ids[:1])
+    answer = await page(request, response, tx, queries.MESSAGES, query, where, query.sort, about=about)
+    return {**answer, "items": [queries.message_shown(actor, row, ids[0]) for row in answer["items"]]}
+
+
+@routes.put("/{ticket_id}/being-answered", status_code=204, summary="Say that I am writing an answer")
+async def announce_answer(ticket_id: UUID, tx: Tx, actor: Writer) -> None:
+    """The staff who listen to the stream get `event: ticket.being_answered`, so that two do not answer at once. It
+    holds for ten seconds: say it again every five while you write."""
+    await service.announce_answer(tx, actor, ticket_id)
 
 
 @routes.post("/{ticket_id}/messages", status_code=201, response_model=MessageOut, summary="Write a message")
-async def create_message(ticket_id: UUID, body: MessageIn, response: Response, tx: Tx, actor: Writer) -> Any:
+async def create_message(
+    ticket_id: UUID, body: MessageIn, response: Response, tx: Tx, actor: Writer, if_match: IfMatch = None
+) -> Any:
     """An agent's public message is a response: it stops the clocks that wait for one. A customer's public message
-    reopens a resolved ticket."""
-    return await service.reply(tx, actor, ticket_id, body)
+    reopens a resolved ticket. With `If-Match`, the ticket's ETag, what came meanwhile is a 412 that names it."""
+    return tag(response, await service.reply(tx, actor, ticket_id, body, if_match))
+
+
+@message_routes.get(
+    "/by-external-id/{external_id:path}", response_model=MessageOut, summary="Read a message by its external id"
+)
+async def get_message_by_external_id(
+    external_id: Annotated[ExternalId, Path()],
+    response: Response,
+    tx: Tx,
+    actor: Reader,
+    channel: Annotated[ChannelWord, Query(description="On which it is called so.")] = Channel.email,
+) -> Any:
+    """So the ticket of an answered e-mail is found: what its `In-Reply-To` names is a message's external id."""
+    return tag(response, await messages.get_by_external_id(tx, actor, channel, external_id))
 
 
 @routes.patch("/{ticket_id}/messages/{message_id}", response_model=MessageOut, summary="Edit a message")
@@ -162,19 +193,20 @@ async def list_message_versions(
     """What it said before it was edited or deleted, oldest first; it itself is the newest. For the staff."""
     await messages.check_history(tx, actor, ticket_id, message_id)
     answer = await page(request, response, tx, messages.VERSIONS, query, {"message_id": message_id}, "version")
-    return {**answer, "items": [messages.version_shown(row) for row in answer["items"]]}
+    return {**answer, "items": [messages.version_to_response(row) for row in answer["items"]]}
 
 
 @routes.get("/{ticket_id}/events", response_model=EventPage, summary="Read a ticket's audit")
 async def list_ticket_events(
     ticket_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
 ) -> Any:
-    """Who did what when, and what was before and after, in order."""
+    """Who did what when, and what was before and after, in order: the events as `GET /v1/events` has them."""
     await queries.get_ticket(tx, actor, ticket_id)
-    where = {"ticket_id": ticket_id, "internal": False if actor.is_customer else None}
+    where: dict[str, object] = {"ticket_id": ticket_id}
+    if actor.is_customer:
+        where |= {"internal": False, "types": TOLD_TO_CUSTOMERS}
     answer = await page(request, response, tx, queries.EVENTS, query, where, "id")
-    shown = queries.event_told if actor.is_customer else queries.event_shown
-    return {**answer, "items": [shown(row) for row in answer["items"]]}
+    return {**answer, "items": [outward(row, for_customer=actor.is_customer) for row in answer["items"]]}
 
 
 @routes.get("/{ticket_id}/clocks", response_model=SlaClockList, summary="Read a ticket's clocks")
@@ -184,36 +216,60 @@ async def list_ticket_clocks(ticket_id: UUID, tx: Tx, actor: Reader) -> Any:
     return {"items": await clocks.of_ticket(tx, ticket_id, for_customer=actor.is_customer)}
 
 
-@routes.get("/{ticket_id}/explain", response_model=TicketExplanation, summary="Explain a ticket's deadlines")
-async def explain_ticket(ticket_id: UUID, tx: Tx, actor: Explainer) -> Any:
-    """Which policy and why; each pause, each stretch of business hours that counted, and the way to each deadline."""
-    return await explain.explain_ticket(tx, actor, ticket_id)
-
-
 @routes.post("/{ticket_id}/merge", response_model=TicketOut, summary="Merge a ticket into another one")
-async def merge_ticket(ticket_id: UUID, body: MergeIn, tx: Tx, actor: Writer) -> Any:
-    """It is closed, and its unfinished clocks are cancelled. The other one's clocks do not see its messages. Both are
-    one customer's: link those of two as duplicates, or merge the customers first."""
-    return await merging.merge(tx, actor, ticket_id, body.into)
+async def merge_ticket(ticket_id: UUID, body: MergeIn, response: Response, tx: Tx, actor: Writer) -> Any:
+    """It is closed, and its unfinished clocks end as `merged`. The other one shows its messages, files, tags, followers
+    and links, each marked with where it came from; whoever waited on it waits there, since they began to. Both are one
+    customer's: link those of two as duplicates, or merge the customers first."""
+    return tag(response, await merging.merge(tx, actor, ticket_id, body.into))
+
+
+@routes.post("/{ticket_id}/unmerge", response_model=TicketOut, summary="Undo a ticket's merge")
+async def unmerge_ticket(ticket_id: UUID, response: Response, tx: Tx, actor: Writer) -> Any:
+    """Of the ticket that was merged: it is what it was, and its clocks run on from their own starts. What was done on
+    the other one since stays there. Refused once that was merged on."""
+    return tag(response, await merging.unmerge(tx, actor, ticket_id))
+
+
+@routes.post("/{ticket_id}/snooze", response_model=TicketOut, summary="Snooze a ticket")
+async def snooze_ticket(ticket_id: UUID, body: SnoozeIn, response: Response, tx: Tx, actor: Writer) -> Any:
+    """Out of the queue, for lists with `snoozed=false`, until that instant or until its customer writes. No clock stops
+    for it."""
+    return tag(response, await snoozing.snooze(tx, actor, ticket_id, body.until, body.reason))
+
+
+@routes.post("/{ticket_id}/spam", response_model=TicketOut, summary="Mark a ticket as spam")
+async def mark_ticket_as_spam(ticket_id: UUID, response: Response, tx: Tx, actor: Writer) -> Any:
+    """It is closed, its clocks end as `spam`, and it is in no figure, goal or queue. Repeatable."""
+    return tag(response, await spam.mark_spam(tx, actor, ticket_id))
+
+
+@routes.post("/{ticket_id}/not-spam", response_model=TicketOut, summary="Mark a ticket as no spam")
+async def mark_ticket_as_not_spam(ticket_id: UUID, response: Response, tx: Tx, actor: Writer) -> Any:
+    """It is as it was, and whoever waited waits on from their own start. Repeatable."""
+    return tag(response, await spam.unmark_spam(tx, actor, ticket_id))
 
 
 @routes.post("/{ticket_id}/handoff", response_model=TicketOut, summary="Ask for a person")
-async def hand_off_ticket(ticket_id: UUID, tx: Tx, actor: Writer) -> Any:
+async def hand_off_ticket(ticket_id: UUID, response: Response, tx: Tx, actor: Writer) -> Any:
     """By the customer, or a bot for them. It succeeds on every ticket that is not closed, reopens a resolved one,
     starts the clock of the next answer where none runs, and marks the ticket `needs_human` until a person answers."""
-    return queries.ticket_shown(actor, await service.hand_off(tx, actor, ticket_id))
+    return tag(response, await queries.ticket_to_response(tx, actor, await service.hand_off(tx, actor, ticket_id)))
 
 
 @routes.post("/{ticket_id}/solved-by", response_model=TicketOut, summary="Tell that an article helped")
-async def solve_ticket_by_article(ticket_id: UUID, body: SolvedIn, tx: Tx, actor: Writer) -> Any:
+async def solve_ticket_by_article(ticket_id: UUID, body: SolvedIn, response: Response, tx: Tx, actor: Writer) -> Any:
     """By the customer, or for them. The ticket is resolved; where no person has answered it, it counts as deflected."""
-    return queries.ticket_shown(actor, await service.solved_by(tx, actor, ticket_id, body.article_id))
+    return tag(
+        response,
+        await queries.ticket_to_response(tx, actor, await service.solved_by(tx, actor, ticket_id, body.article_id)),
+    )
 
 
 @routes.post("/{ticket_id}/confirm", response_model=TicketOut, summary="Confirm a ticket opened towards the customer")
-async def confirm_ticket(ticket_id: UUID, tx: Tx, actor: Writer) -> Any:
+async def confirm_ticket(ticket_id: UUID, response: Response, tx: Tx, actor: Writer) -> Any:
     """By the customer, or by staff who heard it from them. The reminder that was promised is then not needed."""
-    return queries.ticket_shown(actor, await service.confirm(tx, actor, ticket_id))
+    return tag(response, await queries.ticket_to_response(tx, actor, await service.confirm(tx, actor, ticket_id)))
 
 
 @routes.get("/{ticket_id}/promises", response_model=PromisePage, summary="List a ticket's promises")
@@ -223,7 +279,7 @@ async def list_promises(
     """In the order in which they were made."""
     await queries.get_ticket(tx, actor, ticket_id)
     answer = await page(request, response, tx, promises.LISTING, query, {"ticket_id": ticket_id}, "cycle")
-    return {**answer, "items": [promises.shown(row) for row in answer["items"]]}
+    return {**answer, "items": [promises.to_response(row) for row in answer["items"]]}
 
 
 @routes.post("/{ticket_id}/promises", status_code=201, response_model=PromiseOut, summary="Promise something")
@@ -244,24 +300,20 @@ async def withdraw_promise(ticket_id: UUID, promise_id: UUID, body: WithdrawIn, 
     return await promises.end(tx, actor, ticket_id, promise_id, withdrawn_reason=body.reason)
 
 
-def _messages_of(actor: Actor, ticket_id: UUID) -> dict[str, object]:
-    return {"ticket_id": ticket_id, "visibility": "public" if actor.is_customer else None}
+def _messages_of(actor: Actor, ticket_ids: Sequence[UUID]) -> dict[str, object]:
+    return {"ticket_id": ticket_ids, "visibility": "public" if actor.is_customer else None}
 
 
-async def _with(tx: Tx, actor: Actor, response: Response, ticket: Any, include: tuple[Include, ...] | None) -> Any:
-    ticket = queries.ticket_shown(actor, ticket)
+async def _with(tx: Tx, actor: Actor, response: Response, whole: Any, include: tuple[Include, ...] | None) -> Any:
+    ticket = await queries.ticket_to_response(tx, actor, whole)
     asked = set(include or ())
-    if not asked:
-        return tag(response, {**ticket, "clocks": None, "messages": None, "customer": None})
-    messages = waits = None
+    side_loading.check(actor, asked)
+    [shown] = await side_loading.load(tx, actor, [ticket], asked - {Include.clocks})
+    shown["messages"] = None
     if Include.clocks in asked:
-        waits = await clocks.of_ticket(tx, ticket["id"], for_customer=actor.is_customer)
+        shown["clocks"] = await clocks.of_ticket(tx, ticket["id"], for_customer=actor.is_customer)
     if Include.messages in asked:
-        found = await queries.MESSAGES.rows(tx, _messages_of(actor, ticket["id"]), "created_at", 200, None)
-        messages = [queries.message_shown(row) for row in found]
-    return {
-        **ticket,
-        "clocks": waits,
-        "messages": messages,
-        "customer": await queries.get_customer(tx, ticket["customer_id"]) if Include.customer in asked else None,
-    }
+        ids = await queries.tickets_to_show(tx, actor, whole)
+        found = await queries.MESSAGES.rows(tx, _messages_of(actor, ids), "-created_at", 200, None)
+        shown["messages"] = [queries.message_shown(actor, row, whole["id"]) for row in reversed(found)]
+    return shown if asked else tag(response, shown)

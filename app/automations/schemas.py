@@ -1,0 +1,82 @@
+"""Automations and greetings on the wire."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import MISSING, AfterValidator, Field
+
+from app.customers.schemas import Folded, Language
+from app.sla.core.enums import AutomationKey, Channel
+from app.sla.schemas.types import ChannelWord
+from app.web.schemas import In, Item, Out, Page, Prose
+
+Introductions = Annotated[dict[Folded, Annotated[Prose, Field(max_length=1000)] | None], Field(max_length=100)]
+
+
+class SettingsPatch(In):
+    """Those of the automation; it has no others."""
+
+    after_days: Annotated[int, Field(ge=1, le=3650)] | MISSING = MISSING
+    most: Annotated[int, Field(ge=1, le=5)] | MISSING = MISSING
+    min_score: Annotated[float, Field(ge=0, le=1)] | MISSING = MISSING
+    introductions: Introductions | MISSING = MISSING
+
+
+class AutomationPatch(In):
+    enabled: bool | MISSING = MISSING
+    settings: SettingsPatch | MISSING = MISSING
+
+
+class AutomationSettings(Out):
+    """Null where the automation has no such setting."""
+
+    after_days: int | None = Field(default=None, description="Of `auto_close`: how long a ticket stays resolved.")
+    most: int | None = Field(default=None, description="Of `self_service_first`: how many articles.")
+    min_score: float | None = Field(default=None, description="Of `self_service_first`: what scores less is not sent.")
+    introductions: dict[str, str] | None = Field(
+        default=None, description="Of `self_service_first`, by language: what stands before the articles."
+    )
+
+
+class AutomationOut(Out):
+    key: AutomationKey
+    enabled: bool
+    settings: AutomationSettings
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class AutomationList(Out):
+    items: list[Item[AutomationOut]]
+
+
+class GreetingIn(In):
+    channel: ChannelWord
+    language: Annotated[Language, AfterValidator(str.lower)] | None = Field(
+        default=None, description="For customers with this language; left out, for all who have no greeting in theirs."
+    )
+    body: Prose = Field(
+        description="Filled in: {{customer_name}}, {{ticket_number}}, {{ticket_subject}}.", max_length=5000
+    )
+    active: bool = True
+
+
+class GreetingPatch(In):
+    body: Prose | MISSING = Field(default=MISSING, max_length=5000)
+    active: bool | MISSING = MISSING
+
+
+class GreetingOut(Out):
+    id: UUID
+    channel: Channel
+    language: str | None
+    body: str
+    active: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class GreetingPage(Page[GreetingOut]): ...

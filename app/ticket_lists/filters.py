@@ -1,0 +1,54 @@
+"""What a ticket list is asked for, as values that its statements know: `me` is somebody, `none` is None, and custom
+fields are one JSON path."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from app.auth.dependencies import Actor
+from app.auth.oneself import filter_value
+from app.custom_fields.schemas import Subject
+from app.custom_fields.tables import custom_fields
+from app.db import Query, Transaction
+from app.errors import Invalid
+from app.ticket_lists.schemas import FIELDS_PREFIX, TicketFilter
+from app.web import names
+from app.web.query import Empty
+
+# Of archived ones there may still be values.
+_FIELDS = Query(select(custom_fields.c.key).where(custom_fields.c.subject == Subject.ticket.value).distinct())
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,15})(?:\.\d{1,15})?", re.ASCII)
+
+
+async def of(tx: Transaction, actor: Actor, asked: TicketFilter) -> dict[str, Any]:
+    """Raises Invalid for a custom field that is not defined, and for `me` where the caller is nobody of this kind."""
+    where = {name: filter_value(actor, name, getattr(asked, name)) for name in TicketFilter.model_fields}
+    if asked.custom_fields is not None:
+        await _check_fields(tx, asked.custom_fields)
+        where["custom_fields"] = json_path(asked.custom_fields)
+    return where
+
+
+async def _check_fields(tx: Transaction, asked: Mapping[str, object]) -> None:
+    known = {row["key"] for row in await tx.rows(_FIELDS)}
+    for key in asked:
+        if key not in known:
+            raise Invalid.at(f"/query/{FIELDS_PREFIX}{key}", names.UNKNOWN, names.unknown(key, known))
+
+
+def json_path(fields: Mapping[str, Sequence[str | Empty] | None]) -> str | None:
+    """A predicate of SQL/JSON that an index answers. A value stands for the text, number or boolean that it may be."""
+    each = [" || ".join(_is(key, value) for value in values) for key, values in fields.items() if values]
+    return " && ".join(f"({one})" for one in each) or None
+
+
+def _is(key: str, value: str | Empty) -> str:
+    if value is Empty.none:
+        return f'!exists($."{key}")'
+    written = [json.dumps(value)]
+    if _NUMBER.fullmatch(value) or value in ("true", "false"):
+        written.append(value)
+    return " || ".join(f'$."{key}" == {one}' for one in written)
