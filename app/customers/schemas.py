@@ -2,13 +2,24 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import MISSING, Field
+from pydantic import MISSING, AfterValidator, Field
 
-from app.web.schemas import Email, ExternalId, Fields, Id, In, Name, Out, Page
+from app.web.schemas import Email, ExternalId, Fields, Id, In, Name, Out, Page, pattern
 
-Region = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Region = Annotated[
+    str,
+    pattern(
+        r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", "1 to 32 letters of a to z, digits, _ and -, the first a letter or digit"
+    ),
+]
 Language = Annotated[
-    str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", description="BCP 47, such as fi or en-GB")
+    str,
+    pattern(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", "a language tag (BCP 47), such as fi or en-GB"),
+    Field(description="BCP 47, such as fi or en-GB"),
+]
+
+Beginnings = Annotated[
+    str, Field(min_length=1, max_length=200, description="Beginnings of words of name, e-mail address and external id.")
 ]
 
 
@@ -54,11 +65,15 @@ class CustomerOut(Out):
 class CustomerPage(Page[CustomerOut]): ...
 
 
+_SHARED = "Whether its members read and answer one another's tickets: those that were opened for this organization."
+
+
 class OrganizationUpsert(In):
     name: Name
     email: Email | None = None
     region: Region | None = None
     language: Language | None = None
+    shared: bool = Field(default=False, description=_SHARED)
     attributes: Fields = {}
 
 
@@ -72,6 +87,7 @@ class OrganizationPatch(In):
     email: Email | None | MISSING = MISSING
     region: Region | None | MISSING = MISSING
     language: Language | None | MISSING = MISSING
+    shared: bool | MISSING = Field(default=MISSING, description=_SHARED)
     attributes: Fields | MISSING = MISSING
 
 
@@ -82,6 +98,7 @@ class OrganizationOut(Out):
     email: str | None
     region: str | None
     language: str | None
+    shared: bool = Field(description=_SHARED)
     attributes: Fields
     version: int
     created_at: datetime
@@ -89,3 +106,6 @@ class OrganizationOut(Out):
 
 
 class OrganizationPage(Page[OrganizationOut]): ...
+
+
+Folded = Annotated[Language, AfterValidator(str.lower)]

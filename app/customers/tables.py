@@ -1,7 +1,23 @@
-from sqlalchemy import Column, DateTime, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, Uuid, func
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db import metadata
+
+_WORDS = "known_words(name, email, external_id)"
 
 organizations = Table(
     "organizations",
@@ -12,12 +28,15 @@ organizations = Table(
     Column("email", Text),
     Column("region", Text),
     Column("language", Text),
+    # Its members read and answer the tickets of one another.
+    Column("shared", Boolean, nullable=False, server_default=false()),
     Column("attributes", JSONB, nullable=False, server_default="{}"),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     UniqueConstraint("external_id"),
     Index("ix_organizations_created_at", "created_at", "id"),
+    Index("ix_organizations_known_words", text(_WORDS), postgresql_using="gin"),
 )
 
 customers = Table(
@@ -35,6 +54,8 @@ customers = Table(
     # Turned out to be another one, who has their tickets now; whoever asks for this one gets that one.
     Column("merged_into", Uuid, ForeignKey("customers.id")),
     Column("erased_at", DateTime(timezone=True)),
+    # Where they were when they were erased: the clocks that still run are grouped by it, as those that have ended are.
+    Column("erased_region", Text),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
@@ -43,6 +64,7 @@ customers = Table(
     Index("uq_customers_email_folded", "email_folded", unique=True, postgresql_where="external_id IS NULL"),
     Index("ix_customers_email_folded", "email_folded"),
     Index("ix_customers_created_at", "created_at", "id"),
+    Index("ix_customers_known_words", text(_WORDS), postgresql_using="gin"),
     Index(
         "ix_customers_organization_id", "organization_id", "created_at", "id",
         postgresql_where="organization_id IS NOT NULL",

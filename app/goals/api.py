@@ -1,20 +1,25 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
 from app.goals import judging, service
+from app.goals.history import history
 from app.goals.schemas import (
+    GoalHistory,
+    GoalHistoryQuery,
     ServiceGoalIn,
     ServiceGoalOut,
     ServiceGoalPage,
     ServiceGoalPatch,
     ServiceGoalStatus,
 )
+from app.web.admission import BULK, HEAVY, costs
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.route import Tx, router
+from app.web.schemas import Key
 
 routes = router("/v1/service-goals", "goals")
 Reader = Annotated[Actor, may("goals:read")]
@@ -27,7 +32,7 @@ async def list_service_goals(
 ) -> Any:
     """In the order they were set."""
     answer = await page(request, response, tx, service.LISTING, query, {}, "created_at")
-    return {**answer, "items": [service.shown(row) for row in answer["items"]]}
+    return {**answer, "items": [service.to_response(row) for row in answer["items"]]}
 
 
 @routes.post("", status_code=201, response_model=ServiceGoalOut, summary="Set a goal")
@@ -39,9 +44,15 @@ async def create_service_goal(body: ServiceGoalIn, response: Response, tx: Tx, a
     return tag(response, goal)
 
 
+@routes.get("/by-key/{key:path}", response_model=ServiceGoalOut, summary="Read a goal by its key")
+async def get_service_goal_by_key(key: Annotated[Key, Path()], response: Response, tx: Tx, actor: Reader) -> Any:
+    """Percent-encoded, slashes and all."""
+    return tag(response, service.to_response(await service.GOALS.get_called(tx, key)))
+
+
 @routes.get("/{goal_id}", response_model=ServiceGoalOut, summary="Read a goal")
 async def get_service_goal(goal_id: UUID, response: Response, tx: Tx, actor: Reader) -> Any:
-    return tag(response, service.shown(await service.GOALS.get(tx, goal_id)))
+    return tag(response, service.to_response(await service.GOALS.get(tx, goal_id)))
 
 
 @routes.patch("/{goal_id}", response_model=ServiceGoalOut, summary="Change a goal")
@@ -58,8 +69,20 @@ async def delete_service_goal(goal_id: UUID, tx: Tx, actor: Writer, if_match: If
 
 
 @routes.get("/{goal_id}/status", response_model=ServiceGoalStatus, summary="Judge a goal now")
+@costs(BULK)
 async def get_service_goal_status(goal_id: UUID, tx: Tx, actor: Reader) -> Any:
     """Over the clocks that started in the window: the answered ones with their waits, the running ones with what they
     have waited so far. `crosses_at` is the instant at which the goal is missed if nothing more is answered."""
     await tx.snapshot()
     return await judging.judge(tx, goal_id)
+
+
+@routes.get("/{goal_id}/history", response_model=GoalHistory, summary="Read how a goal stood")
+@costs(HEAVY)
+async def get_service_goal_history(
+    goal_id: UUID, tx: Tx, actor: Reader, query: Annotated[GoalHistoryQuery, Query()]
+) -> Any:
+    """By day or hour of its time zone, the last 30 days unless told otherwise; at most 100 intervals. Each is judged by
+    what the goal asked for then, over the clocks that started in it."""
+    await tx.snapshot()
+    return await history(tx, goal_id, query)

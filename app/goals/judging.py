@@ -26,17 +26,19 @@ from sqlalchemy import (
     union_all,
 )
 
-from app.customers.tables import customers
-from app.db import Query, Row, Transaction
+from app.db import Query, Row, Transaction, Values
 from app.goals.schemas import Statistic
 from app.goals.service import FILTERS, GOALS
+from app.release import NewerRelease, word
 from app.sla import calendars
 from app.sla.clocks import LOADED, as_clock
 from app.sla.core.calendar import LATEST, day_of
 from app.sla.core.clock import Clock
-from app.sla.core.goal import Cohort, Judgement, MeanStatus, Uneven, judge_mean
-from app.sla.core.share import Passing, Share
+from app.sla.core.enums import Metric
+from app.sla.core.goal import Cohort, Judgement, MeanStatus, NonLinearClocks, judge_mean
+from app.sla.core.share import ClocksAgainstTarget, Share
 from app.sla.tables import sla_clocks
+from app.tickets.attribution import ATTRIBUTES
 from app.tickets.tables import tickets
 
 # What a percentile within the target asks of the waits.
@@ -46,14 +48,17 @@ _SHORT = 12
 
 _c, _t = sla_clocks.c, tickets.c
 _INSTANT = DateTime(timezone=True)
-_now, _start = bindparam("now", type_=_INSTANT), bindparam("start", type_=_INSTANT)
+_now, _start, _end = (bindparam(name, type_=_INSTANT) for name in ("now", "start", "end"))
 _target = bindparam("target", type_=Interval)
 _running = _c.ended_at.is_(None)
 _answered = _c.stopped_at.is_not(None)
 _judged = ~_c.excluded
 # Whose time is not simply the time since it started: the core works that out, clock by clock.
-_uneven = and_(_running, or_(_c.calendar_id.is_not(None), func.cardinality(_c.pauses + _c.resolved + _c.frozen) > 0))
+_has_gaps = func.cardinality(_c.pauses + _c.resolved + _c.frozen) > 0
+_uneven = and_(_running, or_(_c.calendar_id.is_not(None), _has_gaps))
 _even = and_(_running, ~_uneven)
+# Used up exactly: whether the answer came after that instant, the core knows (a business may have been closed).
+_exactly = and_(_answered, _c.elapsed == _target, or_(_c.calendar_id.is_not(None), _has_gaps))
 _waited = _now - _c.started_at
 
 
@@ -69,15 +74,15 @@ def _sum(wait: Any, of: Any) -> Any:
     return func.coalesce(func.sum(wait).filter(and_(_judged, of)), timedelta(0))
 
 
-_region = bindparam("region", type_=Text)
-_its_region = select(customers.c.region).where(customers.c.id == _t.customer_id).scalar_subquery()
-_clocks = (_c.metric == bindparam("metric"), _c.started_at >= _start, _c.started_at <= _now)
+_clocks = (
+    _c.metric == bindparam("metric"), _c.started_at >= _start, _c.started_at < _end, _c.started_at <= _now, ~_c.spam,
+)  # fmt: skip
 _tickets = (
-    _fits("priority", _t.priority, Text),
-    _fits("channel", _t.channel, Text),
-    _fits("team_id", _t.team_id, Uuid),
-    _fits("segment", _t.segment, Text),
-    or_(_region.is_(None), _its_region == _region),
+    _fits("priority", ATTRIBUTES["priority"], Text),
+    _fits("channel", ATTRIBUTES["channel"], Text),
+    _fits("team_id", ATTRIBUTES["team_id"], Uuid),
+    _fits("segment", ATTRIBUTES["segment"], Text),
+    _fits("region", ATTRIBUTES["region"], Text),
 )
 _NOW = Query(select(func.statement_timestamp().label("now")))
 _FIGURES = (
@@ -88,6 +93,7 @@ _FIGURES = (
     _sum(_waited, _even).label("running_wait"),
     _count(_even, _waited > _target).label("running_late"),
     _count(_uneven).label("uneven"),
+    _count(_exactly).label("answered_exactly"),
     _count(_c.ended_reason.is_not(None)).label("unanswered"),
     func.count().filter(_c.excluded).label("excluded"),
 )
@@ -106,7 +112,7 @@ class _Queries:
             return select(*what).select_from(joined).where(*_clocks, *_tickets, *which)
 
         self.figures = Query(cohort(*_FIGURES))
-        self.uneven = Query(cohort(*(_c[name] for name in LOADED), which=(_uneven, _judged)))
+        self.uneven = Query(cohort(*(_c[name] for name in LOADED), which=(or_(_uneven, _exactly), _judged)))
         wait = case((_answered, _c.elapsed), else_=_waited).label("wait")
         even_waits = cohort(wait, _answered.label("answered"), which=(_judged, or_(_answered, _even)))
         uneven_waits = func.unnest(bindparam("waits", type_=ARRAY(Interval))).column_valued("wait")
@@ -130,7 +136,7 @@ _AT_A_TIME = 200
 class _Window:
     """The clocks that started in a span, as of `now`: their mean, or which share of them is within the target."""
 
-    def __init__(self, goal: Row, start: datetime, now: datetime) -> None:
+    def __init__(self, goal: Values, start: datetime, now: datetime, end: datetime = LATEST) -> None:
         self.start = start
         self.now = now
         self.target_seconds: int = goal["target_seconds"]
@@ -139,11 +145,12 @@ class _Window:
         self.queries = _QUERIES[any(filter_.values())]
         target = timedelta(seconds=self.target_seconds)
         self.given = {
-            "metric": goal["metric"], "start": start, "now": now, "target": target,
+            "metric": goal["metric"], "start": start, "end": end, "now": now, "target": target,
             **{name: filter_.get(name) for name in FILTERS},
         }  # fmt: skip
-        self.uneven = Uneven(now)
-        self.passing = Passing(target, now)
+        self.uneven = NonLinearClocks(now)
+        self.passing = ClocksAgainstTarget(target, now)
+        self.late_at_closing = 0
 
     async def read(self, tx: Transaction) -> None:
         row = await tx.row(self.queries.figures, **self.given)
@@ -152,10 +159,14 @@ class _Window:
 
     def add(self, clock: Clock) -> None:
         """One of those that the figures know the number of only."""
-        if clock.started_at >= self.start:
-            self.uneven.add(clock)
-            if self.percent:
-                self.passing.add(clock)
+        if clock.started_at < self.start:
+            return
+        if clock.answered:
+            self.late_at_closing += self.passing.is_late(clock)
+            return
+        self.uneven.add(clock)
+        if self.percent:
+            self.passing.add(clock)
 
     def cohort(self) -> Cohort:
         row = self.row
@@ -164,20 +175,26 @@ class _Window:
             self.uneven if row["uneven"] else None,
         )  # fmt: skip
 
+    @property
+    def answered_late(self) -> int:
+        late: int = self.row["answered_late"]
+        return late + self.late_at_closing
+
     def share(self) -> Share:
         assert self.percent
         row = self.row
-        misses = row["answered_late"] + row["running_late"] + self.passing.misses
+        misses = self.answered_late + row["running_late"] + self.passing.misses
         return Share(row["answered"] + row["running"], misses, self.percent)
 
-    def spent(self) -> float | None:
-        return self.share().spent if self.percent else self.cohort().spent(self.target_seconds, self.now)
+    def budget_used(self) -> float | None:
+        return self.share().budget_used if self.percent else self.cohort().budget_used(self.target_seconds, self.now)
 
 
 async def judge(tx: Transaction, id: UUID, *, burn_rate: bool = True) -> dict[str, Any]:
     """The goal's status now. The transaction must read a snapshot. Without the `burn_rate` the clocks are counted
-    once."""
+    once. Raises NewerRelease."""
     goal = await GOALS.get(tx, id)
+    _check_known(goal)
     clock = await tx.row(_NOW)
     assert clock is not None
     now: datetime = clock["now"]
@@ -185,30 +202,51 @@ async def judge(tx: Transaction, id: UUID, *, burn_rate: bool = True) -> dict[st
     short = timedelta(seconds=goal["rolling_seconds"]) / _SHORT
     window, lately = _Window(goal, start, now), _Window(goal, max(start, now - short), now)
     windows = (window, lately) if burn_rate else (window,)
-    for each in windows:
-        await each.read(tx)
-    if window.row["uneven"]:
-        await _add_up(tx, await tx.rows(window.queries.uneven, **window.given), windows)
-    mean = judge_mean(window.cohort(), window.target_seconds, now)
-    judged = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
+    judged = await _judged_window(tx, goal, windows)
     crosses_at = judged["crosses_at"]
     return {
         "goal_id": id,
         "at": now,
         "window_start": start,
-        "statistic": goal["statistic"],
-        "target_seconds": goal["target_seconds"],
-        "target_percent": goal["target_percent"],
+        **judged,
+        # Tomorrow is another window.
+        "crosses_at": crosses_at if crosses_at and crosses_at < end else None,
+        "short_window_seconds": short // timedelta(seconds=1),
+        "burn_rate": lately.budget_used() if burn_rate else None,
+    }
+
+
+async def judge_span(tx: Transaction, goal: Values, start: datetime, end: datetime, now: datetime) -> dict[str, Any]:
+    """How a goal of this definition stands by the clocks that started in a span, as of `now`. The transaction must read
+    a snapshot."""
+    return await _judged_window(tx, goal, (_Window(goal, start, now, end),))
+
+
+async def _judged_window(tx: Transaction, goal: Values, windows: Sequence[_Window]) -> dict[str, Any]:
+    """The first window judged; the others, which lie within it, are added up with it."""
+    window = windows[0]
+    for each in windows:
+        await each.read(tx)
+    if window.row["uneven"] or (window.percent and window.row["answered_exactly"]):
+        await _add_up(tx, await tx.rows(window.queries.uneven, **window.given), windows)
+    mean = judge_mean(window.cohort(), window.target_seconds, window.now)
+    judged = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
+    return {
+        **{name: goal[name] for name in ("statistic", "target_seconds", "target_percent")},
         **{name: window.row[name] for name in ("answered", "running", "unanswered", "excluded")},
         "mean_answered": mean.mean_answered_seconds,
         "mean_floor": mean.mean_floor_seconds,
         **judged,
-        # Tomorrow is another window.
-        "crosses_at": crosses_at if crosses_at and crosses_at < end else None,
-        "budget_spent": window.spent(),
-        "short_window_seconds": short // timedelta(seconds=1),
-        "burn_rate": lately.spent() if burn_rate else None,
+        "budget_spent": window.budget_used(),
     }
+
+
+def _check_known(goal: Row) -> None:
+    """Raises NewerRelease: what is not understood whole must not be judged by half of it."""
+    word(Statistic, goal["statistic"])
+    word(Metric, goal["metric"])
+    if unknown := goal["filter"].keys() - set(FILTERS):
+        raise NewerRelease(f"the filter {', '.join(sorted(unknown))}")
 
 
 async def _add_up(tx: Transaction, rows: Sequence[Row], windows: Sequence[_Window]) -> None:
@@ -241,8 +279,8 @@ def _mean_judged(mean: MeanStatus) -> dict[str, Any]:
 
 
 async def _share_judged(tx: Transaction, window: _Window, statistic: str) -> dict[str, Any]:
-    share, row = window.share(), window.row
-    value, value_answered = share.within, Share(row["answered"], row["answered_late"], share.percent).within
+    share, answered = window.share(), window.row["answered"]
+    value, value_answered = share.within, Share(answered, window.answered_late, share.percent).within
     if statistic != Statistic.attainment:
         given = {**window.given, "waits": window.passing.waits, "fraction": share.percent / 100}
         found = await tx.row(window.queries.percentiles, **given)

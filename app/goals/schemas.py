@@ -6,10 +6,11 @@ from uuid import UUID
 from pydantic import MISSING, Field
 
 from app.customers.schemas import Region
+from app.sla.core.enums import Channel, Metric, Priority
 from app.sla.core.goal import Judgement
-from app.sla.core.words import Metric, Priority
 from app.sla.schemas.calendars import Zone
-from app.sla.schemas.words import Seconds
+from app.sla.schemas.local_time import SpanQuery
+from app.sla.schemas.types import Seconds
 from app.web.schemas import FROM_TEXT, Id, In, Key, Name, Out, Page
 
 
@@ -33,13 +34,13 @@ class GoalWindow(In):
 
 
 class GoalFilter(In):
-    """All that is given must fit."""
+    """All that is given must fit: as it was when the clock ended, and as it is while the clock runs."""
 
     priority: Annotated[Priority, FROM_TEXT] | None = None
-    channel: Annotated[str, Field(max_length=20)] | None = None
+    channel: Annotated[Channel, FROM_TEXT] | None = None
     team_id: Id | None = None
     segment: Key | None = Field(default=None, description="Of tickets that were opened in this segment.")
-    region: Region | None = Field(default=None, description="Of the customer, as it is now.")
+    region: Region | None = Field(default=None, description="Of the customer.")
 
 
 Percent = Annotated[
@@ -84,6 +85,48 @@ class ServiceGoalOut(Out):
 
 
 class ServiceGoalPage(Page[ServiceGoalOut]): ...
+
+
+class HistoryInterval(StrEnum):
+    hour = "hour"
+    day = "day"
+
+
+class GoalHistoryQuery(SpanQuery):
+    """`timezone` left out: that of the goal's calendar day, else UTC."""
+
+    interval: Annotated[HistoryInterval, FROM_TEXT] = HistoryInterval.day
+
+
+class GoalInterval(Out):
+    """How the goal stood by the clocks that started in one day or hour, worked out from them as they are now: a
+    correction corrects the past, too. Who still waits counts with the wait so far."""
+
+    start: datetime
+    end: datetime
+    statistic: Statistic
+    target_seconds: int = Field(description="What the goal asked for at the end of the interval.")
+    target_percent: float | None
+    judgement: Judgement
+    value: float | None = Field(description="What is judged: seconds, or percent.")
+    answered: int
+    running: int
+    unanswered: int
+    excluded: int
+    mean_answered: float | None
+    mean_floor: float | None
+    misses: int | None
+    allowed_misses: int | None
+    budget_spent: float | None
+    missed_seconds: float | None = Field(
+        description="For how long of it the goal stood missed, as the worker saw it; null before there was the goal."
+    )
+
+
+class GoalHistory(Out):
+    goal_id: UUID
+    timezone: str
+    items: list[GoalInterval]
 
 
 class ServiceGoalStatus(Out):

@@ -3,12 +3,17 @@
 from typing import Any
 from uuid import UUID
 
-from app.auth.guard import Actor
-from app.db import Row, Transaction
+from sqlalchemy import bindparam, insert, select
+
+from app.agents.tables import teams
+from app.auth.dependencies import Actor
+from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events.resource import Resource
 from app.goals.schemas import GoalFilter, ServiceGoalIn, ServiceGoalPatch, Statistic
-from app.goals.tables import service_goals
+from app.goals.tables import service_goal_versions, service_goals
+from app.segments.known_words import known_words
+from app.segments.tables import segments
 from app.sla.core.calendar import zone_names
 from app.web.paging import Listing, Order
 from app.web.schemas import fold
@@ -19,6 +24,10 @@ _COLUMNS = [
     "calendar_day",
 ]  # fmt: skip
 _DAY_SECONDS = 86_400
+DEFINITION = _COLUMNS[2:]
+_KEEP = Query(insert(service_goal_versions), ["goal_id", "version", "from_at", *DEFINITION])
+_SEGMENTS = Query(select(segments.c.key).order_by(segments.c.position, segments.c.id))
+_TEAM = Query(select(teams.c.id).where(teams.c.id == bindparam("team_id")))
 GOALS = Resource(service_goals, "service_goal", _COLUMNS, derived=["key_folded"])
 LISTING = Listing(
     "service_goals", GOALS.select, {}, {"created_at": Order((service_goals.c.created_at, service_goals.c.id))}
@@ -29,7 +38,8 @@ async def create_goal(tx: Transaction, actor: Actor | None, body: ServiceGoalIn)
     """Raises Invalid."""
     values = _values(body.model_dump(mode="json"))
     _check_percent(values)
-    return shown(await GOALS.create(tx, actor, values))
+    await _check_filter(tx, values["filter"])
+    return to_response(_keep(tx, await GOALS.create(tx, actor, values)))
 
 
 async def change_goal(
@@ -45,10 +55,20 @@ async def change_goal(
         given["window"] = _window(before) | given["window"]
     values = _values(given)
     _check_percent({**before, **values})
-    return shown(await GOALS.change(tx, actor, before, values))
+    if "filter" in values:
+        await _check_filter(tx, values["filter"])
+    after = await GOALS.change(tx, actor, before, values)
+    return to_response(_keep(tx, after) if after["version"] != before["version"] else after)
 
 
-def shown(row: Row) -> dict[str, Any]:
+def _keep(tx: Transaction, goal: Row) -> Row:
+    """Its history judges each day by what it asked for then."""
+    given = {name: goal[name] for name in DEFINITION}
+    tx.write(_KEEP, goal_id=goal["id"], version=goal["version"], from_at=goal["updated_at"], **given)
+    return goal
+
+
+def to_response(row: Row) -> dict[str, Any]:
     filter_ = {**dict.fromkeys(FILTERS), **row["filter"]}
     return {**row, "window": _window(row), "filter": filter_}
 
@@ -79,6 +99,16 @@ def _check_window(window: dict[str, Any]) -> None:
     zone = window["calendar_day"]
     if zone is not None and zone not in zone_names():
         raise Invalid.at("/window/calendar_day", "unknown_zone", "an IANA time zone, such as Europe/Helsinki")
+
+
+async def _check_filter(tx: Transaction, filter_: dict[str, Any]) -> None:
+    """Raises Invalid for a segment or a team that is not there: the goal would judge nobody, for ever."""
+    if "segment" in filter_:
+        keys = [row["key"] for row in await tx.rows(_SEGMENTS)]
+        if filter_["segment"] not in keys:
+            raise Invalid.at("/filter/segment", "unknown_word", known_words(filter_["segment"], keys))
+    if "team_id" in filter_ and await tx.row(_TEAM, team_id=UUID(filter_["team_id"])) is None:
+        raise Invalid.at("/filter/team_id", "unknown", "there is no team with this id")
 
 
 def _check_percent(goal: dict[str, Any]) -> None:

@@ -41,6 +41,31 @@ service_goals = Table(
     CheckConstraint("(statistic = 'attainment') = (target_percent IS NOT NULL)", name="percent_of_attainment"),
 )
 
+# What a goal asked for, and from when on: a day of the past is judged by what was asked for then.
+service_goal_versions = Table(
+    "service_goal_versions",
+    metadata,
+    Column("goal_id", Uuid, ForeignKey("service_goals.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("from_at", DateTime(timezone=True), nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("statistic", Text, nullable=False),
+    Column("target_seconds", Integer, nullable=False),
+    Column("target_percent", Double),
+    Column("filter", JSONB, nullable=False),
+    Column("rolling_seconds", Integer, nullable=False),
+    Column("calendar_day", Text),
+)
+
+# From when until when it stood missed, written with the events that tell of it.
+service_goal_misses = Table(
+    "service_goal_misses",
+    metadata,
+    Column("goal_id", Uuid, ForeignKey("service_goals.id", ondelete="CASCADE"), primary_key=True),
+    Column("missed_at", DateTime(timezone=True), primary_key=True),
+    Column("recovered_at", DateTime(timezone=True)),
+)
+
 # How a goal stood when it was last judged; locked by whoever judges it anew.
 service_goal_states = Table(
     "service_goal_states",

@@ -6,13 +6,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from app.db import Database, Query, Row, Transaction
 from app.events import log
 from app.goals.judging import judge
-from app.goals.tables import service_goal_states, service_goals
+from app.goals.schemas import Statistic
+from app.goals.service import FILTERS
+from app.goals.tables import service_goal_misses, service_goal_states, service_goals
+from app.sla.core.enums import Metric
 from app.sla.core.goal import Judgement
 
 _REFRESH = timedelta(seconds=2)
@@ -20,7 +23,7 @@ _REFRESH = timedelta(seconds=2)
 _WARN_AT = 0.8
 
 
-class Standing(StrEnum):
+class GoalState(StrEnum):
     met = "met"
     at_risk = "at_risk"
     missed = "missed"
@@ -33,10 +36,22 @@ _BEGIN = Query(
     .from_select(["goal_id"], select(_g.id).where(~select(_s.goal_id).where(_s.goal_id == _g.id).exists()))
     .on_conflict_do_nothing()
 )
+
+
+def _one_of(column: ColumnElement[str], words: type[StrEnum]) -> ColumnElement[bool]:
+    return column.in_([literal_column(f"'{each}'") for each in words])
+
+
 _CLAIM = Query(
     select(service_goal_states, _g.metric)
     .join(service_goals, _g.id == _s.goal_id)
-    .where(_s.next_at <= _NOW)
+    .where(
+        _s.next_at <= _NOW,
+        # What only a newer release judges is left to its workers.
+        _one_of(_g.statistic, Statistic),
+        _one_of(_g.metric, Metric),
+        _g.filter.op("-")(literal_column(f"ARRAY{list(FILTERS)}")) == literal_column("'{}'::jsonb"),
+    )
     .order_by(_s.next_at)
     .limit(1)
     .with_for_update(of=service_goal_states, skip_locked=True)
@@ -47,12 +62,19 @@ _JUDGED = Query(
 )
 
 
-async def turn(db: Database) -> bool:
+_m = service_goal_misses.c
+_MISSED = Query(pg_insert(service_goal_misses).on_conflict_do_nothing(), ["goal_id", "missed_at"])
+_RECOVERED = Query(
+    update(service_goal_misses).where(_m.goal_id == bindparam("key_id"), _m.recovered_at.is_(None)), ["recovered_at"]
+)
+
+
+async def run_once(db: Database) -> bool:
     """Judge one goal that is due; whether there was one."""
-    return await db.run(_turn)
+    return await db.run(_judge_next)
 
 
-async def _turn(tx: Transaction) -> bool:
+async def _judge_next(tx: Transaction) -> bool:
     # Who claims what another worker has just judged is told so by the database, and begins again.
     await tx.snapshot()
     await tx.rows(_BEGIN)
@@ -60,7 +82,7 @@ async def _turn(tx: Transaction) -> bool:
     if state is None:
         return False
     status = await judge(tx, state["goal_id"], burn_rate=False)
-    _tell(tx, state, status)
+    _record_event(tx, state, status)
     now: datetime = status["at"]
     soon = now + _REFRESH
     crosses_at = status["crosses_at"]
@@ -73,25 +95,27 @@ async def _turn(tx: Transaction) -> bool:
     return True
 
 
-def standing_of(status: dict[str, Any]) -> Standing:
+def standing_of(status: dict[str, Any]) -> GoalState:
     if status["judgement"] == Judgement.missed:
-        return Standing.missed
-    return Standing.at_risk if (status["budget_spent"] or 0) > _WARN_AT else Standing.met
+        return GoalState.missed
+    return GoalState.at_risk if (status["budget_spent"] or 0) > _WARN_AT else GoalState.met
 
 
-def _tell(tx: Transaction, state: Row, status: dict[str, Any]) -> None:
-    before, after = Standing(state["standing"]), standing_of(status)
+def _record_event(tx: Transaction, state: Row, status: dict[str, Any]) -> None:
+    before, after = GoalState(state["standing"]), standing_of(status)
     now: datetime = status["at"]
     figures = ("statistic", "target_seconds", "target_percent", "value", "mean_floor", "crosses_at")
     data = {"metric": state["metric"], **{name: status[name] for name in figures}}
-    if before is Standing.missed and after is not Standing.missed:
+    if before is GoalState.missed and after is not GoalState.missed:
         log.record(tx, log.SYSTEM, "goal.recovered", state["goal_id"], now, data)
+        tx.write(_RECOVERED, key_id=state["goal_id"], recovered_at=now)
     if after is before:
         return
-    if after is Standing.missed:
+    if after is GoalState.missed:
         # It happened when it was to happen, where nothing came between; never before it was last judged.
         foretold = state["crosses_at"]
         at = foretold if foretold and state["judged_at"] <= foretold <= now else now
         log.record(tx, log.SYSTEM, "goal.missed", state["goal_id"], at, data)
-    elif after is Standing.at_risk:
+        tx.write(_MISSED, goal_id=state["goal_id"], missed_at=at)
+    elif after is GoalState.at_risk:
         log.record(tx, log.SYSTEM, "goal.at_risk", state["goal_id"], now, data)

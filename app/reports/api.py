@@ -1,17 +1,23 @@
-import csv
-import io
-from datetime import datetime
+"""Reports: figures over clocks and tickets, as JSON or as CSV."""
+
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from app.auth.guard import Actor, may
-from app.reports import queries
+from app.auth.dependencies import Actor, may
+from app.reports.backlog import backlog
+from app.reports.handling_times import handling_times
+from app.reports.response_times import response_times
 from app.reports.schemas import (
+    Backlog,
     BacklogQuery,
     BacklogReport,
     Cohort,
+    HandlingTimes,
+    HandlingTimesQuery,
+    HandlingTimesReport,
     Percentiles,
     ReportGroup,
     ReportQuery,
@@ -21,57 +27,79 @@ from app.reports.schemas import (
     SelfServiceReport,
     Unanswered,
 )
+from app.reports.self_service import self_service
+from app.web.admission import HEAVY, costs
+from app.web.csv_rows import AS_CSV, header, lines, wants_csv
 from app.web.route import Tx, router
+from app.web.slices import in_slices, items_as_json
 
 routes = router("/v1/reports", "reports")
 Reader = Annotated[Actor, may("reports:read")]
+_AS_CSV: dict[int | str, dict[str, Any]] = {200: {"content": AS_CSV}}
 
 
-@routes.get(
-    "/response-times",
-    response_model=ResponseTimesReport,
-    summary="Report response times",
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-)
+@routes.get("/response-times", response_model=ResponseTimesReport, summary="Report response times", responses=_AS_CSV)
+@costs(HEAVY)
 async def report_response_times(request: Request, tx: Tx, actor: Reader, query: Annotated[ReportQuery, Query()]) -> Any:
-    """Over the clocks that started in the span; percentiles are nearest-rank, from the rows themselves. Who was never
-    answered is counted beside the means, by reason. With `Accept: text/csv`, the items as CSV."""
-    items = await queries.response_times(
-        tx, query.metric, query.from_, query.to, query.interval, query.group_by or (), query.exceptions
-    )
-    if "text/csv" in request.headers.get("accept", ""):
-        return Response(_csv(items), media_type="text/csv")
-    return {"items": items, "cohort": Cohort.started, "percentiles": Percentiles.nearest_rank}
+    """Over the clocks that started in the span, grouped and filtered by what they were about when they ended. Days,
+    weeks and months are those of the `timezone`. Who was never answered is counted beside the means, by reason. At most
+    10,000 items. With `Accept: text/csv`, the items as CSV."""
+    await tx.snapshot()
+    items = await response_times(tx, query)
+    if wants_csv(request):
+        ends = [f"up_to_{end:g}" for end in sorted(set(query.buckets or ()))]
+        return await _csv(map(_flat, items), [*_COLUMNS, *([*ends, "longer"] if ends else [])], excel=query.excel)
+    return await items_as_json(ResponseTimes, items, cohort=Cohort.started, percentiles=Percentiles.nearest_rank)
 
 
-@routes.get("/backlog", response_model=BacklogReport, summary="Report what is open")
-async def report_backlog(tx: Tx, actor: Reader, query: Annotated[BacklogQuery, Query()]) -> Any:
-    """The tickets that are neither resolved nor closed, now: who waits, for how long, and what is at risk or broken."""
-    return {"items": await queries.backlog(tx, query.group_by or ())}
+@routes.get("/backlog", response_model=BacklogReport, summary="Report what is open", responses=_AS_CSV)
+@costs(HEAVY)
+async def report_backlog(request: Request, tx: Tx, actor: Reader, query: Annotated[BacklogQuery, Query()]) -> Any:
+    """The tickets that are neither resolved nor closed, now: who waits, for how long, and what is at risk or broken.
+    By agent or by team alone, those who have none are there with zeros. With `Accept: text/csv`, the items as CSV."""
+    items = await backlog(tx, query)
+    if wants_csv(request):
+        return await _csv((item | item["group"] for item in items), _BACKLOG_COLUMNS, excel=query.excel)
+    return await items_as_json(Backlog, items)
+
+
+@routes.get("/handling-times", response_model=HandlingTimesReport, summary="Report handling times", responses=_AS_CSV)
+@costs(HEAVY)
+async def report_handling_times(
+    request: Request, tx: Tx, actor: Reader, query: Annotated[HandlingTimesQuery, Query()]
+) -> Any:
+    """How long the staff worked, over the messages of the span that say so, those of spam left out. By who wrote them
+    (`agent`), and by what their tickets are now. With `Accept: text/csv`, the items as CSV."""
+    items = await handling_times(tx, query)
+    if wants_csv(request):
+        return await _csv((item | item["group"] for item in items), _HANDLING_COLUMNS, excel=query.excel)
+    return await items_as_json(HandlingTimes, items)
 
 
 @routes.get("/self-service", response_model=SelfServiceReport, summary="Report what self-service came to")
+@costs(HEAVY)
 async def report_self_service(tx: Tx, actor: Reader, query: Annotated[SelfServiceQuery, Query()]) -> Any:
     """Over the tickets that opened in the span. By article, a ticket counts with each one that it was answered with."""
-    return {"items": await queries.self_service(tx, query.from_, query.to, query.group_by or ())}
+    return {"items": await self_service(tx, *query.span(), query.group_by or ())}
 
 
-_FIGURES = [name for name in ResponseTimes.model_fields if name not in {"interval_start", "group", "unanswered"}]
+_FIGURES = [
+    name for name in ResponseTimes.model_fields if name not in {"interval_start", "group", "unanswered", "histogram"}
+]
 _COLUMNS = ["interval_start", *ReportGroup.model_fields, *_FIGURES, *Unanswered.model_fields]
+_BACKLOG_COLUMNS = [*ReportGroup.model_fields, *(name for name in Backlog.model_fields if name != "group")]
+
+_HANDLING_COLUMNS = [*ReportGroup.model_fields, *(name for name in HandlingTimes.model_fields if name != "group")]
 
 
-def _csv(items: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore")
-    writer.writeheader()
-    for item in items:
-        flat = item | item["group"] | item["unanswered"]
-        writer.writerow({name: _cell(value) for name, value in flat.items()})
-    return text.getvalue()
+def _flat(item: dict[str, Any]) -> dict[str, Any]:
+    ends = (
+        ("longer" if each["up_to_seconds"] is None else f"up_to_{each['up_to_seconds']:g}", each["count"])
+        for each in item["histogram"] or ()
+    )
+    return {**item, **item["group"], **item["unanswered"], **dict(ends)}
 
 
-def _cell(value: object) -> object:
-    """A product called `=cmd()` must stay text when a spreadsheet opens the file."""
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" else value
+async def _csv(items: Iterable[dict[str, Any]], columns: list[str], *, excel: bool) -> Response:
+    text = [lines([item], columns) async for item in in_slices(items)]
+    return Response(header(columns, excel=excel) + "".join(text), media_type="text/csv")

@@ -3,11 +3,12 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from app.sla.core.words import Metric
-from app.web.query import AnyOf
-from app.web.schemas import FROM_TEXT, Instant, Out
+from app.sla.core.enums import Channel, Metric, Priority, TicketType
+from app.sla.schemas.local_time import SpanQuery
+from app.web.query import AnyOf, Quoted
+from app.web.schemas import FROM_TEXT, Out
 
 
 class Interval(StrEnum):
@@ -18,14 +19,21 @@ class Interval(StrEnum):
 
 
 class GroupBy(StrEnum):
+    """What a figure is about. `agent` answered, `assignee` had the ticket."""
+
+    segment = "segment"
     team = "team"
     agent = "agent"
+    assignee = "assignee"
     priority = "priority"
     channel = "channel"
-    product = "product"
-    segment = "segment"
+    type = "type"
     region = "region"
+    product = "product"
     policy = "policy"
+    customer = "customer"
+    organization = "organization"
+    tag = "tag"
 
 
 class Percentiles(StrEnum):
@@ -45,41 +53,76 @@ class Unanswered(Out):
     resolved_without_response: int
     closed_by_customer: int
     merged: int
+    spam: int = Field(description="Those of tickets marked as spam, answered ones too: they are in no other figure.")
     withdrawn: int
     exception: int
 
 
 class ReportGroup(Out):
-    """What an item is about; null where the tickets have none, and for what was not asked for."""
+    """What an item is about, as it was when the clock ended, and as it is now while the clock runs; null where there is
+    none, and for what was not asked for."""
 
+    segment: str | None = Field(description="The key, of when the ticket was opened.")
+    segment_name: str | None
     team: UUID | None
-    agent: UUID | None
+    team_name: str | None
+    agent: UUID | None = Field(
+        description="Who stopped the clock: by the answer, for resolutions and promises by resolving and keeping them. "
+        "In the backlog the assignee, of handling times who wrote the message."
+    )
+    agent_name: str | None
+    assignee: UUID | None = Field(description="Who had the ticket.")
+    assignee_name: str | None
     priority: str | None
     channel: str | None
+    type: str | None
+    region: str | None = Field(description="Of the customer.")
     product: str | None
-    segment: str | None = Field(description="When the ticket was opened.")
-    region: str | None = Field(description="Of the customer, as it is now.")
-    policy: UUID | None
+    policy: UUID | None = Field(description="Which set the target; where none did, which the ticket stood under.")
+    policy_name: str | None
+    customer: UUID | None
+    customer_name: str | None
+    organization: UUID | None
+    organization_name: str | None
+    tag: str | None = Field(description="A ticket with several tags counts with each.")
+
+
+class HistogramBucket(Out):
+    """Answered waits above the bucket before and up to this."""
+
+    up_to_seconds: float | None = Field(description="Inclusive; null: all that are longer.")
+    count: int
 
 
 class ResponseTimes(Out):
-    """One interval and group. `count`, the mean and the percentiles are over answered clocks."""
+    """One interval and group, over the clocks that started in it. Waits are in the clock's own time, `mean_wall` aside.
+    What an exception excludes is in `excluded`, and in `mean_floor` and `mean_wall`, which leave out nobody's wait."""
 
     interval_start: datetime | None
     group: ReportGroup
-    count: int
-    mean: float | None
-    p50: float | None
+    answered: int
+    mean_answered: float | None = Field(
+        description="Of answered waits alone: gets better while nobody answers, so look at `mean_floor`."
+    )
+    mean_floor: float | None = Field(
+        description="Of answered waits and those who still wait, with the wait so far. Waiting can only raise it, and "
+        "no exception lowers it."
+    )
+    mean_wall: float | None = Field(description="`mean_floor` in plain seconds, whatever the calendar and pauses.")
+    p50: float | None = Field(description="Nearest rank, of answered waits, as all percentiles.")
     p90: float | None
     p95: float | None
     p99: float | None
-    attainment: float | None = Field(description="Met over met and breached.")
+    attainment: float | None = Field(description="Percent: met over met and breached.")
     met: int
-    breached: int
-    cancelled: int
-    running: int
+    breached: int = Field(description="Past the deadline, answered since or not.")
+    breached_running: int = Field(description="Of these, those that still wait.")
+    cancelled: int = Field(description="Ended unanswered within the target.")
+    running: int = Field(description="Still waiting, late ones included.")
+    excluded: int = Field(description="Left out of judgement by an exception; none `without` exceptions.")
     unanswered: Unanswered
     unanswered_wait_mean: float | None
+    histogram: list[HistogramBucket] | None = Field(description="Of answered waits, where `buckets` are asked for.")
 
 
 class Cohort(StrEnum):
@@ -101,6 +144,7 @@ class Backlog(Out):
     open: int
     waiting: int = Field(description="Of these, those whose customer waits for an answer.")
     oldest_wait_seconds: float | None = Field(description="Since the first of them began to wait, by every hour.")
+    oldest_ticket_id: UUID | None = Field(description="Whose wait that is.")
     at_risk: int = Field(description="Of the open ones, as the filter `sla` of tickets has it.")
     breached: int = Field(description="Likewise.")
 
@@ -109,10 +153,63 @@ class BacklogReport(Out):
     items: list[Backlog]
 
 
-class BacklogQuery(BaseModel):
+def _none(value: object) -> object:
+    return None if value == "none" and not isinstance(value, Quoted) else value
+
+
+_OrNone = BeforeValidator(_none)
+# A query has no null: the document says the word.
+_TEXT = WithJsonSchema({"type": "string", "maxLength": 200})
+_ID_OR_NONE = WithJsonSchema({"anyOf": [{"type": "string", "format": "uuid"}, {"type": "string", "const": "none"}]})
+_Text = AnyOf[Annotated[Annotated[str, Field(max_length=200)] | None, _OrNone, _TEXT]]
+_OneId = AnyOf[Annotated[UUID | None, _OrNone, _ID_OR_NONE]]
+
+
+class GroupQuery(BaseModel):
+    """Groups, and the same names as filters: any of several values, `none` for what is empty."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     group_by: AnyOf[Annotated[GroupBy, FROM_TEXT]] = None
+    segment: _Text = None
+    team: _OneId = None
+    agent: _OneId = None
+    assignee: _OneId = None
+    priority: AnyOf[Annotated[Priority, FROM_TEXT]] = None
+    channel: AnyOf[Annotated[Channel, FROM_TEXT]] = None
+    type: AnyOf[Annotated[TicketType, FROM_TEXT]] = None
+    region: _Text = None
+    product: _Text = None
+    policy: _OneId = None
+    customer: AnyOf[UUID] = None
+    organization: _OneId = None
+    tag: _Text = None
+    excel: Annotated[bool, Field(description="As CSV, with the mark by which Excel knows UTF-8.")] = False
+
+    @property
+    def filters(self) -> dict[GroupBy, tuple[object, ...]]:
+        given = {group: getattr(self, group) for group in GroupBy}
+        return {group: values for group, values in given.items() if values is not None}
+
+
+class BacklogQuery(GroupQuery): ...
+
+
+class HandlingTimesQuery(SpanQuery, GroupQuery): ...
+
+
+class HandlingTimes(Out):
+    """Of a group, over the messages that were written in the span and say how long the staff worked on them."""
+
+    group: ReportGroup
+    tickets: int
+    messages: int
+    handling_seconds: float = Field(description="Of all of them, added up.")
+    mean_handling_seconds: float | None = Field(description="Of a message.")
+
+
+class HandlingTimesReport(Out):
+    items: list[HandlingTimes]
 
 
 class SelfServiceGroup(StrEnum):
@@ -138,19 +235,18 @@ class SelfServiceReport(Out):
     items: list[SelfServiceFigures]
 
 
-class SpanQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    from_: Annotated[Instant | None, Field(alias="from", description="Inclusive; left out: from the beginning.")] = None
-    to: Annotated[Instant | None, Field(description="Exclusive; left out: up to now.")] = None
-
-
 class SelfServiceQuery(SpanQuery):
     group_by: AnyOf[Annotated[SelfServiceGroup, FROM_TEXT]] = None
 
 
-class ReportQuery(SpanQuery):
+_TEN_YEARS = 315_360_000
+Bucket = Annotated[float, Field(gt=0, le=_TEN_YEARS)]
+
+
+class ReportQuery(SpanQuery, GroupQuery):
     metric: Annotated[Metric, FROM_TEXT] = Metric.first_response
-    interval: Annotated[Interval, FROM_TEXT] | None = None
-    group_by: AnyOf[Annotated[GroupBy, FROM_TEXT]] = None
+    interval: Annotated[Interval | None, FROM_TEXT] = None
     exceptions: Annotated[Exceptions, FROM_TEXT] = Exceptions.with_
+    buckets: AnyOf[Bucket] = Field(
+        default=None, description="Upper ends in seconds, for a histogram.", examples=[[15, 30, 60, 90]]
+    )

@@ -1,12 +1,12 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
 from app.customers.service.customers import CUSTOMERS
-from app.segments import jobs, members, service
-from app.segments.segment_schemas import (
+from app.segments import job_queue, membership_rows, service
+from app.segments.schemas import (
     MemberPage,
     MembershipPage,
     SegmentIn,
@@ -17,9 +17,11 @@ from app.segments.segment_schemas import (
     SegmentPatch,
     SegmentVersionPage,
 )
+from app.web.admission import BULK, costs
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.route import Tx, router
+from app.web.schemas import Key
 
 routes = router("/v1/segments", "segments")
 customer_routes = router("/v1/customers", "segments")
@@ -43,6 +45,12 @@ async def create_segment(body: SegmentIn, response: Response, tx: Tx, actor: Wri
     row = await service.create_segment(tx, actor, body)
     response.headers["Location"] = f"/v1/segments/{row['id']}"
     return tag(response, row)
+
+
+@routes.get("/by-key/{key:path}", response_model=SegmentOut, summary="Read a segment by its key")
+async def get_segment_by_key(key: Annotated[Key, Path()], response: Response, tx: Tx, actor: Reader) -> Any:
+    """Percent-encoded, slashes and all."""
+    return tag(response, await service.SEGMENTS.get_called(tx, key))
 
 
 @routes.get("/{segment_id:id}", response_model=SegmentOut, summary="Read a segment")
@@ -74,13 +82,16 @@ async def list_segment_versions(
 
 
 @routes.get("/{segment_id}/members", response_model=MemberPage, summary="List a segment's members")
+@costs(BULK)
 async def list_segment_members(
     segment_id: UUID, request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
 ) -> Any:
     """With the reason of each."""
     await service.SEGMENTS.get(tx, segment_id)
-    answer = await page(request, response, tx, members.MEMBERS, query, {"segment_id": segment_id}, "customer_id")
-    return {**answer, "items": [members.shown(row) for row in answer["items"]]}
+    answer = await page(
+        request, response, tx, membership_rows.MEMBERS, query, {"segment_id": segment_id}, "customer_id"
+    )
+    return {**answer, "items": [membership_rows.to_response(row) for row in answer["items"]]}
 
 
 class MembershipQuery(PageQuery):
@@ -99,8 +110,8 @@ async def list_customer_segments(
     """In the order of the segments, with the reason of each; with `past=true` those that are over as well."""
     await CUSTOMERS.get(tx, customer_id)
     where = {"customer_id": customer_id, "now": None if query.past else True}
-    answer = await page(request, response, tx, members.MEMBERSHIPS, query, where, "position")
-    return {**answer, "items": [members.shown(row) for row in answer["items"]]}
+    answer = await page(request, response, tx, membership_rows.MEMBERSHIPS, query, where, "position")
+    return {**answer, "items": [membership_rows.to_response(row) for row in answer["items"]]}
 
 
 @job_routes.get("", response_model=SegmentJobPage, summary="List segment jobs")
@@ -108,10 +119,10 @@ async def list_segment_jobs(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[PageQuery, Query()]
 ) -> Any:
     """Customers decided on anew, for a rule, an organization or an archived segment; newest first."""
-    answer = await page(request, response, tx, jobs.LISTING, query, {}, "-created_at")
-    return {**answer, "items": [jobs.shown(row) for row in answer["items"]]}
+    answer = await page(request, response, tx, job_queue.JOBS.listing, query, {}, "-created_at")
+    return {**answer, "items": [job_queue.JOBS.to_response(row) for row in answer["items"]]}
 
 
 @job_routes.get("/{segment_job_id}", response_model=SegmentJobOut, summary="Read how far a segment job is")
 async def get_segment_job(segment_job_id: UUID, tx: Tx, actor: Reader) -> Any:
-    return jobs.shown(await jobs.get_job(tx, segment_job_id))
+    return job_queue.JOBS.to_response(await job_queue.JOBS.get(tx, segment_job_id))

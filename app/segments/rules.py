@@ -2,8 +2,7 @@
 
 Owns what a well-formed rule is and what it means. Knows neither which fields exist (a `Fields` is handed in) nor where
 the facts come from. Logic is two-valued: a fact that is missing, null or of another type than the rule's value equals
-nothing, so `ne` and `not_in` hold (IS DISTINCT FROM) and every other comparison does not.
-"""
+nothing, so `ne` and `not_in` hold (IS DISTINCT FROM) and every other comparison does not."""
 
 import operator
 import re
@@ -13,6 +12,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from math import isfinite
 from typing import Any, TypeAlias
+
+from app.instants import written
+from app.segments.known_words import in_any, known_words, nearest
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 200
@@ -49,8 +51,7 @@ class ConditionOp(StrEnum):
 class Fields:
     """The fields a rule may name: exactly, or by a prefix such as `ticket.custom_fields.`.
 
-    `words` holds all the words a text field can take, so that a misspelt one is refused instead of never matching.
-    """
+    `words` holds all the words a text field can take, so that a misspelt one is refused instead of never matching."""
 
     exact: Mapping[str, FieldType]
     prefixes: Mapping[str, FieldType] = field(default_factory=dict)
@@ -99,8 +100,7 @@ Rule: TypeAlias = Condition | AllOf | AnyOf | Not
 class RuleError(ValueError):
     """What is wrong with a rule: where (RFC 6901), a stable code, and what would be right.
 
-    Neither pointer nor detail repeats what the client sent: it may be huge, or not encodable.
-    """
+    Neither pointer nor detail repeats what the client sent: it may be huge, or not encodable."""
 
     def __init__(self, pointer: str, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -222,7 +222,7 @@ def to_json(rule: Rule) -> dict[str, Any]:
 def _plain(value: Value) -> object:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+    return written(value) if isinstance(value, datetime) else value
 
 
 # Reading.
@@ -315,13 +315,17 @@ class _Reader:
         type_ = self.fields.type_of(name)
         if type_ is None:
             known = [*self.fields.exact, *(f"{prefix}<name>" for prefix in self.fields.prefixes)]
-            raise RuleError(pointer, "unknown_field", f"The fields are: {', '.join(known)}.")
+            raise RuleError(pointer, "unknown_field", f"{nearest(name, known)}The fields are: {', '.join(known)}.")
         return name, type_
 
     def _value(self, name: str, type_: FieldType, op: ConditionOp, raw: object, pointer: str) -> Value:
         kinds = _kinds(type_, op)
-        whole = op in _EQUALITY | _LISTS or type_ is FieldType.MEMBERSHIP
-        words = self.fields.words.get(name) if whole else None
+        words = self.fields.words.get(name)
+        if op in _PARTS and type_ is not FieldType.MEMBERSHIP:
+            part = _scalar(raw, kinds, None, pointer)
+            if words is not None and not in_any(words, str(part), begins=op is ConditionOp.STARTS_WITH):
+                raise RuleError(pointer, "unknown_word", known_words(str(part), words))
+            return part
         if op not in _LISTS:
             return _scalar(raw, kinds, words, pointer)
         if not isinstance(raw, list):
@@ -380,7 +384,7 @@ def _text(raw: object, pointer: str) -> str:
 
 def _word(text: str, words: Sequence[str] | None, pointer: str) -> str:
     if words is not None and text not in words:
-        raise RuleError(pointer, "unknown_word", f"The words are: {', '.join(words)}.")
+        raise RuleError(pointer, "unknown_word", known_words(text, words))
     return text
 
 

@@ -1,77 +1,180 @@
-"""The wire shapes of rules and conditions.
+"""The wire shapes of segments, their members, overrides and jobs."""
 
-They describe; `rules` judges. Pydantic would answer a wrong rule with one error per member of the union and level of
-nesting, and cannot know the fields. So a `RuleIn` takes any JSON, shows the exact recursive schema in OpenAPI, and the
-service hands it to `rules.parse`, whose refusal names the one wrong part.
-"""
-
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
-from typing_extensions import TypeAliasType
+from pydantic import MISSING, Field
 
-from app.segments import rules
+from app.segments.condition_schemas import RuleIn
+from app.web.schemas import FROM_TEXT, Id, In, Instant, Key, Name, Out, Page, Prose
 
-ConditionScalar = TypeAliasType("ConditionScalar", Annotated[str, Field(max_length=rules.MAX_TEXT)] | float | bool)
-
-
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class ConditionIn(_Shape):
-    """One comparison. An instant is RFC 3339 text; `in` and `not_in` take a list; `exists` takes a boolean."""
-
-    field: str = Field(max_length=rules.MAX_TEXT, examples=["customer.attributes.plan"])
-    op: rules.ConditionOp
-    value: ConditionScalar | Annotated[list[ConditionScalar], Field(min_length=1, max_length=rules.MAX_LIST)] = Field(
-        examples=["pro"]
-    )
+Position = Annotated[int, Field(ge=0, le=1_000_000, description="A ticket is counted to its customer's first segment.")]
+Text = Annotated[Prose, Field(max_length=2000)]
+_RULE = "Whom it holds; without one, only overrides make members."
+_SELF_SERVICE = "Whether its customers are first shown answers."
+_JUDGED = "Whether its customers' clocks are judged; if not, they are excluded, as by an exception."
 
 
-class AllIn(_Shape):
-    """Holds where every part holds."""
-
-    all: list["RuleIn"] = Field(max_length=rules.MAX_CONDITIONS)
-
-
-class AnyIn(_Shape):
-    """Holds where at least one part holds, or where there is none."""
-
-    any: list["RuleIn"] = Field(max_length=rules.MAX_CONDITIONS)
-
-
-class NotIn(_Shape):
-    """Holds where its part does not."""
-
-    not_: "RuleIn" = Field(alias="not")
+class SegmentIn(In):
+    key: Key
+    name: Name
+    description: Text | None = None
+    need: Text | None = Field(default=None, description="What its customers need, in a word.")
+    position: Position = 100
+    rule: RuleIn | None = Field(default=None, description=_RULE)
+    self_service: bool = Field(default=False, description=_SELF_SERVICE)
+    judged: bool = Field(default=True, description=_JUDGED)
 
 
-def _as_sent(value: object) -> object:
-    return value
+class SegmentPatch(In):
+    key: Key | MISSING = Field(default=MISSING, description="It cannot change: rules, reports and tickets name it.")
+    name: Name | MISSING = MISSING
+    description: Text | None | MISSING = MISSING
+    need: Text | None | MISSING = MISSING
+    position: Position | MISSING = MISSING
+    rule: RuleIn | None | MISSING = Field(default=MISSING, description="Replaced whole.")
+    self_service: bool | MISSING = MISSING
+    judged: bool | MISSING = MISSING
 
 
-RuleIn = TypeAliasType(
-    "RuleIn",
-    Annotated[object, PlainValidator(_as_sent, json_schema_input_type=ConditionIn | AllIn | AnyIn | NotIn)],
-)
-for _group in (AllIn, AnyIn, NotIn):
-    _group.model_rebuild()
+class SegmentOut(Out):
+    id: UUID
+    key: str
+    name: str
+    description: str | None
+    need: str | None
+    position: int
+    rule: RuleIn | None
+    rule_version: int
+    self_service: bool
+    judged: bool
+    archived_at: datetime | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
 
 
-class ConditionsIn(_Shape):
-    """Every part of `all` must hold and, unless it is empty, at least one of `any`. Both empty match everything."""
-
-    all: list[RuleIn] = Field(default=[], max_length=rules.MAX_CONDITIONS)
-    any: list[RuleIn] = Field(default=[], max_length=rules.MAX_CONDITIONS)
-
-    def to_rule(self, fields: rules.Fields) -> rules.Rule:
-        """Raises RuleError with a pointer relative to the conditions, such as `/all/0/field`."""
-        return rules.parse_conditions(self.all, self.any, fields)
+class SegmentPage(Page[SegmentOut]): ...
 
 
-class ConditionsOut(BaseModel):
-    """The conditions as they were written; they can be sent back unchanged."""
+class SegmentVersionOut(Out):
+    """What a segment's rule was. A version never changes."""
 
-    all: list[RuleIn]
-    any: list[RuleIn]
+    version: int
+    rule: RuleIn | None
+    created_at: datetime
+
+
+class SegmentVersionPage(Page[SegmentVersionOut]): ...
+
+
+class MembershipReason(StrEnum):
+    rule = "rule"
+    override = "override"
+
+
+class MemberOut(Out):
+    customer_id: UUID
+    since: datetime
+    reason: MembershipReason
+    rule_version: int | None = Field(description="The version of the rule by which they came in.")
+    override_id: UUID | None
+
+
+class MemberPage(Page[MemberOut]): ...
+
+
+class MembershipOut(Out):
+    """One stay in a segment; `until` is null while it lasts."""
+
+    segment_id: UUID
+    key: str
+    name: str
+    position: int
+    since: datetime
+    until: datetime | None
+    reason: MembershipReason
+    rule_version: int | None
+    override_id: UUID | None
+    override_reason: str | None
+
+
+class MembershipPage(Page[MembershipOut]): ...
+
+
+class OverrideEffect(StrEnum):
+    include = "include"
+    exclude = "exclude"
+
+
+class OverrideIn(In):
+    customer_id: Id
+    effect: Annotated[OverrideEffect, FROM_TEXT]
+    reason: Name
+    expires_at: Instant | None = None
+
+
+class MadeBy(Out):
+    kind: str
+    id: UUID | None
+
+
+class OverrideOut(Out):
+    id: UUID
+    segment_id: UUID
+    customer_id: UUID
+    effect: OverrideEffect
+    reason: str
+    made_by: MadeBy
+    created_at: datetime
+    expires_at: datetime | None
+    ended_at: datetime | None = Field(description="When it was taken back, or expired.")
+
+
+class OverridePage(Page[OverrideOut]): ...
+
+
+class PreviewIn(In):
+    rule: RuleIn
+
+
+class PreviewOut(Out):
+    """Whom a rule would hold now, without overrides. Nothing is stored."""
+
+    count: int
+    sample: list[UUID] = Field(description="Some of these customers, ten at most.")
+
+
+class SegmentJobKind(StrEnum):
+    """Why customers are looked at anew."""
+
+    rule_changed = "rule_changed"
+    archived = "archived"
+    judgement_changed = "judgement_changed"
+    organization_changed = "organization_changed"
+
+
+class SegmentJobState(StrEnum):
+    waiting = "waiting"
+    running = "running"
+    done = "done"
+
+
+class SegmentJobOut(Out):
+    """Many customers decided on anew: how far it is, and what it changed. Their open tickets follow, as an SLA job."""
+
+    id: UUID
+    kind: SegmentJobKind
+    subject_id: UUID = Field(description="The segment or the organization that it is about.")
+    state: SegmentJobState
+    customers_seen: int
+    customers_total: int | None = Field(description="Estimated when it began.")
+    added: int
+    removed: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class SegmentJobPage(Page[SegmentJobOut]): ...

@@ -3,18 +3,20 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, insert, literal_column, select, update
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.db import Query, Row, Transaction
 from app.errors import Conflict, Invalid
 from app.events import log, reader
 from app.events.resource import Resource
-from app.segments import jobs
+from app.release import NewerRelease, understood
+from app.revision_cache import RevisionCache
+from app.segments import job_queue
+from app.segments.decide import Segment
 from app.segments.fields import FIGURES, OF_SEGMENTS
-from app.segments.membership import Segment
 from app.segments.rules import Rule, RuleError, fields_read, parse
-from app.segments.segment_schemas import SegmentIn, SegmentJobKind, SegmentPatch
+from app.segments.schemas import SegmentIn, SegmentJobKind, SegmentPatch
 from app.segments.tables import segment_revision, segment_versions, segments
 from app.web.paging import Listing, Order, is_any
 from app.web.schemas import fold
@@ -36,9 +38,7 @@ VERSIONS = Listing(
     {"-version": Order((segment_versions.c.version,), descending=True)},
 )
 REVISION = select(segment_revision.c.revision).scalar_subquery()
-_REVISION = Query(select(segment_revision.c.revision))
-_IN_FORCE = Query(select(segments).where(segments.c.archived_at.is_(None)).order_by(segments.c.position, segments.c.id))
-_NOW = Query(select(func.clock_timestamp().label("now")))
+_LIVE = Query(select(segments).where(segments.c.archived_at.is_(None)).order_by(segments.c.position, segments.c.id))
 _INSERT_VERSION = Query(insert(segment_versions), ["segment_id", "version", "rule", "created_at"])
 _ARCHIVE = Query(update(segments).where(segments.c.id == bindparam("key_id")), ["archived_at"])
 _COUNT_UP = Query(update(segment_revision).values(revision=literal_column("revision + 1")))
@@ -63,7 +63,7 @@ async def _rule_written(tx: Transaction, raw: object) -> None:
     """Raises Invalid. The first rule that reads figures is decided on by a job, and the log is read from now on."""
     if raw is None or fields_read(rule_from(raw)).isdisjoint(FIGURES):
         return
-    rules = [segment.rule for segment in (await in_force_now(tx)).values()]
+    rules = [segment.rule for segment in (await IN_FORCE.now(tx)).values()]
     if all(rule is None or fields_read(rule).isdisjoint(FIGURES) for rule in rules):
         await reader.begin_now(tx, READER)
 
@@ -76,7 +76,7 @@ async def create_segment(tx: Transaction, actor: Actor, body: SegmentIn) -> Row:
     tx.write(_INSERT_VERSION, segment_id=row["id"], version=1, rule=values["rule"], created_at=now)
     tx.write(_COUNT_UP)
     if values["rule"] is not None:
-        jobs.queue(tx, SegmentJobKind.rule_changed, row["id"], now)
+        job_queue.queue(tx, SegmentJobKind.rule_changed, row["id"], now)
     return row
 
 
@@ -98,9 +98,9 @@ async def change_segment(tx: Transaction, actor: Actor, id: UUID, patch: Segment
     if "rule" in changes:
         version = after["rule_version"]
         tx.write(_INSERT_VERSION, segment_id=id, version=version, rule=after["rule"], created_at=now)
-        jobs.queue(tx, SegmentJobKind.rule_changed, id, now)
+        job_queue.queue(tx, SegmentJobKind.rule_changed, id, now)
     if "judged" in changes:
-        jobs.queue(tx, SegmentJobKind.judgement_changed, id, now)
+        job_queue.queue(tx, SegmentJobKind.judgement_changed, id, now)
     return after
 
 
@@ -111,9 +111,9 @@ async def archive_segment(tx: Transaction, actor: Actor, id: UUID, if_match: str
         now = before["now"]
         tx.write(_ARCHIVE, key_id=id, archived_at=now)
         tx.write(_COUNT_UP)
-        jobs.queue(tx, SegmentJobKind.archived, id, now)
-        changes = {"archived_at": {"before": None, "after": now.isoformat()}}
-        log.record(tx, log.by(actor), "segment.archived", id, now, {"changes": changes}, internal=True)
+        job_queue.queue(tx, SegmentJobKind.archived, id, now)
+        changes = {"archived_at": {"before": None, "after": now}}
+        log.record(tx, log.actor_ref(actor), "segment.archived", id, now, {"changes": changes}, internal=True)
 
 
 async def locked(tx: Transaction, id: UUID, if_match: str | None = None) -> Row:
@@ -124,25 +124,20 @@ async def locked(tx: Transaction, id: UUID, if_match: str | None = None) -> Row:
     return row
 
 
-async def in_force(tx: Transaction, current: int) -> Mapping[UUID, Segment]:
-    """The segments of revision `current`, the first one first. Read once per change and process."""
-    held: tuple[int, Mapping[UUID, Segment]] | None = tx.memo.get("segments")
-    if held is None or held[0] != current:
-        # The revision was read first: a change in between must not pass for one that is known.
-        row = await tx.row(_REVISION)
-        assert row is not None
-        held = tx.memo["segments"] = row["revision"], {row["id"]: as_segment(row) for row in await tx.rows(_IN_FORCE)}
-    return held[1]
+async def _read_in_force(tx: Transaction) -> Mapping[UUID, Segment]:
+    return {segment.id: segment for segment in understood(as_segment, await tx.rows(_LIVE))}
 
 
-async def in_force_now(tx: Transaction) -> Mapping[UUID, Segment]:
-    row = await tx.row(_REVISION)
-    assert row is not None
-    return await in_force(tx, row["revision"])
+# The first one first.
+IN_FORCE = RevisionCache(Query(select(segment_revision.c.revision)), _read_in_force)
 
 
 def as_segment(row: Row) -> Segment:
-    rule = None if row["rule"] is None else parse(row["rule"], OF_SEGMENTS)
+    """Raises NewerRelease."""
+    try:
+        rule = None if row["rule"] is None else parse(row["rule"], OF_SEGMENTS)
+    except RuleError:
+        raise NewerRelease(f"the rule of the segment {row['key']!r}") from None
     return Segment(
         row["id"], row["key"], row["position"], rule, row["rule_version"], row["self_service"], row["judged"]
     )

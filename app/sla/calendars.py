@@ -13,11 +13,11 @@ import holidays
 from sqlalchemy import and_, bindparam, func, insert, select, update
 from uuid_utils.compat import uuid7
 
-from app.auth.guard import Actor, check_governs
+from app.auth.dependencies import Actor, require_policy_admin
 from app.db import Query, Row, Transaction, Values
 from app.errors import Conflict, Invalid, NotFound
 from app.events import log
-from app.sla import jobs
+from app.sla import job_queue
 from app.sla.core.calendar import LATEST, BusinessCalendar, Hours, zone_names
 from app.sla.schemas.calendars import DAYS, BusinessCalendarIn, BusinessCalendarPatch, ComputeIn, ComputeOp
 from app.sla.tables import business_calendar_versions as versions
@@ -46,7 +46,7 @@ _VERSION = Query(
 _LOCK = Query(
     select(calendars.c.version, calendars.c.archived_at, func.clock_timestamp().label("now"))
     .where(_by_id)
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _INSERT = Query(insert(calendars).returning(func.clock_timestamp().label("now")), ["id", "version"])
 _INSERT_VERSION = Query(insert(versions), ["calendar_id", "version", *_DEFINED, "region_holidays"])
@@ -71,7 +71,7 @@ async def get_calendar(tx: Transaction, id: UUID) -> Row:
 
 
 async def create_calendar(tx: Transaction, actor: Actor, body: BusinessCalendarIn) -> Row:
-    check_governs(actor)
+    require_policy_admin(actor)
     id_ = uuid7()
     after = body.model_dump(mode="json")
     after["hours"] = {day: hours for day, hours in after["hours"].items() if hours is not None}
@@ -79,7 +79,7 @@ async def create_calendar(tx: Transaction, actor: Actor, body: BusinessCalendarI
     made = await tx.locked_row(_INSERT, id=id_, version=1)
     assert made is not None
     _write_version(tx, id_, 1, after, built)
-    _record(tx, actor, "created", id_, made["now"], {"version": 1, "after": after})
+    _record_event(tx, actor, "created", id_, made["now"], {"version": 1, "after": after})
     await tx.flush()
     return await get_calendar(tx, id_)
 
@@ -88,7 +88,7 @@ async def change_calendar(
     tx: Transaction, actor: Actor, id: UUID, patch: BusinessCalendarPatch, if_match: str | None
 ) -> Row:
     """Make the next version. Running clocks are recomputed by it, batch by batch; what has ended stays as judged."""
-    check_governs(actor)
+    require_policy_admin(actor)
     before, now = await _locked(tx, id, if_match)
     if before["archived_at"] is not None:
         raise CalendarArchived("write a new calendar")
@@ -107,19 +107,19 @@ async def change_calendar(
     version = before["version"] + 1
     _write_version(tx, id, version, after, build(after))
     tx.write(_UPDATE, key_id=id, version=version)
-    jobs.queue(tx, jobs.Kind.calendar_changed, id, now)
-    _record(tx, actor, "updated", id, now, {"version": version, "changes": changes})
+    job_queue.queue(tx, job_queue.Kind.calendar_changed, id, now)
+    _record_event(tx, actor, "updated", id, now, {"version": version, "changes": changes})
     await tx.flush()
     return await get_calendar(tx, id)
 
 
 async def archive_calendar(tx: Transaction, actor: Actor, id: UUID, if_match: str | None) -> None:
     """No new policy takes it from now on."""
-    check_governs(actor)
+    require_policy_admin(actor)
     before, now = await _locked(tx, id, if_match)
     if before["archived_at"] is None:
         tx.write(_ARCHIVE, key_id=id, archived_at=now)
-        _record(tx, actor, "archived", id, now, {})
+        _record_event(tx, actor, "archived", id, now, {})
 
 
 async def compute(tx: Transaction, asked: ComputeIn) -> datetime | float | bool:
@@ -235,7 +235,7 @@ def _write_version(tx: Transaction, id: UUID, version: int, after: Mapping[str, 
     values = {name: after[name] for name in _DEFINED} | {"holidays": [_date(day) for day in after["holidays"]]}
     regional = region_holidays(after["holiday_region"])
     tx.write(_INSERT_VERSION, calendar_id=id, version=version, **values, region_holidays=list(regional))
-    jobs.count_up(tx)
+    job_queue.count_up(tx)
 
 
 async def _locked(tx: Transaction, id: UUID, if_match: str | None) -> tuple[Row, Any]:
@@ -246,5 +246,5 @@ async def _locked(tx: Transaction, id: UUID, if_match: str | None) -> tuple[Row,
     return await get_calendar(tx, id), lock["now"]
 
 
-def _record(tx: Transaction, actor: Actor, verb: str, id: UUID, now: Any, data: dict[str, Any]) -> None:
-    log.record(tx, log.by(actor), f"business_calendar.{verb}", id, now, data, internal=True)
+def _record_event(tx: Transaction, actor: Actor, verb: str, id: UUID, now: Any, data: dict[str, Any]) -> None:
+    log.record(tx, log.actor_ref(actor), f"business_calendar.{verb}", id, now, data, internal=True)

@@ -1,6 +1,6 @@
 """Clocks as rows: loading them into the core's values, writing what the core says, showing them at an instant."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -10,14 +10,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, case, func, insert, or_, select, update
 from uuid_utils.compat import uuid7
 
-from app.db import Query, TakeLocks, Transaction, Values
+from app.db import Query, Transaction, Values
 from app.events import log
+from app.release import understood, word
 from app.sla import calendars
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.clock import Clock, EndedReason, State
+from app.sla.core.enums import RESPONSES, Metric, Status
 from app.sla.core.policy import NO_RELIEF, Relief, Terms
-from app.sla.core.words import Metric, Status
-from app.sla.schemas.words import Hours
+from app.sla.schemas.types import Hours
 from app.sla.tables import sla_alerts, sla_clocks
 
 Key = tuple[Metric, int]
@@ -32,7 +33,14 @@ _TERMS = [
 _RELIEF = ["excluded", "extra_seconds", "relief_seconds", "frozen"]
 _DERIVED = ["target_seconds", "due_at", "original_due_at", "unrelieved_due_at", "warnings"]
 _MOVED = ["pauses", "due_at", "original_due_at", "unrelieved_due_at", "warnings"]
-_ENDED = ["stopped_at", "ended_at", "ended_reason", "elapsed"]
+# What a ticket was when a clock ended: kept with the clock, so that figures of the past are never regrouped.
+ATTRIBUTED = [
+    "assignee_id", "team_id", "organization_id", "customer_id", "ticket_policy_id", "priority", "type", "channel",
+    "product", "region", "tags",
+]  # fmt: skip
+Attribution = dict[str, Any]
+_UNATTRIBUTED: Attribution = dict.fromkeys(ATTRIBUTED)
+_ENDED = ["stopped_at", "ended_at", "ended_reason", "elapsed", "responder_id", *ATTRIBUTED]
 _ALL = [*_FIXED, *_TERMS, *_RELIEF, *_DERIVED, "pauses", "resolved", *_ENDED]
 
 _by_id = _c.id == bindparam("key_id")
@@ -52,7 +60,11 @@ _END = Query(update(sla_clocks).where(_by_id).values(next_at=_still_due), _ENDED
 # Read without a lock: the sweep must not have noticed a breach since, or the clock would be met and breached.
 _unnoticed = or_(_c.detected_at.is_(None), _c.detected_at <= bindparam("until"))
 _MOVE_AS_READ, _END_AS_READ = (
-    Query(update(sla_clocks).where(_by_id, _unnoticed).values(next_at=_still_due), [*columns, *_ENDED], must_hit=True)
+    Query(
+        update(sla_clocks).where(_by_id, _unnoticed).values(next_at=_still_due),
+        [*columns, *_ENDED],
+        expect_one_row=True,
+    )
     for columns in (_MOVED, [])
 )
 _ALERT = Query(insert(sla_alerts), ["clock_id", "kind", "target_seconds", "percent", "at", "detected_at"])
@@ -76,6 +88,7 @@ LOADED = [
     "metric", "cycle", "started_at", "promised_seconds", "policy_id", "policy_version", "calendar_id",
     "calendar_version", "pause_on", "warn_at_percent", "bot_counts", "promised_until", "pauses", "resolved", "excluded",
     "extra_seconds", "relief_seconds", "frozen", "original_due_at", "stopped_at", "ended_at", "ended_reason",
+    "responder_id", "due_at",
 ]  # fmt: skip
 
 
@@ -83,11 +96,11 @@ def as_clock(row: Values, known: Calendars, prefix: str = "") -> Clock:
     (
         metric, cycle, started_at, seconds, policy_id, policy_version, calendar_id, calendar_version, pause_on, warn_at,
         bot_counts, promised_until, pauses, resolved, excluded, extra_seconds, relief_seconds, frozen, original_due_at,
-        stopped_at, ended_at, reason,
+        stopped_at, ended_at, reason, responder_id, due_at,
     ) = [row[name] for name in _prefixed(prefix)]  # fmt: skip
     relieved = excluded or extra_seconds or relief_seconds is not None or frozen
     return Clock(
-        Metric(metric),
+        word(Metric, metric),
         cycle,
         started_at,
         _terms(
@@ -101,7 +114,9 @@ def as_clock(row: Values, known: Calendars, prefix: str = "") -> Clock:
         original_due_at,
         stopped_at,
         ended_at,
-        EndedReason(reason) if reason else None,
+        word(EndedReason, reason) if reason else None,
+        responder_id,
+        due_at if excluded else None,
     )  # fmt: skip
 
 
@@ -157,7 +172,13 @@ def as_values(clock: Clock) -> dict[str, Any]:
         "ended_at": ended,
         "ended_reason": clock.ended_reason,
         "elapsed": clock.elapsed(ended) if ended else None,
+        "responder_id": clock.responder_id,
     }
+
+
+def attributed(clock: Clock, attribution: Attribution) -> Attribution:
+    """The columns of `ATTRIBUTED`: empty while the clock runs."""
+    return attribution if clock.ended_at else _UNATTRIBUTED
 
 
 def key(clock: Clock) -> Key:
@@ -166,78 +187,77 @@ def key(clock: Clock) -> Key:
 
 def write(
     tx: Transaction,
-    who: log.By,
+    who: log.ActorRef,
     ticket_id: UUID,
     ids: Mapping[Key, UUID],
     before: Iterable[Clock],
     after: Iterable[Clock],
     now: datetime,
+    attribution: Attribution,
     *,
-    unlocked: bool = False,
+    optimistic: bool = False,
 ) -> None:
     """Queue what changed between two states of a ticket's clocks, with its events. `ids` has the ids of `before`, which
-    were read `unlocked` or under their locks."""
+    were read `optimistic` or under their locks. Clocks that end keep the `attribution`."""
     was = {key(clock): clock for clock in before}
     for clock in after:
         earlier = was.get(key(clock))
         if earlier is None:
-            _start(tx, who, ticket_id, clock)
+            _start(tx, who, ticket_id, clock, attribution)
         elif earlier is not clock and earlier != clock:
-            _update(tx, who, ticket_id, ids[key(clock)], earlier, clock, now, unlocked)
+            _update(tx, who, ticket_id, ids[key(clock)], earlier, clock, now, attribution, optimistic)
 
 
 def insert_history(
-    tx: Transaction, ticket_id: UUID, clocks: Iterable[Clock], now: datetime, broken: Iterable[Clock] = ()
+    tx: Transaction,
+    ticket_id: UUID,
+    clocks: Iterable[Clock],
+    now: datetime,
+    attributions: Mapping[Key, Attribution],
+    former: Sequence[tuple[Clock, datetime]] = (),
 ) -> None:
     """Queue the clocks of an imported ticket. What already happened is recorded as facts here, so that the sweep, which
-    tells people, never sees it. `broken` are those that got another target after their deadline, as they were then."""
-    earlier = {(*key(clock), clock.target_seconds): clock for clock in broken}
+    tells people, never sees it. `former` are clocks as they were until they got other terms."""
     for clock in clocks:
         id_ = uuid7()
-        values = as_values(clock)
+        values = as_values(clock) | attributed(clock, attributions.get(key(clock), _UNATTRIBUTED))
         breached = clock.breached(now)
-        upcoming = clock.next_at(after=now)
-        detected_at = now if breached else None
-        if breached:
-            earlier.pop((*key(clock), clock.target_seconds), None)
-        tx.write(_INSERT, id=id_, ticket_id=ticket_id, **values, next_at=upcoming, detected_at=detected_at)
-        for was in (was for was in earlier.values() if key(was) == key(clock)):
-            _record_imported_breach(tx, id_, ticket_id, was, now)
-        if breached:
-            _record_imported_breach(tx, id_, ticket_id, clock, now)
-        elif clock.ended_at:
+        tx.write(
+            _INSERT, id=id_, ticket_id=ticket_id, **values, next_at=clock.next_at(after=now),
+            detected_at=now if breached else None,
+        )  # fmt: skip
+        stages = [stage for stage in former if key(stage[0]) == key(clock)]
+        _record_past_alerts(tx, id_, ticket_id, [*stages, (clock, clock.ended_at or now)], now)
+        if clock.ended_at and not breached:
             _record_end(tx, log.SYSTEM, ticket_id, id_, clock, imported=True)
-        if clock.ended_at is None:
-            _record_past_warnings(tx, id_, clock, now)
 
 
-def rewrite(tx: Transaction, id: UUID, clock: Clock) -> None:
+def rewrite(tx: Transaction, id: UUID, clock: Clock, attribution: Attribution) -> None:
     """Queue a row that is wrong to be written anew. The sweep looks at it again, and tells of nothing twice."""
-    tx.write(_REWRITE, key_id=id, **as_values(clock), next_at=clock.next_at(), detected_at=None)
+    values = as_values(clock) | attributed(clock, attribution)
+    tx.write(_REWRITE, key_id=id, **values, next_at=clock.next_at(), detected_at=None)
 
 
-def _record_past_warnings(tx: Transaction, id: UUID, clock: Clock, now: datetime) -> None:
-    """So that the sweep, when it comes to this clock later, takes them for given."""
-    for percent, at in zip(clock.terms.warn_at_percent, clock.warnings(), strict=True):
-        if at and at < now:
-            tx.write(
-                _ALERT,
-                clock_id=id, kind="at_risk", target_seconds=clock.target_seconds, percent=percent,
-                at=at, detected_at=now,
-            )  # fmt: skip
-
-
-def _record_imported_breach(tx: Transaction, id: UUID, ticket_id: UUID, clock: Clock, now: datetime) -> None:
-    due_at = clock.due_at
-    assert due_at is not None
-    key_: dict[str, Any] = {"clock_id": id, "kind": "breached", "target_seconds": clock.target_seconds, "percent": 0}
-    tx.write(_ALERT, **key_, at=due_at, detected_at=now)
-    data = {"clock_id": id, "metric": clock.metric, "cycle": clock.cycle, "target_seconds": clock.target_seconds}
-    log.record(tx, log.SYSTEM, "sla.breached", id, due_at, data, ticket_id=ticket_id, internal=True, imported=True)
+def _record_past_alerts(
+    tx: Transaction, id: UUID, ticket_id: UUID, stages: Iterable[tuple[Clock, datetime]], now: datetime
+) -> None:
+    """What passed under each of the terms that a clock had, until when it had them: once for each target, as the sweep
+    tells of it."""
+    passed: dict[tuple[str, int | None, int], datetime] = {}
+    for clock, until in stages:
+        alerts = [("at_risk", *each) for each in zip(clock.terms.warn_at_percent, clock.warnings(), strict=True)]
+        for kind, percent, at in (*alerts, ("breached", 0, clock.due_at)):
+            if at and at < until:
+                passed.setdefault((kind, clock.target_seconds, percent), at)
+    for (kind, target_seconds, percent), at in sorted(passed.items(), key=lambda each: each[1]):
+        told: dict[str, Any] = {"target_seconds": target_seconds, "percent": percent}
+        tx.write(_ALERT, clock_id=id, kind=kind, **told, at=at, detected_at=now)
+        data = {"clock_id": id, "metric": clock.metric, "cycle": clock.cycle, **told}
+        log.record(tx, log.SYSTEM, f"sla.{kind}", id, at, data, ticket_id=ticket_id, internal=True, imported=True)
 
 
 def _record_end(
-    tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, clock: Clock, *, imported: bool = False
+    tx: Transaction, who: log.ActorRef, ticket_id: UUID, id: UUID, clock: Clock, *, imported: bool = False
 ) -> None:
     """Tell that a clock ended in time, or without an answer. That it broke is the sweep's to tell."""
     assert clock.ended_at is not None
@@ -251,34 +271,53 @@ def _record_end(
         log.record(tx, who, f"sla.{state}", id, at, data, ticket_id=ticket_id, internal=True, imported=imported)
 
 
-def _start(tx: Transaction, who: log.By, ticket_id: UUID, clock: Clock) -> None:
+def _start(tx: Transaction, who: log.ActorRef, ticket_id: UUID, clock: Clock, attribution: Attribution) -> None:
     id_ = uuid7()
     if clock.ended_at or clock.relief is not NO_RELIEF:
-        tx.write(_INSERT, id=id_, ticket_id=ticket_id, **as_values(clock), next_at=clock.next_at(), detected_at=None)
+        values = as_values(clock) | attributed(clock, attribution)
+        tx.write(_INSERT, id=id_, ticket_id=ticket_id, **values, next_at=clock.next_at(), detected_at=None)
         if clock.ended_at:
             _record_end(tx, who, ticket_id, id_, clock)
     else:
         tx.write(_START, id=id_, ticket_id=ticket_id, **as_values(clock), next_at=clock.next_at())
 
 
+def any_other_terms(before: Iterable[Clock], after: Iterable[Clock]) -> bool:
+    """Whether a clock gets other terms or runs again: what `write` does only under its lock."""
+    was = {key(clock): clock for clock in before}
+    return any(_other_terms(was[key(clock)], clock) for clock in after if key(clock) in was)
+
+
+def _other_terms(before: Clock, after: Clock) -> bool:
+    revived = before.ended_at is not None and after.ended_at is None
+    return revived or (before.terms, before.relief, before.resolved) != (after.terms, after.relief, after.resolved)
+
+
 def _update(
-    tx: Transaction, who: log.By, ticket_id: UUID, id: UUID, before: Clock, after: Clock, now: datetime, unlocked: bool
+    tx: Transaction,
+    who: log.ActorRef,
+    ticket_id: UUID,
+    id: UUID,
+    before: Clock,
+    after: Clock,
+    now: datetime,
+    attribution: Attribution,
+    optimistic: bool,
 ) -> None:
     """Queue the one write of a clock's row: a request may end the clock, or cover it anew, or both."""
-    values = as_values(after)
-    if (before.terms, before.relief, before.resolved) != (after.terms, after.relief, after.resolved):
-        if unlocked:
-            raise TakeLocks
+    values = as_values(after) | attributed(after, attribution)
+    if _other_terms(before, after):
+        assert not optimistic
         tx.write(_CHANGE, key_id=id, **values, next_at=after.next_at(), detected_at=None)
     else:
         ends = after.pauses == before.pauses and before.due_at == values["due_at"]
-        query = (_END, _MOVE, _END_AS_READ, _MOVE_AS_READ)[2 * unlocked + (not ends)]
+        query = (_END, _MOVE, _END_AS_READ, _MOVE_AS_READ)[2 * optimistic + (not ends)]
         tx.write(query, key_id=id, **values, until=now, upcoming=after.next_at(after=now))
     if after.ended_at:
         _record_end(tx, who, ticket_id, id, after)
 
 
-def shown(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
+def to_response(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
     """A clock as it is at `now`."""
     clock = as_clock(row, known)
     state = clock.state(now)
@@ -299,45 +338,61 @@ def shown(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
     }
 
 
-def told(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
+def customer_view(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
     """A clock as customers see it, as if it had no target: policies and deadlines are the staff's to know."""
     clock = as_clock(row, known)
     untold = clock._replace(
-        terms=replace(clock.terms, seconds=None), relief=replace(clock.relief, seconds=None), promised_until=None
+        terms=replace(clock.terms, seconds=None),
+        relief=replace(clock.relief, seconds=None),
+        promised_until=None,
+        broken_at=None,
     )
-    return {**shown(row, known, now), **_STAFFS, "state": untold.state(now)}
+    return {**to_response(row, known, now), **_STAFFS, "state": untold.state(now)}
 
 
 async def all_shown(tx: Transaction, rows: Iterable[Values]) -> list[dict[str, Any]]:
     """Rows with their `now` as clocks."""
     found = list(rows)
     known = await calendars.versions_of(tx, found)
-    return [shown(row, known, row["now"]) for row in found]
+    return list(understood(lambda row: to_response(row, known, row["now"]), found))
 
 
-def next_due(clocks: Iterable[Clock]) -> datetime | None:
-    """The earliest deadline of those that run."""
-    return min((clock.due_at for clock in clocks if clock.ended_at is None and clock.due_at), default=None)
+STANDING = ("due_at", "at_risk_at", "waiting_since")
+
+
+def standing(clocks: Iterable[Clock]) -> dict[str, datetime | None]:
+    """What a ticket's row says of its clocks that run: the earliest deadline, the first warning, and since when its
+    customer waits for an answer."""
+    running = [clock for clock in clocks if clock.ended_at is None]
+    first_warnings = (next(iter(clock.warnings()), None) for clock in running)
+    return {
+        "due_at": min((clock.due_at for clock in running if clock.due_at), default=None),
+        "at_risk_at": min((at for at in first_warnings if at), default=None),
+        "waiting_since": min((clock.started_at for clock in running if clock.metric in RESPONSES), default=None),
+    }
 
 
 async def of_ticket(tx: Transaction, ticket_id: UUID, *, for_customer: bool = False) -> list[dict[str, Any]]:
     found = await tx.rows(_OF_TICKET, ticket_id=ticket_id)
     known = await calendars.versions_of(tx, found)
-    show = told if for_customer else shown
-    return [show(row, known, row["now"]) for row in found]
+    show = customer_view if for_customer else to_response
+    return list(understood(lambda row: show(row, known, row["now"]), found))
 
 
-def states(due_at: ColumnElement[Any]) -> dict[State, ColumnElement[bool]]:
-    """The states as SQL says them, against this deadline; `Clock.state` is the other way to say the same."""
-    passed = due_at < func.coalesce(_c.ended_at, func.clock_timestamp())
-    pausing = func.cardinality(_c.pauses) % 2 == 1
+def states(
+    due_at: ColumnElement[Any], now: ColumnElement[Any] | None = None, of: Any = _c
+) -> dict[State, ColumnElement[bool]]:
+    """The states as SQL says them, against this deadline; `Clock.state` is the other way to say the same. `of` are the
+    columns of the clocks."""
+    passed = due_at < func.coalesce(of.ended_at, func.clock_timestamp() if now is None else now)
+    pausing = func.cardinality(of.pauses) % 2 == 1
     return {
         State.breached: passed,
-        State.running: _c.ended_at.is_(None) & passed.is_not(True) & ~pausing,
-        State.paused: _c.ended_at.is_(None) & passed.is_not(True) & pausing,
-        State.cancelled: _c.ended_reason.is_not(None) & passed.is_not(True),
-        State.met: _c.stopped_at.is_not(None) & (due_at >= _c.stopped_at),
-        State.stopped: _c.stopped_at.is_not(None) & due_at.is_(None),
+        State.running: of.ended_at.is_(None) & passed.is_not(True) & ~pausing,
+        State.paused: of.ended_at.is_(None) & passed.is_not(True) & pausing,
+        State.cancelled: of.ended_reason.is_not(None) & passed.is_not(True),
+        State.met: of.stopped_at.is_not(None) & (due_at >= of.stopped_at),
+        State.stopped: of.stopped_at.is_not(None) & due_at.is_(None),
     }
 
 

@@ -1,13 +1,14 @@
 """What the conditions of a policy may read: the ticket, its customer and their organization, and the segments that the
 customer belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.errors import Invalid
 from app.segments.fields import FIGURES, OF_CUSTOMERS
 from app.segments.rules import Fields, FieldType, Memberships, Rule, RuleError, fields_read, parse_conditions
-from app.sla.core.words import Priority
+from app.sla.core.enums import Channel, Priority, TicketType
 
 # A change of any of them re-matches the ticket; its status and assignee are left out on purpose, because neither moves
 # a clock to another policy.
@@ -22,32 +23,36 @@ TICKET_FIELDS = Fields(
         "ticket.tags": FieldType.TEXT_SET,
     },
     prefixes={"ticket.custom_fields.": FieldType.ANY_SCALAR},
-    words={"ticket.priority": [word.value for word in Priority]},
+    words={
+        "ticket.priority": [word.value for word in Priority],
+        "ticket.type": [word.value for word in TicketType],
+        "ticket.channel": [word.value for word in Channel],
+    },
 )
-SEGMENT = "segment"
+SEGMENT, TEAM = "segment", "ticket.team_id"
 POLICY_FIELDS = Fields(
     {**TICKET_FIELDS.exact, **OF_CUSTOMERS.exact, SEGMENT: FieldType.MEMBERSHIP},
     {**TICKET_FIELDS.prefixes, **OF_CUSTOMERS.prefixes},
     TICKET_FIELDS.words,
 )
+# What was written before a word was known to be none is read as it is: it never holds.
+_STORED_FIELDS = replace(POLICY_FIELDS, words={})
 _WITH_FIGURES = Fields({**POLICY_FIELDS.exact, **FIGURES}, POLICY_FIELDS.prefixes, POLICY_FIELDS.words)
 
 
-def as_rule(conditions: Mapping[str, Any], fields: Fields = POLICY_FIELDS) -> Rule:
+def as_rule(conditions: Mapping[str, Any], fields: Fields = _STORED_FIELDS) -> Rule:
     return parse_conditions(conditions["all"], conditions["any"], fields)
 
 
-def names_segments(conditions: Mapping[str, Any]) -> bool:
-    """Whether they can only be checked by who knows the segments there are. Raises Invalid for wrong conditions."""
-    return SEGMENT in fields_read(checked(conditions, POLICY_FIELDS))
+def names(conditions: Mapping[str, Any]) -> frozenset[str]:
+    """Of `SEGMENT` and `TEAM`, which they read: those can only be checked by who knows the ones there are. Raises
+    Invalid for wrong conditions."""
+    return frozenset(fields_read(checked(conditions, POLICY_FIELDS))) & {SEGMENT, TEAM}
 
 
-def checked_with(conditions: Mapping[str, Any], segment_keys: list[str]) -> None:
-    """Raises Invalid where they name a segment that is not there."""
-    checked(
-        conditions,
-        Fields(POLICY_FIELDS.exact, POLICY_FIELDS.prefixes, {**POLICY_FIELDS.words, SEGMENT: segment_keys}),
-    )
+def checked_with(conditions: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> None:
+    """Raises Invalid where they name a segment or a team that is not there."""
+    checked(conditions, replace(POLICY_FIELDS, words={**POLICY_FIELDS.words, **known}))
 
 
 def checked(conditions: Mapping[str, Any], fields: Fields) -> Rule:

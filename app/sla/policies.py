@@ -1,31 +1,36 @@
 """Policies as rows, and as what the core works with. Writing a policy makes its next version; versions stay."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import and_, bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from uuid_utils.compat import uuid7
 
-from app.auth.guard import Actor, check_governs
+from app.agents.tables import teams
+from app.auth.dependencies import Actor, require_policy_admin
 from app.db import Query, Row, Transaction, Values
 from app.errors import Conflict, Invalid, NotFound
 from app.events import log
+from app.release import NewerRelease, understood, word
+from app.revision_cache import RevisionCache
 from app.segments import service as segments
-from app.segments.rules import fields_read, first_failure, to_json
-from app.sla import calendars, jobs
-from app.sla.conditions import SEGMENT, as_rule, checked_with, names_segments, reads_customers
+from app.segments.rules import Rule, RuleError, fields_read, first_failure, to_json
+from app.sla import calendars, job_queue
+from app.sla.conditions import SEGMENT, TEAM, as_rule, checked_with, names, reads_customers
 from app.sla.core.calendar import BusinessCalendar
+from app.sla.core.enums import METRICS, Metric, Priority, Status
 from app.sla.core.policy import PAUSE_ON, OnReopen, Policy, Target
-from app.sla.core.words import Metric, Priority, Status
 from app.sla.schemas.policies import SlaPolicyIn, SlaPolicyPatch
-from app.sla.schemas.words import Hours
+from app.sla.schemas.types import Hours
 from app.sla.tables import business_calendars
 from app.sla.tables import sla_policies as policies
 from app.sla.tables import sla_policy_revision as revision
 from app.sla.tables import sla_policy_versions as versions
+from app.web import taken
 from app.web.etag import require
 from app.web.paging import Listing, Order
 from app.web.schemas import fold
@@ -42,11 +47,13 @@ _SHOWN = [
 _is_current = and_(versions.c.policy_id == policies.c.id, versions.c.version == policies.c.version)
 _current = select(*_SHOWN).join(versions, _is_current)
 _every = select(*_SHOWN).join(versions, versions.c.policy_id == policies.c.id)
-_live = policies.c.archived_at.is_(None)
+_is_live = policies.c.archived_at.is_(None)
 _by_id = policies.c.id == bindparam("key_id")
 _cal = business_calendars.c
 
-LISTING = Listing("sla_policies", _current.where(_live), {}, {"position": Order((versions.c.position, policies.c.id))})
+LISTING = Listing(
+    "sla_policies", _current.where(_is_live), {}, {"position": Order((versions.c.position, policies.c.id))}
+)
 VERSIONS = Listing(
     "sla_policy_versions",
     _every,
@@ -54,25 +61,26 @@ VERSIONS = Listing(
     {"-version": Order((versions.c.version,), descending=True)},
 )
 _GET = Query(_current.where(_by_id))
-_IN_FORCE = Query(
+_GET_BY_KEY = Query(_current.where(policies.c.key_folded == bindparam("key_folded")))
+_LIVE = Query(
     _current.add_columns(business_calendars.c.version.label("calendar_version"))
     .outerjoin(business_calendars, business_calendars.c.id == versions.c.calendar_id)
-    .where(_live)
+    .where(_is_live)
     .order_by(versions.c.position, policies.c.id)
 )
 _VERSION = Query(_every.where(_by_id, versions.c.version == bindparam("number")))
 _CALENDAR_KNOWN = Query(select(_cal.id).where(_cal.id == bindparam("calendar_id"), _cal.archived_at.is_(None)))
+_TEAMS = Query(select(teams.c.id).order_by(teams.c.key))
 _LOCK = Query(
     select(policies.c.version, policies.c.archived_at, func.clock_timestamp().label("now"))
     .where(_by_id)
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
-_INSERT = Query(insert(policies).returning(func.clock_timestamp().label("now")), ["id", "key", "key_folded", "version"])
+_made = pg_insert(policies).on_conflict_do_nothing().returning(func.clock_timestamp().label("now"))
+_INSERT = Query(_made, ["id", "key", "key_folded", "version"])
 _INSERT_VERSION = Query(insert(versions), ["policy_id", "version", *_DEFINED])
 _UPDATE = Query(update(policies).where(_by_id), ["key", "key_folded", "version", "updated_at"])
 _ARCHIVE = Query(update(policies).where(_by_id), ["archived_at"])
-_NOW = Query(select(func.clock_timestamp().label("now")))
-_WHERE_REVISION = Query(select(revision.c.revision))
 
 
 class PolicyArchived(Conflict):
@@ -89,22 +97,31 @@ async def get_policy(tx: Transaction, id: UUID) -> Row:
     return row
 
 
+async def get_policy_by_key(tx: Transaction, key: str) -> Row:
+    row = await tx.row(_GET_BY_KEY, key_folded=fold(key))
+    if row is None:
+        raise NotFound("there is no policy with this key")
+    return row
+
+
 async def create_policy(tx: Transaction, actor: Actor | None, body: SlaPolicyIn) -> Row:
     if actor is not None:
-        check_governs(actor)
+        require_policy_admin(actor)
     id_ = uuid7()
     made = await tx.locked_row(_INSERT, id=id_, key=body.key, key_folded=fold(body.key), version=1)
-    assert made is not None
+    if made is None:
+        await taken.check(tx, policies, {"key_folded": fold(body.key)})
+        raise Conflict("another one with this key was there a moment ago: repeat it")
     after = _written(body.model_dump(mode="json"))
     await _write_version(tx, id_, 1, after, calendar_before=None)
-    _record(tx, actor, "created", id_, made["now"], {"version": 1, "after": after})
+    _record_event(tx, actor, "created", id_, made["now"], {"version": 1, "after": after})
     await tx.flush()
     return await get_policy(tx, id_)
 
 
 async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolicyPatch, if_match: str | None) -> Row:
     """Make the next version. New matches take it; clocks that run keep theirs until something re-matches them."""
-    check_governs(actor)
+    require_policy_admin(actor)
     before, now = await _locked(tx, id, if_match)
     if before["archived_at"] is not None:
         raise PolicyArchived("write a new policy")
@@ -119,48 +136,29 @@ async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolic
     changes = log.changes(was, after)
     if not changes:
         return before
+    if "key" in changes:
+        await taken.check(tx, policies, {"key_folded": fold(after["key"])}, id)
     version = before["version"] + 1
     await _write_version(tx, id, version, after, calendar_before=was["calendar_id"])
     tx.write(_UPDATE, key_id=id, key=after["key"], key_folded=fold(after["key"]), version=version, updated_at=now)
-    _record(tx, actor, "updated", id, now, {"version": version, "changes": changes})
+    _record_event(tx, actor, "updated", id, now, {"version": version, "changes": changes})
     await tx.flush()
     return await get_policy(tx, id)
 
 
 async def archive_policy(tx: Transaction, actor: Actor, id: UUID, if_match: str | None) -> None:
     """No ticket matches it from now on. What was judged by it stays readable and as it is."""
-    check_governs(actor)
+    require_policy_admin(actor)
     before, now = await _locked(tx, id, if_match)
     if before["archived_at"] is None:
         tx.write(_ARCHIVE, key_id=id, archived_at=now)
-        jobs.count_up(tx)
-        jobs.queue(tx, jobs.Kind.policy_archived, id, now)
-        _record(tx, actor, "archived", id, now, {})
-
-
-async def in_force(tx: Transaction, current: int) -> tuple[Policy, ...]:
-    """The policies to match against, in order, with their calendars, as of revision `current`. Read once per change and
-    process."""
-    held: tuple[int, tuple[Policy, ...]] | None = tx.memo.get("policies")
-    if held is None or held[0] != current:
-        # The revision is read first: a change in between must not pass for one that is known.
-        now = await revision_now(tx)
-        rows = await tx.rows(_IN_FORCE)
-        known = await calendars.versions_of(tx, rows)
-        held = now, tuple(as_policy(row, known.get((row["calendar_id"], row["calendar_version"]))) for row in rows)
-        tx.memo["policies"] = held
-        tx.memo["policies read"] = _read_by(held[1])
-        # Tickets opened under them are read again soon.
-        seen = {
-            (policy.id, policy.version, row["calendar_version"]): policy
-            for policy, row in zip(held[1], rows, strict=True)
-        }
-        tx.memo.setdefault("policy versions", {}).update(seen)
-    return held[1]
+        job_queue.count_up(tx)
+        job_queue.queue(tx, job_queue.Kind.policy_archived, id, now)
+        _record_event(tx, actor, "archived", id, now, {})
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class FactsInUse:
     """What the policies in force read besides the ticket."""
 
     customers: bool = False
@@ -170,22 +168,44 @@ class Read:
         return self.customers or self.segments
 
 
-def read(tx: Transaction) -> Read:
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The policies to match against, in order, with their calendars, and what they read."""
+
+    policies: tuple[Policy, ...]
+    facts: FactsInUse
+
+
+async def _read_in_force(tx: Transaction) -> InForce:
+    rows = await tx.rows(_LIVE)
+    known = await calendars.versions_of(tx, rows)
+
+    def with_calendar(row: Row) -> tuple[int | None, Policy]:
+        return row["calendar_version"], as_policy(row, known.get((row["calendar_id"], row["calendar_version"])))
+
+    some = list(understood(with_calendar, rows))
+    # Tickets opened under them are read again soon.
+    seen = {(policy.id, policy.version, calendar_version): policy for calendar_version, policy in some}
+    tx.memo.setdefault("policy versions", {}).update(seen)
+    found = tuple(policy for _, policy in some)
+    rules = [policy.rule for policy in found]
+    facts = FactsInUse(any(map(reads_customers, rules)), any(SEGMENT in fields_read(rule) for rule in rules))
+    return InForce(found, facts)
+
+
+REVISION_NOW = Query(select(revision.c.revision))
+IN_FORCE = RevisionCache(REVISION_NOW, _read_in_force)
+
+
+async def in_force(tx: Transaction, current: int) -> tuple[Policy, ...]:
+    """The policies to match against as of revision `current`, in order."""
+    return (await IN_FORCE.at(tx, current)).policies
+
+
+def facts_in_use(tx: Transaction) -> FactsInUse:
     """As of the revision that this process knows: nothing, before it has seen any."""
-    known: Read = tx.memo.get("policies read", Read())
-    return known
-
-
-def _read_by(some: Iterable[Policy]) -> Read:
-    rules = [policy.rule for policy in some]
-    return Read(any(map(reads_customers, rules)), any(SEGMENT in fields_read(rule) for rule in rules))
-
-
-async def revision_now(tx: Transaction) -> int:
-    row = await tx.row(_WHERE_REVISION)
-    assert row is not None
-    revision_: int = row["revision"]
-    return revision_
+    known = IN_FORCE.known(tx)
+    return known.facts if known else FactsInUse()
 
 
 async def version(tx: Transaction, id: UUID | None, number: int | None, calendar_version: int | None) -> Policy | None:
@@ -206,8 +226,8 @@ async def explain(tx: Transaction, facts: Mapping[str, object]) -> dict[str, Any
     """Every policy in the order in which they are tried, each with the first condition that does not hold."""
     tried: list[dict[str, Any]] = []
     taken: Row | None = None
-    for row in await tx.rows(_IN_FORCE):
-        failed = first_failure(as_rule(row["conditions"]), facts)
+    for row, rule in understood(lambda row: (row, _rule_of(row)), await tx.rows(_LIVE)):
+        failed = first_failure(rule, facts)
         taken = taken or (row if failed is None else None)
         tried.append({
             **{name: row[name] for name in ("id", "key", "name", "version", "position")},
@@ -224,41 +244,49 @@ async def explain(tx: Transaction, facts: Mapping[str, object]) -> dict[str, Any
 
 async def with_now(tx: Transaction, id: UUID) -> tuple[Row, datetime]:
     """Raises NotFound."""
-    row = await tx.row(_NOW)
-    assert row is not None
-    return await get_policy(tx, id), row["now"]
+    return await get_policy(tx, id), await tx.now()
 
 
 def record_reapply(tx: Transaction, actor: Actor, id: UUID, job_id: UUID, now: datetime) -> None:
-    _record(tx, actor, "reapplied", id, now, {"job_id": job_id})
+    _record_event(tx, actor, "reapplied", id, now, {"job_id": job_id})
 
 
 def as_policy(row: Values, calendar: BusinessCalendar | None) -> Policy:
+    """Targets of metrics that only a newer release measures are left to that. Raises NewerRelease."""
     targets = tuple(
         Target(
             Metric(target["metric"]),
-            Priority(target["priority"]) if target["priority"] else None,
+            word(Priority, target["priority"]) if target["priority"] else None,
             target["seconds"],
             tuple(target["warn_at_percent"]),
             target.get("hours") == Hours.business,
-            frozenset(map(Status, target["pause_on"])) if "pause_on" in target else None,
+            frozenset(word(Status, status) for status in target["pause_on"]) if "pause_on" in target else None,
         )
         for target in row["targets"]
+        if target["metric"] in METRICS
     )
     return Policy(
-        row["id"], row["version"], row["position"], as_rule(row["conditions"]), targets, row["bot_counts"],
-        OnReopen(row["on_reopen"]), row["reopen_on_customer_message"], calendar,
+        row["id"], row["version"], row["position"], _rule_of(row), targets, row["bot_counts"],
+        word(OnReopen, row["on_reopen"]), row["reopen_on_customer_message"], calendar,
     )  # fmt: skip
 
 
-def shown(row: Values) -> dict[str, Any]:
+def _rule_of(row: Values) -> Rule:
+    """Raises NewerRelease."""
+    try:
+        return as_rule(row["conditions"])
+    except RuleError:
+        raise NewerRelease(f"the conditions of the policy {row['id']}") from None
+
+
+def to_response(row: Values) -> dict[str, Any]:
     """A policy whose older versions were written before a target had everything that one has today."""
     usual = {"hours": Hours.calendar}
     return {**row, "targets": [{**usual, "pause_on": _usual(t), **t} for t in row["targets"]]}
 
 
 def _usual(target: Mapping[str, Any]) -> list[str]:
-    return sorted(PAUSE_ON[Metric(target["metric"])])
+    return sorted(PAUSE_ON.get(target["metric"], ()))
 
 
 def _written(policy: dict[str, Any]) -> dict[str, Any]:
@@ -284,13 +312,18 @@ async def _write_version(
         raise Invalid.at("/calendar_id", "unknown", "there is no business calendar with this id")
     fields = {name: after[name] for name in _DEFINED} | {"calendar_id": calendar_id}
     tx.write(_INSERT_VERSION, policy_id=id, version=version, **fields)
-    jobs.count_up(tx)
+    job_queue.count_up(tx)
 
 
 async def _check(tx: Transaction, policy: Mapping[str, Any]) -> None:
-    if names_segments(policy["conditions"]):
-        known = await segments.in_force_now(tx)
-        checked_with(policy["conditions"], [segment.key for segment in known.values()])
+    named = names(policy["conditions"])
+    if named:
+        known: dict[str, list[str]] = {}
+        if SEGMENT in named:
+            known[SEGMENT] = [segment.key for segment in (await segments.IN_FORCE.now(tx)).values()]
+        if TEAM in named:
+            known[TEAM] = [str(row["id"]) for row in await tx.rows(_TEAMS)]
+        checked_with(policy["conditions"], known)
     seen = set()
     for index, target in enumerate(policy["targets"]):
         percents = target["warn_at_percent"]
@@ -312,5 +345,5 @@ async def _locked(tx: Transaction, id: UUID, if_match: str | None) -> tuple[Row,
     return await get_policy(tx, id), lock["now"]
 
 
-def _record(tx: Transaction, actor: Actor | None, verb: str, id: UUID, now: Any, data: dict[str, Any]) -> None:
-    log.record(tx, log.by(actor), f"sla_policy.{verb}", id, now, data, internal=True)
+def _record_event(tx: Transaction, actor: Actor | None, verb: str, id: UUID, now: Any, data: dict[str, Any]) -> None:
+    log.record(tx, log.actor_ref(actor), f"sla_policy.{verb}", id, now, data, internal=True)

@@ -44,7 +44,7 @@ _due = (
     .where(_c.next_at < _now, or_(_only.is_(None), _c.ticket_id == _only))
     .order_by(_c.next_at)
     .limit(bindparam("batch", type_=BigInteger))
-    .with_for_update(skip_locked=True)
+    .with_for_update(skip_locked=True, key_share=True)
     .cte("due")
 )
 _until = func.least(_now, func.coalesce(_due.c.ended_at, _now))

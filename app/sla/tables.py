@@ -132,11 +132,27 @@ sla_clocks = Table(
     Column("stopped_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
     Column("ended_reason", Text),
+    # Its ticket is spam: it is in no figure, goal or queue.
+    Column("spam", Boolean, nullable=False, server_default=false()),
     # In the clock's own time, once it has ended.
     Column("elapsed", Interval),
     # The next instant at which anything happens to this clock by itself. The sweep reads nothing else.
     Column("next_at", DateTime(timezone=True)),
     Column("detected_at", DateTime(timezone=True)),
+    # Whose and of what it was when it ended: figures of the past are grouped by these, never by what the ticket is now.
+    # All null while it runs; `customer_id` says whether they are there.
+    Column("responder_id", Uuid),
+    Column("assignee_id", Uuid),
+    Column("team_id", Uuid),
+    Column("organization_id", Uuid),
+    Column("customer_id", Uuid),
+    Column("ticket_policy_id", Uuid),
+    Column("priority", Text),
+    Column("type", Text),
+    Column("channel", Text),
+    Column("product", Text),
+    Column("region", Text),
+    Column("tags", ARRAY(Text)),
     UniqueConstraint("ticket_id", "metric", "cycle"),
     ForeignKeyConstraint(
         ["policy_id", "policy_version"],
@@ -153,6 +169,29 @@ sla_clocks = Table(
         postgresql_where="ended_at IS NULL AND target_seconds IS NOT NULL",
     ),
     Index("ix_sla_clocks_started_at", "metric", "started_at"),
+    # The list: all that have a target by deadline, and those that ended; what runs by metric; who waits longest.
+    Index(
+        "ix_sla_clocks_deadline",
+        text(f"coalesce(due_at, {LATEST_SQL})"),
+        "id",
+        postgresql_where="target_seconds IS NOT NULL",
+    ),
+    Index(
+        "ix_sla_clocks_ended_deadline",
+        text(f"coalesce(due_at, {LATEST_SQL})"),
+        "id",
+        postgresql_where="ended_at IS NOT NULL AND target_seconds IS NOT NULL",
+    ),
+    Index(
+        "ix_sla_clocks_metric_queue",
+        "metric",
+        text(f"coalesce(due_at, {LATEST_SQL})"),
+        "id",
+        postgresql_where="ended_at IS NULL AND target_seconds IS NOT NULL",
+    ),
+    Index("ix_sla_clocks_waiting", "started_at", "id", postgresql_where="ended_at IS NULL"),
+    Index("ix_sla_clocks_metric_waiting", "metric", "started_at", "id", postgresql_where="ended_at IS NULL"),
+    Index("ix_sla_clocks_ended", "started_at", "id", postgresql_where="ended_at IS NOT NULL"),
 )
 
 # What makes a warning or a breach happen once, whoever is killed when: the key. `percent` is 0 for a breach.
@@ -186,9 +225,14 @@ sla_exceptions = Table(
     Column("granted_by_kind", Text, nullable=False),
     Column("granted_by_id", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    # `started` reaches clocks that start while it is in force, `running` also those that run when it begins.
+    Column("applies_to", Text, nullable=False, server_default="running"),
     Column("starts_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    # How many of the clocks that ran when it was granted it reaches, and of how many tickets.
+    Column("reached_clocks", Integer, nullable=False, server_default="0"),
+    Column("reached_tickets", Integer, nullable=False, server_default="0"),
     # When it begins or expires next: the worker reads nothing else.
     Column("next_at", DateTime(timezone=True)),
     CheckConstraint("expires_at > starts_at", name="starts_before_it_expires"),

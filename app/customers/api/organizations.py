@@ -1,11 +1,12 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
-from app.auth.guard import Actor, may
-from app.customers.schemas import OrganizationIn, OrganizationOut, OrganizationPage
+from app.auth.dependencies import Actor, may
+from app.customers.schemas import Beginnings, OrganizationIn, OrganizationOut, OrganizationPage
 from app.customers.service import organizations as service
+from app.customers.service.name_search import beginnings
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.route import Tx, router
@@ -18,14 +19,16 @@ Writer = Annotated[Actor, may("customers:write")]
 
 class OrganizationQuery(PageQuery):
     external_id: ExternalId | None = None
+    q: Beginnings | None = None
 
 
 @routes.get("", response_model=OrganizationPage, summary="List organizations")
 async def list_organizations(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[OrganizationQuery, Query()]
 ) -> Any:
-    """In the order they were added."""
-    where = {"external_id": query.external_id}
+    """In the order they were added. `q` finds those of whose name, e-mail address or external id a word begins with
+    each of its own."""
+    where = {"external_id": query.external_id, "q": beginnings(query.q) if query.q else None}
     return await page(request, response, tx, service.LISTING, query, where, "created_at")
 
 
@@ -34,6 +37,18 @@ async def create_organization(body: OrganizationIn, response: Response, tx: Tx, 
     row = await service.create_organization(tx, actor, body)
     response.headers["Location"] = f"/v1/organizations/{row['id']}"
     return tag(response, row)
+
+
+@routes.get(
+    "/by-external-id/{external_id:path}",
+    response_model=OrganizationOut,
+    summary="Read an organization by its external id",
+)
+async def get_organization_by_external_id(
+    external_id: Annotated[ExternalId, Path()], response: Response, tx: Tx, actor: Reader
+) -> Any:
+    """Slashes and all."""
+    return tag(response, await service.ORGANIZATIONS.get_called(tx, external_id))
 
 
 @routes.get("/{organization_id}", response_model=OrganizationOut, summary="Read an organization")

@@ -3,10 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from app.auth.guard import Actor
+from sqlalchemy import ColumnElement, any_, func, or_, select
+
+from app.auth.dependencies import Actor
 from app.custom_fields.schemas import Subject
 from app.custom_fields.values import checked
 from app.customers.schemas import CustomerIn, CustomerPatch, CustomerUpsert
+from app.customers.service.name_search import words_begin
 from app.customers.service.organizations import check_organization
 from app.customers.tables import customers
 from app.db import Row, Transaction
@@ -16,12 +19,27 @@ from app.web.schemas import fold
 
 _COLUMNS = ["external_id", "name", "email", "region", "language", "organization_id", "attributes"]
 CUSTOMERS = UpsertedResource(customers, "customer", _COLUMNS, derived=["email_folded"], stands_for="merged_into")
+_merged = customers.alias("merged").c
+
+
+def _called(name: str, value: object) -> ColumnElement[bool]:
+    """By an address of theirs, or of somebody who turned out to be them."""
+    others = select(_merged.merged_into).where(is_any(_merged.email_folded)(name, value)).scalar_subquery()
+    return or_(is_any(customers.c.email_folded)(name, value), customers.c.id == any_(func.array(others)))
+
+
+def _has_words(name: str, _value: object) -> ColumnElement[bool]:
+    merged = select(_merged.merged_into).where(words_begin(_merged, name)).scalar_subquery()
+    return or_(words_begin(customers.c, name), customers.c.id == any_(func.array(merged)))
+
+
 LISTING = Listing(
     "customers",
     CUSTOMERS.select,
     {
         "external_id": is_any(customers.c.external_id),
-        "email": is_any(customers.c.email_folded),
+        "email": _called,
+        "q": _has_words,
         "organization_id": is_any(customers.c.organization_id),
     },
     {"created_at": Order((customers.c.created_at, customers.c.id))},

@@ -5,22 +5,26 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.custom_fields.schemas import Subject
 from app.custom_fields.values import checked
 from app.customers.schemas import OrganizationIn, OrganizationPatch, OrganizationUpsert
+from app.customers.service.name_search import words_begin
 from app.customers.tables import organizations
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events.resource import UpsertedResource
 from app.web.paging import Listing, Order, is_any
 
-_COLUMNS = ["external_id", "name", "email", "region", "language", "attributes"]
+_COLUMNS = ["external_id", "name", "email", "region", "language", "shared", "attributes"]
 ORGANIZATIONS = UpsertedResource(organizations, "organization", _COLUMNS)
 LISTING = Listing(
     "organizations",
     ORGANIZATIONS.select,
-    {"external_id": is_any(organizations.c.external_id)},
+    {
+        "external_id": is_any(organizations.c.external_id),
+        "q": lambda name, _: words_begin(organizations.c, name),
+    },
     {"created_at": Order((organizations.c.created_at, organizations.c.id))},
 )
 _KNOWN = Query(select(organizations.c.id).where(organizations.c.id == bindparam("organization_id")))

@@ -3,7 +3,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
 from app.sla import calendars
 from app.sla.schemas.calendars import (
     BusinessCalendarIn,
@@ -13,6 +13,7 @@ from app.sla.schemas.calendars import (
     ComputeIn,
     ComputeOut,
 )
+from app.web.admission import BULK, costs
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.route import Tx, router
@@ -39,6 +40,7 @@ async def create_business_calendar(body: BusinessCalendarIn, response: Response,
 
 
 @routes.post("/compute", response_model=ComputeOut, summary="Compute with business time")
+@costs(BULK)
 async def compute_business_time(body: ComputeIn, tx: Tx, actor: Reader) -> Any:
     """`after`: the first instant at which so many open seconds have passed. `elapsed`: the open seconds between two
     instants, negative where the end comes first. `is_open`: whether an instant is open."""

@@ -46,10 +46,28 @@ def _rules(zone: str) -> ZoneInfo:
 def day_of(zone: str, at: datetime) -> tuple[datetime, datetime]:
     """The local date that it is at `at`, from its first instant to that of the next. Where midnight comes twice a date
     begins at the first one; where the clocks go forward over it, at that instant."""
-    place = _rules(zone)
-    date_ = at.astimezone(place).date()
-    start, end = (datetime.combine(each, time(), place) for each in (date_, date_ + timedelta(days=1)))
-    return start.astimezone(UTC), end.astimezone(UTC)
+    date_ = at.astimezone(_rules(zone)).date()
+    return midnight(zone, date_), midnight(zone, date_ + timedelta(days=1))
+
+
+def midnight(zone: str, date_: date) -> datetime:
+    """The first instant of a local date."""
+    return datetime.combine(date_, time(), _rules(zone)).astimezone(UTC)
+
+
+def beginnings(zone: str, unit: str, first: datetime, last: datetime) -> list[datetime]:
+    """When the local days, weeks (from Monday) or months begin that hold any instant from `first` to `last`; a day has
+    23 or 25 hours where the clocks are changed. A date that a zone left out begins with the next one, and is not
+    there."""
+    day = first.astimezone(_rules(zone)).date()
+    day = {"day": day, "week": day - timedelta(days=day.weekday()), "month": day.replace(day=1)}[unit]
+    starts: dict[datetime, None] = {}
+    while not starts or midnight(zone, day) <= last:
+        starts[midnight(zone, day)] = None
+        step = {"day": 1, "week": 7, "month": 32}[unit]
+        day = day + timedelta(days=step)
+        day = day.replace(day=1) if unit == "month" else day
+    return list(starts)
 
 
 class _Open:

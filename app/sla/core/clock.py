@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import itemgetter
 from typing import Any, NamedTuple
+from uuid import UUID
 
+from app.sla.core.enums import Metric, Status
 from app.sla.core.policy import NO_RELIEF, Relief, Terms
-from app.sla.core.words import Metric, Status
 
 
 class State(StrEnum):
@@ -30,6 +31,7 @@ class EndedReason(StrEnum):
     resolved_without_response = "resolved_without_response"
     closed_by_customer = "closed_by_customer"
     merged = "merged"
+    spam = "spam"
     withdrawn = "withdrawn"
     exception = "exception"
 
@@ -57,6 +59,10 @@ class Clock(NamedTuple):
     stopped_at: datetime | None = None
     ended_at: datetime | None = None
     ended_reason: EndedReason | None = None
+    # Whoever stopped it: the author of the message, or the agent who resolved the ticket or kept the promise.
+    responder_id: UUID | None = None
+    # Of an excluded clock that had broken before: its deadline. What has happened stays.
+    broken_at: datetime | None = None
 
     @classmethod
     def started(
@@ -86,8 +92,9 @@ class Clock(NamedTuple):
 
     @property
     def due_at(self) -> datetime | None:
-        """None without a target, and while a pause holds up what has not been reached."""
-        return self._due(self.relief)
+        """None without a target, and while a pause holds up what has not been reached. An excluded clock has none, but
+        for one that had broken before."""
+        return self.broken_at if self.relief.excluded else self._due(self.relief)
 
     @property
     def unrelieved_due_at(self) -> datetime | None:
@@ -95,10 +102,10 @@ class Clock(NamedTuple):
         return self._due(NO_RELIEF)
 
     def elapsed(self, now: datetime) -> timedelta:
-        """In the clock's own time, up to the end or `now`."""
+        """In the clock's own time, up to the end or `now`; nothing yet where `now` is a machine's that was put back."""
         now = self.ended_at or now
         if not (self.pauses or self.resolved or self.relief.frozen or self.terms.calendar):
-            return now - self.started_at
+            return max(now - self.started_at, _ZERO)
         total = _ZERO
         for start, until in self.runs():
             if start < now:
@@ -174,20 +181,32 @@ class Clock(NamedTuple):
             return self
         return self._changed(terms=terms, pauses=_paused(self.pauses, status in terms.pause_on, at))
 
-    def relieved(self, relief: Relief) -> "Clock":
-        return self if relief == self.relief else self._changed(relief=relief)
+    def relieved(self, relief: Relief, at: datetime) -> "Clock":
+        if relief == self.relief:
+            return self
+        broken_at = self.due_at if relief.excluded and self.breached(at) else None
+        return self._changed(relief=relief, broken_at=broken_at)
+
+    @property
+    def unexcepted(self) -> "Clock":
+        """As if no exception had been granted."""
+        return self._replace(relief=NO_RELIEF, broken_at=None)
 
     def in_status(self, status: Status, at: datetime) -> "Clock":
         """Pause or run on, as the terms say of the status."""
         pause = status in self.terms.pause_on
         return self if pause == self.paused else self._changed(pauses=_paused(self.pauses, pause, at))
 
-    def stop(self, at: datetime) -> "Clock":
-        return self._replace(stopped_at=at, ended_at=at)._with_first_deadline()
+    def stop(self, at: datetime, responder_id: UUID | None = None) -> "Clock":
+        return self._replace(stopped_at=at, ended_at=at, responder_id=responder_id)._with_first_deadline()
 
     def end(self, at: datetime, reason: EndedReason) -> "Clock":
         reason = EndedReason.exception if self.relief.excluded else reason
         return self._replace(ended_at=at, ended_reason=reason)._with_first_deadline()
+
+    def revived(self) -> "Clock":
+        """It has not ended: what ended it was undone."""
+        return self._changed(ended_at=None, ended_reason=None)
 
     def resumed(self, terms: Terms, relief: Relief, status: Status, at: datetime) -> "Clock":
         """A stopped clock runs on; the time since its stop is left out."""
@@ -199,6 +218,8 @@ class Clock(NamedTuple):
             resolved=(*self.resolved, self.stopped_at, at),
             stopped_at=None,
             ended_at=None,
+            responder_id=None,
+            broken_at=None,
         )
 
     def _changed(self, **values: Any) -> "Clock":

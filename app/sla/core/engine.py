@@ -4,27 +4,31 @@
 clocks, imports and `verify` start from nothing; there is no second way to arrive at a clock. It refuses to know the
 database, the time of day, and who may do what.
 
-Of the clocks that have ended it needs the last one of each metric: whether it was answered, and its cycle."""
+Of the clocks that have ended it needs the last one of each metric: whether it was answered, and its cycle. Only
+`ClocksRevived` needs all of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from app.sla.core.clock import Clock, EndedReason
+from app.sla.core.enums import DONE, RESPONSES, AuthorKind, Metric, Priority, Status
 from app.sla.core.policy import NO_RELIEF, OnReopen, Policy, SlaException, relief, terms
 from app.sla.core.timeline import (
+    ClocksEnded,
+    ClocksRevived,
     Covered,
     Entry,
     Excepted,
     HandedOff,
-    Merged,
     Opened,
     Promised,
     PromiseOver,
     Said,
     StatusSet,
+    WaitMoved,
 )
-from app.sla.core.words import DONE, RESPONSES, AuthorKind, Metric, Priority, Status
 
 
 class TicketClocks(NamedTuple):
@@ -54,6 +58,13 @@ def replay(entries: Iterable[Entry]) -> TicketClocks:
     return ticket
 
 
+def newly_ended(before: TicketClocks, after: TicketClocks) -> Iterator[Clock]:
+    """The clocks that ended on the way from one state to a later one."""
+    for index, clock in enumerate(after.clocks):
+        if clock.ended_at and (index >= len(before.clocks) or before.clocks[index].ended_at is None):
+            yield clock
+
+
 def _covered(ticket: TicketClocks, entry: Covered) -> TicketClocks:
     policy, priority, at = entry.policy, entry.priority, entry.at
     ticket = ticket._replace(policy=policy, priority=priority)
@@ -68,7 +79,9 @@ def _covered(ticket: TicketClocks, entry: Covered) -> TicketClocks:
 def _excepted(ticket: TicketClocks, entry: Excepted) -> TicketClocks:
     ticket = ticket._replace(exceptions=entry.exceptions)
     return _each_running(
-        ticket, None, lambda clock: clock.relieved(relief(entry.exceptions, clock.metric, clock.started_at, entry.at))
+        ticket,
+        None,
+        lambda clock: clock.relieved(relief(entry.exceptions, clock.metric, clock.started_at, entry.at), entry.at),
     )
 
 
@@ -79,7 +92,7 @@ def _opened(ticket: TicketClocks, entry: Opened) -> TicketClocks:
     ticket = _start(ticket, Metric.resolution, entry.at)
     if ticket.status in DONE:
         # Written down when it was over: nobody waited, and nobody ever will.
-        return _done(ticket, entry.at, EndedReason.resolved_without_response)
+        return _done(ticket, entry.at, EndedReason.resolved_without_response, None)
     return _updates_due(ticket, entry.at)
 
 
@@ -93,7 +106,9 @@ def _said(ticket: TicketClocks, entry: Said) -> TicketClocks:
         return ticket
     agent = entry.author is AuthorKind.agent
     ticket = _each_running(
-        ticket, _ANSWERED, lambda clock: clock.stop(entry.at) if agent or clock.terms.bot_counts else clock
+        ticket,
+        _ANSWERED,
+        lambda clock: clock.stop(entry.at, entry.author_id) if agent or clock.terms.bot_counts else clock,
     )
     return _updates_due(ticket, entry.at)
 
@@ -103,9 +118,8 @@ def _status_set(ticket: TicketClocks, entry: StatusSet) -> TicketClocks:
     ticket = ticket._replace(status=status)
     customer = entry.by is AuthorKind.customer
     if status in DONE and before not in DONE:
-        ticket = _done(
-            ticket, at, EndedReason.closed_by_customer if customer else EndedReason.resolved_without_response
-        )
+        reason = EndedReason.closed_by_customer if customer else EndedReason.resolved_without_response
+        ticket = _done(ticket, at, reason, None if customer else entry.by_id)
     ticket = _each_running(ticket, None, lambda clock: clock.in_status(status, at))
     if before not in DONE or status in DONE:
         return ticket
@@ -122,7 +136,7 @@ def _promise_over(ticket: TicketClocks, entry: PromiseOver) -> TicketClocks:
     def over(clock: Clock) -> Clock:
         if clock.cycle != entry.cycle:
             return clock
-        return clock.stop(entry.at) if entry.kept else clock.end(entry.at, EndedReason.withdrawn)
+        return clock.stop(entry.at, entry.by_id) if entry.kept else clock.end(entry.at, EndedReason.withdrawn)
 
     return _each_running(ticket, {Metric.promise}, over)
 
@@ -133,8 +147,28 @@ def _handed_off(ticket: TicketClocks, entry: HandedOff) -> TicketClocks:
     return ticket if ticket.status in DONE else _customer_waits(ticket, entry.at)
 
 
-def _merged(ticket: TicketClocks, entry: Merged) -> TicketClocks:
-    return _each_running(ticket, None, lambda clock: clock.end(entry.at, EndedReason.merged))
+def _clocks_ended(ticket: TicketClocks, entry: ClocksEnded) -> TicketClocks:
+    return _each_running(ticket, None, lambda clock: clock.end(entry.at, entry.reason))
+
+
+def _clocks_revived(ticket: TicketClocks, entry: ClocksRevived) -> TicketClocks:
+    # A clock that an exception excludes ends with the reason `exception`, whatever ended it.
+    reasons = (entry.reason, EndedReason.exception)
+    clocks = tuple(
+        clock.revived() if clock.ended_at == entry.ended_at and clock.ended_reason in reasons else clock
+        for clock in ticket.clocks
+    )
+    return ticket._replace(clocks=clocks)
+
+
+def _wait_moved(ticket: TicketClocks, entry: WaitMoved) -> TicketClocks:
+    """The response clock that runs is the one that started at `since`; another one ends as `merged`."""
+    running = running_response(ticket.clocks)
+    if running and running.started_at == entry.since:
+        return ticket
+    if running:
+        ticket = _each_running(ticket, RESPONSES, lambda clock: clock.end(entry.at, EndedReason.merged))
+    return _customer_waits(ticket, entry.since, entry.at) if entry.since else ticket
 
 
 _STEPS: dict[type, Callable[[TicketClocks, Any], TicketClocks]] = {
@@ -146,18 +180,25 @@ _STEPS: dict[type, Callable[[TicketClocks, Any], TicketClocks]] = {
     Promised: _promised,
     PromiseOver: _promise_over,
     HandedOff: _handed_off,
-    Merged: _merged,
+    ClocksEnded: _clocks_ended,
+    ClocksRevived: _clocks_revived,
+    WaitMoved: _wait_moved,
 }
 
 
-def _customer_waits(ticket: TicketClocks, at: datetime) -> TicketClocks:
+def running_response(clocks: Iterable[Clock]) -> Clock | None:
+    """The clock for which the customer waits: there is one at most."""
+    return next((clock for clock in clocks if clock.ended_at is None and clock.metric in RESPONSES), None)
+
+
+def _customer_waits(ticket: TicketClocks, at: datetime, now: datetime | None = None) -> TicketClocks:
     """A customer who writes starts a clock unless one of theirs runs: that of the first answer until one was given (an
     answered one is final, one that ended unanswered is followed by the next cycle), then that of the next answer."""
-    for clock in ticket.clocks:
-        if clock.ended_at is None and clock.metric in RESPONSES:
-            return ticket
+    if running_response(ticket.clocks):
+        return ticket
     first = _last(ticket, Metric.first_response)
-    return _start(ticket, Metric.next_response if first and first.answered else Metric.first_response, at)
+    metric = Metric.next_response if first and first.answered else Metric.first_response
+    return _start(ticket, metric, at, now=now)
 
 
 def _updates_due(ticket: TicketClocks, at: datetime) -> TicketClocks:
@@ -171,9 +212,9 @@ def _updates_due(ticket: TicketClocks, at: datetime) -> TicketClocks:
     return _start(ticket, Metric.periodic_update, at)
 
 
-def _done(ticket: TicketClocks, at: datetime, reason: EndedReason) -> TicketClocks:
+def _done(ticket: TicketClocks, at: datetime, reason: EndedReason, resolver_id: UUID | None) -> TicketClocks:
     def over(clock: Clock) -> Clock:
-        return clock.stop(at) if clock.metric is Metric.resolution else clock.end(at, reason)
+        return clock.stop(at, resolver_id) if clock.metric is Metric.resolution else clock.end(at, reason)
 
     return _each_running(ticket, _OVER_WHEN_DONE, over)
 
@@ -190,7 +231,16 @@ def _resolution_again(ticket: TicketClocks, at: datetime) -> TicketClocks:
     return ticket._replace(clocks=tuple(resumed if clock is last else clock for clock in ticket.clocks))
 
 
-def _start(ticket: TicketClocks, metric: Metric, at: datetime, promised_until: datetime | None = None) -> TicketClocks:
+def _start(
+    ticket: TicketClocks,
+    metric: Metric,
+    at: datetime,
+    promised_until: datetime | None = None,
+    *,
+    now: datetime | None = None,
+) -> TicketClocks:
+    """A clock from `at` on; `now` is when that becomes known, where it is later."""
+    now = now or at
     last = _last(ticket, metric)
     its_terms = terms(ticket.policy, metric, ticket.priority)
     clock = Clock.started(
@@ -199,8 +249,8 @@ def _start(ticket: TicketClocks, metric: Metric, at: datetime, promised_until: d
         at,
         its_terms,
         promised_until,
-        (at,) if ticket.status in its_terms.pause_on else (),
-        relief(ticket.exceptions, metric, at, at) if ticket.exceptions else NO_RELIEF,
+        (now,) if ticket.status in its_terms.pause_on else (),
+        relief(ticket.exceptions, metric, at, now) if ticket.exceptions else NO_RELIEF,
     )
     return ticket._replace(clocks=(*ticket.clocks, clock))
 

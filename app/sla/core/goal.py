@@ -21,7 +21,7 @@ class Judgement(StrEnum):
     no_data = "no_data"
 
 
-class Uneven:
+class NonLinearClocks:
     """Running clocks whose time does not simply pass (business hours, pauses), added up as of `now`. From then on all
     that matters of most is by which calendar they run, or that they pause: however many they are, a later instant costs
     as much as there are calendars."""
@@ -66,7 +66,7 @@ class Cohort:
     answered_wait: timedelta
     running: int
     running_wait: timedelta
-    uneven: Uneven | None = None
+    uneven: NonLinearClocks | None = None
 
     def total(self, at: datetime, now: datetime) -> int:
         """All waits together at `at`, if nothing more is answered from `now` on; in microseconds, which do not overflow
@@ -75,7 +75,7 @@ class Cohort:
         waits = self.uneven.wait(at) if self.uneven else 0
         return (self.answered_wait + self.running_wait) // _MICROSECOND + evenly + waits
 
-    def spent(self, target_seconds: int, now: datetime) -> float | None:
+    def budget_used(self, target_seconds: int, now: datetime) -> float | None:
         """The share of what may be waited that has been waited: 1 is all of it. None where nobody asked."""
         count = self.answered + self.running
         return self.total(now, now) / (count * target_seconds * _SECOND) if count else None

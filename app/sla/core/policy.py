@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.segments.rules import Rule, evaluate
 from app.sla.core.calendar import BusinessCalendar
-from app.sla.core.words import Metric, Priority, Status
+from app.sla.core.enums import Metric, Priority, Status
 
 
 class OnReopen(StrEnum):
@@ -125,11 +125,19 @@ class Scope(StrEnum):
     everything = "everything"
 
 
+class AppliesTo(StrEnum):
+    """Which clocks an exception reaches: those that start while it is in force, or also those that run when it
+    begins."""
+
+    started = "started"
+    running = "running"
+
+
 @dataclass(frozen=True, slots=True)
 class SlaException:
-    """A promise set aside for a reason. It reaches the clocks of its metrics (none named: all) that run at some time
-    between its instants, and stays with each until that clock ends. `of` is the customer or segment of a wider scope
-    than a ticket."""
+    """A promise set aside for a reason. It reaches the clocks of its metrics (none named: all) that start between its
+    instants, and those that run then where it `applies_to` them; it stays with each until that clock ends. `of` is the
+    customer or segment of a wider scope than a ticket."""
 
     id: UUID
     effect: Effect
@@ -139,6 +147,13 @@ class SlaException:
     seconds: int | None = None
     scope: Scope = Scope.ticket
     of: UUID | None = None
+    applies_to: AppliesTo = AppliesTo.running
+
+    def reaches(self, started_at: datetime) -> bool:
+        """Whether a clock that started then is one of those that it is for."""
+        if self.expires_at is not None and self.expires_at <= started_at:
+            return False
+        return self.applies_to is AppliesTo.running or started_at >= self.starts_at
 
     def begun(self, now: datetime) -> bool:
         """Frozen time is known beforehand; everything else begins when it begins."""
@@ -167,7 +182,7 @@ def relief(exceptions: Iterable[SlaException], metric: Metric, started_at: datet
     for each in exceptions:
         if each.metrics and metric not in each.metrics:
             continue
-        if each.expires_at is not None and each.expires_at <= started_at:
+        if not each.reaches(started_at):
             continue
         if each.effect is Effect.freeze:
             assert each.expires_at is not None

@@ -11,7 +11,6 @@ from app.sla.core.calendar import LATEST
 from app.sla.core.clock import Clock
 from app.sla.core.goal import Judgement
 
-_MICROSECOND = timedelta(microseconds=1)
 _WHOLE = 10_000
 
 
@@ -41,7 +40,7 @@ class Share:
         return 100 * (self.count - self.misses) / self.count if self.count else None
 
     @property
-    def spent(self) -> float | None:
+    def budget_used(self) -> float | None:
         """The share of what may be missed that is missed: 1 is all of it. None where there is nothing to spend."""
         budget = self.count * (_WHOLE - self._hundredths)
         return self.misses * _WHOLE / budget if budget else None
@@ -51,7 +50,7 @@ class Share:
         return round(self.percent * 100)
 
 
-class Passing:
+class ClocksAgainstTarget:
     """Running clocks whose time does not simply pass, against a target: what each has waited at `now`, and when those
     that are within the target pass it if they are not answered."""
 
@@ -65,12 +64,17 @@ class Passing:
         self.misses = 0
 
     def add(self, clock: Clock) -> None:
-        wait = clock.elapsed(self._now)
-        self.waits.append(wait)
-        if wait > self._target:
-            self.misses += 1
+        self.waits.append(clock.elapsed(self._now))
+        # By the instant, as deadlines are: used up at closing, the target is passed while the business is closed.
+        covers = clock.reaches(self._target, clock.relief.frozen)
+        if covers is None:
             return
-        # The last instant within it: used up at closing, the target is passed when the business opens again.
-        beyond = clock.reaches(self._target + _MICROSECOND)
-        if beyond is not None and beyond < LATEST:
-            self.instants.append(beyond - _MICROSECOND)
+        if covers < self._now:
+            self.misses += 1
+        elif covers < LATEST:
+            self.instants.append(covers)
+
+    def is_late(self, clock: Clock) -> bool:
+        """Whether an answered clock was answered after the instant at which the target was used up."""
+        covers = clock.reaches(self._target, clock.relief.frozen)
+        return covers is not None and clock.stopped_at is not None and clock.stopped_at > covers

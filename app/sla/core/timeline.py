@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
+from app.sla.core.clock import EndedReason
+from app.sla.core.enums import AuthorKind, Priority, Status
 from app.sla.core.policy import Policy, SlaException
-from app.sla.core.words import AuthorKind, Priority, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Said:
     at: datetime
     author: AuthorKind
     public: bool
+    author_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class StatusSet:
     at: datetime
     status: Status
     by: AuthorKind
+    by_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class PromiseOver:
     at: datetime
     cycle: int
     kept: bool
+    by_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,41 @@ class HandedOff:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
-    """The ticket went into another one."""
+class ClocksEnded:
+    """Every clock that runs ends without its stop: the ticket was merged into another one, or is spam."""
 
     at: datetime
+    reason: EndedReason
 
 
-Entry = Covered | Excepted | Opened | Said | StatusSet | Promised | PromiseOver | HandedOff | Merged
+@dataclass(frozen=True, slots=True)
+class ClocksRevived:
+    """What ended at `ended_at` for `reason` is undone: those clocks run on from their own starts."""
+
+    at: datetime
+    ended_at: datetime
+    reason: EndedReason
+
+
+@dataclass(frozen=True, slots=True)
+class WaitMoved:
+    """A merge into this ticket, or its undoing: the customer waits for an answer here since `since`; None says that
+    nobody does."""
+
+    at: datetime
+    since: datetime | None
+
+
+Entry = (
+    Covered
+    | Excepted
+    | Opened
+    | Said
+    | StatusSet
+    | Promised
+    | PromiseOver
+    | HandedOff
+    | ClocksEnded
+    | ClocksRevived
+    | WaitMoved
+)

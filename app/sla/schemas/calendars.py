@@ -4,9 +4,10 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import MISSING, AfterValidator, Field, WithJsonSchema
+from typing_extensions import TypeAliasType
 
-from app.sla.schemas.words import TEN_YEARS
-from app.web.schemas import FROM_TEXT, Id, In, Instant, Name, Out, Page
+from app.sla.schemas.types import TEN_YEARS
+from app.web.schemas import FROM_TEXT, Id, In, Instant, Name, Out, Page, pattern
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -19,52 +20,60 @@ def _is_date(text: str) -> str:
 
 Day = Annotated[
     str,
-    Field(pattern=r"^\d{4}-\d\d-\d\d$", max_length=10),
+    pattern(r"^\d{4}-\d\d-\d\d$", "a date, such as 2026-12-24"),
+    Field(max_length=10),
     AfterValidator(_is_date),
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
-Time = Annotated[str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", max_length=5, examples=["09:00"])]
+Time = Annotated[
+    str,
+    pattern(r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", "a time of day from 00:00 to 24:00, such as 09:00"),
+    Field(max_length=5, examples=["09:00"]),
+]
 Interval = Annotated[list[Time], Field(min_length=2, max_length=2)]
-Intervals = Annotated[list[Interval], Field(max_length=48, description="From and until, local time; 24:00 ends a day.")]
+DayHours = TypeAliasType(
+    "DayHours",
+    Annotated[list[Interval], Field(max_length=48, description="From and until, local time; 24:00 ends a day.")],
+)
 
 
 class WeekIn(In):
     """The hours of each weekday; a day that is left out is closed."""
 
-    mon: Intervals | None = None
-    tue: Intervals | None = None
-    wed: Intervals | None = None
-    thu: Intervals | None = None
-    fri: Intervals | None = None
-    sat: Intervals | None = None
-    sun: Intervals | None = None
+    mon: DayHours | None = None
+    tue: DayHours | None = None
+    wed: DayHours | None = None
+    thu: DayHours | None = None
+    fri: DayHours | None = None
+    sat: DayHours | None = None
+    sun: DayHours | None = None
 
 
 class WeekPatch(In):
     """The days that change; null closes one."""
 
-    mon: Intervals | None | MISSING = MISSING
-    tue: Intervals | None | MISSING = MISSING
-    wed: Intervals | None | MISSING = MISSING
-    thu: Intervals | None | MISSING = MISSING
-    fri: Intervals | None | MISSING = MISSING
-    sat: Intervals | None | MISSING = MISSING
-    sun: Intervals | None | MISSING = MISSING
+    mon: DayHours | None | MISSING = MISSING
+    tue: DayHours | None | MISSING = MISSING
+    wed: DayHours | None | MISSING = MISSING
+    thu: DayHours | None | MISSING = MISSING
+    fri: DayHours | None | MISSING = MISSING
+    sat: DayHours | None | MISSING = MISSING
+    sun: DayHours | None | MISSING = MISSING
 
 
 Zone = Annotated[str, Field(min_length=1, max_length=64, description="An IANA name.", examples=["Europe/Helsinki"])]
 Holidays = Annotated[list[Day], Field(max_length=2000, description="Dates that are closed.")]
 Region = Annotated[
     str,
+    pattern(r"^[A-Z]{2}(-[A-Za-z0-9]{1,5})?$", "a country (ISO 3166-1) or a part of one, such as FI or US-MA"),
     Field(
-        pattern=r"^[A-Z]{2}(-[A-Za-z0-9]{1,5})?$",
         max_length=8,
         description="Closed on the public holidays of this country or part of one.",
         examples=["FI", "US-MA"],
     ),
 ]
 DateHours = Annotated[
-    dict[Day, Intervals],
+    dict[Day, DayHours],
     Field(max_length=2000, description="Dates with hours of their own; they outweigh holidays, [] closes a date."),
 ]
 
@@ -95,7 +104,7 @@ class BusinessCalendarPatch(In):
     hours: WeekPatch | MISSING = MISSING
     holidays: Holidays | MISSING = MISSING
     holiday_region: Region | None | MISSING = MISSING
-    date_hours: Annotated[dict[Day, Intervals | None], Field(max_length=2000)] | MISSING = MISSING
+    date_hours: Annotated[dict[Day, DayHours | None], Field(max_length=2000)] | MISSING = MISSING
 
 
 class BusinessCalendarOut(Out):

@@ -5,10 +5,10 @@ from uuid import UUID
 from pydantic import Field
 
 from app.sla.core.clock import EndedReason, State
-from app.sla.core.words import Metric
+from app.sla.core.enums import Metric
 from app.sla.schemas.policies import TriedPolicyOut
-from app.sla.schemas.words import Hours
-from app.web.schemas import Out, Page
+from app.sla.schemas.types import Hours
+from app.web.schemas import Item, Out, Page
 
 
 class SlaClockOut(Out):
@@ -45,7 +45,7 @@ class SlaClockPage(Page[SlaClockOut]): ...
 
 
 class SlaClockList(Out):
-    items: list[SlaClockOut]
+    items: list[Item[SlaClockOut]]
 
 
 class SpanOut(Out):
@@ -83,7 +83,7 @@ class ClockExplanation(Out):
     arithmetic: list[str] = Field(description="The way from the start to the deadline, a sentence a step.")
 
 
-class TicketExplanation(Out):
+class DeadlinesExplanation(Out):
     """Which policy and why, and how each deadline came about."""
 
     ticket_id: UUID

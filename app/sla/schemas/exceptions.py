@@ -5,9 +5,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.sla.core.policy import Effect, Scope
-from app.sla.core.words import AuthorKind, AutomationKey, Metric
-from app.sla.schemas.words import AutomationWord, MetricWord, Seconds
+from app.sla.core.enums import AuthorKind, AutomationKey, Metric
+from app.sla.core.policy import AppliesTo, Effect, Scope
+from app.sla.schemas.types import AutomationWord, MetricWord, Seconds
 from app.web.schemas import FROM_TEXT, Id, In, Instant, Name, Out, Page
 
 
@@ -33,6 +33,9 @@ class SlaExceptionIn(In):
     effect: Annotated[Effect, FROM_TEXT] | None = Field(default=None, description="Of kind `sla`, which needs it.")
     metrics: Annotated[list[MetricWord], Field(max_length=5)] = Field(default=[], description="None named: all.")
     seconds: Seconds | None = None
+    applies_to: Annotated[AppliesTo, FROM_TEXT] | None = Field(
+        default=None, description="Left out: `running` for one ticket, `started` for every wider scope."
+    )
     reason: Annotated[Name, Field(max_length=200)]
     starts_at: Instant | None = Field(default=None, description="Left out: now.")
     expires_at: Instant | None = None
@@ -50,6 +53,13 @@ class GrantedBy(Out):
     id: UUID | None
 
 
+class ExceptionReach(Out):
+    """What an exception reaches of what runs; clocks that start later are not counted."""
+
+    tickets: int
+    clocks: int
+
+
 class SlaExceptionOut(Out):
     id: UUID
     kind: ExceptionKind
@@ -61,6 +71,7 @@ class SlaExceptionOut(Out):
     effect: Effect | None
     metrics: list[Metric]
     seconds: int | None
+    applies_to: AppliesTo
     reason: str
     granted_by: GrantedBy
     state: ExceptionState
@@ -68,6 +79,7 @@ class SlaExceptionOut(Out):
     starts_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    reached: ExceptionReach = Field(description="When it was granted.")
 
 
 class SlaExceptionPage(Page[SlaExceptionOut]): ...

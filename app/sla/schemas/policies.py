@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pydantic import MISSING, Field
 
-from app.segments.schemas import ConditionsIn, ConditionsOut, RuleIn
+from app.segments.condition_schemas import ConditionsIn, ConditionsOut, RuleIn
+from app.sla.core.enums import Metric, Priority, Status
 from app.sla.core.policy import OnReopen
-from app.sla.core.words import Metric, Priority, Status
-from app.sla.jobs import Kind
-from app.sla.schemas.words import Hours, MetricWord, Seconds, StatusWord
+from app.sla.job_queue import Kind
+from app.sla.schemas.types import Hours, MetricWord, Seconds, StatusWord
 from app.web.schemas import FROM_TEXT, Id, In, Key, Name, Out, Page
 
 Position = Annotated[int, Field(ge=0, le=1_000_000, description="Policies are tried in this order; ties go by id.")]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.sla.core.words import AutomationKey, Metric, Status
+from app.sla.core.enums import AutomationKey, Channel, Metric, Status
 from app.web.schemas import FROM_TEXT
 
 TEN_YEARS = 315_360_000
@@ -21,3 +21,6 @@ class Hours(StrEnum):
 
     calendar = "calendar"
     business = "business"
+
+
+ChannelWord = Annotated[Channel, FROM_TEXT]

@@ -37,8 +37,8 @@ from sqlalchemy import (
 from app.customers.tables import customers, organizations
 from app.db import Query, Transaction
 from app.events.tables import events
+from app.segments.decide import Segment
 from app.segments.fields import OF_CUSTOMERS
-from app.segments.membership import Segment
 from app.segments.rules import FieldType, Rule
 from app.segments.sql import Columns, compiled
 from app.segments.tables import segment_members, segment_overrides
@@ -147,7 +147,7 @@ def _statement(segment: Segment, figures: Figures, archived: bool) -> Query:
         .returning(_m.customer_id)
         .cte("restated")
     )
-    told = _told(segment, joined, left).cte("told")
+    told = _event_data(segment, joined, left).cte("told")
     return Query(
         select(
             select(func.array_agg(joined.c.customer_id)).scalar_subquery().label("added"),
@@ -164,7 +164,7 @@ def nobody() -> Select[Any]:
     return select(_c.id.label("customer_id"), nothing.label("override_id"), literal_column("false").label("wanted"))
 
 
-def _told(segment: Segment, joined: CTE, left: CTE) -> Any:
+def _event_data(segment: Segment, joined: CTE, left: CTE) -> Any:
     """An event for each, in the order of their ids."""
 
     def of(changed: CTE, type_: str) -> Select[Any]:

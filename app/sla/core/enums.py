@@ -39,6 +39,7 @@ class Metric(StrEnum):
 
 # Those for which a customer waits.
 RESPONSES = frozenset({Metric.first_response, Metric.next_response})
+METRICS = frozenset(Metric)
 
 
 class AutomationKey(StrEnum):
@@ -48,3 +49,22 @@ class AutomationKey(StrEnum):
     auto_acknowledge = "auto_acknowledge"
     auto_close = "auto_close"
     self_service_first = "self_service_first"
+
+
+class TicketType(StrEnum):
+    question = "question"
+    incident = "incident"
+    problem = "problem"
+    task = "task"
+    complaint = "complaint"
+    return_ = "return"
+
+
+class Channel(StrEnum):
+    web = "web"
+    email = "email"
+    phone = "phone"
+    chat = "chat"
+    social = "social"
+    api = "api"
+    in_person = "in_person"
