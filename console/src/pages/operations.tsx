@@ -1,0 +1,180 @@
+// How the service itself does: health, webhooks and how their deliveries went, jobs, automations, keys.
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { api, BASE, ok, once } from "../api/client";
+import type { Schemas } from "../api/client";
+import { useReading } from "../live/reading";
+import { can } from "../session";
+import { Choice, Empty, Failure, Panel, Skeleton, When } from "../ui/parts";
+import { attempt, say } from "../ui/toast";
+import { number, spoken } from "../words/format";
+import { t, word } from "../words/index";
+
+export function Operations(): JSX.Element {
+  return (
+    <div class="page">
+      <div class="page-head"><h1>{t("operations")}</h1></div>
+      <div class="columns"><Health /><Automations /></div>
+      {can("webhooks:read") && <Webhooks />}
+      <Jobs />
+      {can("keys:read") && <Keys />}
+    </div>
+  );
+}
+
+async function metric(name: string): Promise<number | null> {
+  const text = await fetch(`${BASE}/metrics`).then((answer) => answer.text()).catch(() => "");
+  const found = text.split("\n").find((line) => line.startsWith(name));
+  return found ? Number(found.split(" ").pop()) : null;
+}
+
+function Health(): JSX.Element {
+  const reading = useReading("health", async () => {
+    const answer = await fetch(`${BASE}/readyz`).catch(() => null);
+    const body = (await answer?.json().catch(() => null)) as Schemas["Readiness"] | null;
+    return { checks: body?.checks ?? [], listeners: await metric("ninety_stream_listeners") };
+  }, () => true, 10_000);
+  const found = reading.data.value;
+  return (
+    <Panel title={t("health")}>
+      {!found ? <Skeleton /> : (
+        <ul class="plain">
+          {found.checks.map((check) => <li key={check.name} class={check.ok ? "tone-kept" : "tone-late"}><span aria-hidden="true">{check.ok ? "✓" : "■"}</span> {word(check.name)} {check.ok ? t("healthy") : t("unhealthy")}</li>)}
+          {found.listeners !== null && <li class="muted">{t("listeners")}: {number(found.listeners)}</li>}
+        </ul>
+      )}
+    </Panel>
+  );
+}
+
+function Automations(): JSX.Element {
+  const reading = useReading("automations", async () => (await ok(api.GET("/v1/automations"))).items, (event) => event.type.startsWith("automation."));
+  const turn = async (key: string, enabled: boolean): Promise<void> => {
+    await attempt(() => ok(api.PATCH("/v1/automations/{automation_key}", { params: { path: { automation_key: key as "auto_close" } }, body: { enabled } })));
+    await reading.reload();
+  };
+  return (
+    <Panel title={t("automations")}>
+      {reading.failure.value && !reading.data.value && <Failure of={reading.failure.value} retry={() => void reading.reload()} />}
+      <ul class="plain">
+        {reading.data.value?.map((each) => (
+          <li key={each.key}><label class="check"><input type="checkbox" checked={each.enabled} disabled={!can("agents:write")} onChange={(event) => void turn(each.key, event.currentTarget.checked)} /> {word(each.key)}</label></li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+function Webhooks(): JSX.Element {
+  const chosen = useSignal<string | null>(null);
+  const reading = useReading("webhooks", async () => (await ok(api.GET("/v1/webhooks", { params: { query: { limit: 200 } } }))).items, (event) => event.type.startsWith("webhook."));
+  const rows = reading.data.value;
+  const test = async (id: string): Promise<void> => {
+    if (await attempt(() => ok(api.POST("/v1/webhooks/{webhook_id}/test", { params: { path: { webhook_id: id }, header: once() } })))) say(t("sent"));
+    chosen.value = id;
+  };
+  return (
+    <Panel title={t("webhooks")}>
+      {reading.failure.value && !rows ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !rows ? <Skeleton /> : rows.length ? (
+        <ul class="plain">
+          {rows.map((each) => (
+            <li key={each.id}>
+              <span dir="auto">{each.url}</span> <span class="muted small">{each.types.join(", ")} {each.active ? "" : `· ${t("off")}`}</span>{" "}
+              <button type="button" onClick={() => void test(each.id)}>{t("test")}</button> <button type="button" aria-expanded={chosen.value === each.id} onClick={() => (chosen.value = chosen.value === each.id ? null : each.id)}>{t("deliveries")}</button>
+              {chosen.value === each.id && <Deliveries id={each.id} />}
+            </li>
+          ))}
+        </ul>
+      ) : <Empty title={t("noWebhooks")}>{t("noWebhooksHint")}</Empty>}
+    </Panel>
+  );
+}
+
+const TONES: Record<string, [string, string]> = { delivered: ["kept", "✓"], pending: ["none", "○"], dead: ["late", "■"] };
+
+function Deliveries(props: { id: string }): JSX.Element {
+  const path = { webhook_id: props.id };
+  const reading = useReading(`deliveries ${props.id}`, async () => (await ok(api.GET("/v1/webhooks/{webhook_id}/deliveries", { params: { path, query: { limit: 25 } } }))).items, () => true, 2000);
+  // No event tells how a delivery went.
+  useEffect(() => {
+    const timer = window.setInterval(() => {
+      if (reading.data.peek()?.some((each) => each.state === "pending")) void reading.reload();
+    }, 2000);
+    return () => clearInterval(timer);
+  }, [reading]);
+  const again = async (delivery_id: string): Promise<void> => {
+    await attempt(() => ok(api.POST("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", { params: { path: { ...path, delivery_id }, header: once() } })));
+    await reading.reload();
+  };
+  return (
+    <div class="table-wrap" tabIndex={0} role="region" aria-label={t("deliveries")}>
+      <table>
+        <tbody>
+          {reading.data.value?.map((each) => {
+            const [tone, mark] = TONES[each.state] ?? ["none", ""];
+            return (
+              <tr key={each.id}>
+                <td class={`tone-${tone}`}>{mark} {word(each.state)}</td><td>{each.type}</td><td>{each.attempts} ×</td><td>{each.status ?? word(each.failure)}</td><td dir="auto"><span class="clip answer">{each.answer}</span></td><td><When at={each.attempted_at} precise /></td>
+                <td>{can("webhooks:write") && each.state !== "pending" && <button type="button" onClick={() => void again(each.id)}>{t("redeliver")}</button>}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Jobs(): JSX.Element | null {
+  const reading = useReading("sla-jobs", async () => (await ok(api.GET("/v1/sla-jobs", { params: { query: { limit: 10 } } }))).items, (event) => event.type.startsWith("sla_"), 2000);
+  const rows = reading.data.value;
+  if (!rows?.length) return null;
+  return (
+    <Panel title={t("jobs")}>
+      <ul class="plain">{rows.map((job) => <li key={job.id}>{word(job.kind)}: {word(job.state)}, {number(job.tickets_seen)} {job.tickets_total === null ? "" : `/ ${number(job.tickets_total)}`} <span class="muted small"><When at={job.created_at} />{job.finished_at && ` · ${spoken((Date.parse(job.finished_at) - Date.parse(job.created_at)) / 1000)}`}</span></li>)}</ul>
+    </Panel>
+  );
+}
+
+const ROLES = ["admin", "service"] as const;
+
+function Keys(): JSX.Element {
+  const shown = useSignal<string | null>(null);
+  const role = useSignal<string>("admin");
+  const reading = useReading("keys", async () => (await ok(api.GET("/v1/api-keys", { params: { query: { limit: 100 } } }))).items, (event) => event.type.startsWith("api_key."));
+  const make = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    const form = event.currentTarget as HTMLFormElement;
+    const name = String(new FormData(form).get("name"));
+    const scopes = role.value === "service" ? (["tickets:read", "tickets:write"] as const) : null;
+    const body = { name, role: role.value as "admin", ...(scopes ? { scopes: [...scopes] } : {}) };
+    const made = await attempt(() => ok(api.POST("/v1/api-keys", { params: { header: once() }, body })));
+    shown.value = made?.key ?? null;
+    if (made) form.reset();
+    await reading.reload();
+  };
+  const revoke = async (id: string): Promise<void> => {
+    if (!window.confirm(t("reallyRevoke"))) return;
+    await attempt(() => ok(api.DELETE("/v1/api-keys/{key_id}", { params: { path: { key_id: id } } })));
+    await reading.reload();
+  };
+  return (
+    <Panel title={t("keys")}>
+      {can("keys:write") && (
+        <form class="row" onSubmit={(event) => void make(event as unknown as SubmitEvent)}>
+          <input name="name" required maxLength={200} aria-label={t("name")} placeholder={t("name")} />
+          <Choice hideLabel label={t("role")} value={role.value} options={ROLES.map((each) => [each, each] as const)} onChoose={(value) => (role.value = value)} />
+          <button type="submit">＋ {t("newKey")}</button>
+        </form>
+      )}
+      {shown.value && <p class="notice" role="status">{t("shownOnce")} <code>{shown.value}</code> <button type="button" onClick={() => (shown.value = null)}>{t("close")}</button></p>}
+      {reading.failure.value && !reading.data.value && <Failure of={reading.failure.value} retry={() => void reading.reload()} />}
+      <ul class="plain">
+        {reading.data.value?.map((each) => (
+          <li key={each.id} class={each.revoked_at ? "muted" : ""}><span dir="auto">{each.name}</span> <span class="muted small">{each.role} · <When at={each.created_at} />{each.revoked_at && ` · ${t("revoked")}`}</span> {can("keys:write") && !each.revoked_at && <button type="button" class="link" onClick={() => void revoke(each.id)}>{t("revoke")}</button>}</li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}

@@ -1,0 +1,91 @@
+// What is promised on average: how each goal stands, and for those who may, writing one.
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { api, ok, once } from "../api/client";
+import type { Schemas } from "../api/client";
+import { now } from "../live/clock";
+import { people, teams } from "../live/people";
+import type { Reading } from "../live/reading";
+import { can } from "../session";
+import { Dialog } from "../ui/dialog";
+import { Choice, Empty, Failure, Panel, Skeleton } from "../ui/parts";
+import { attempt } from "../ui/toast";
+import { number, percent, spoken } from "../words/format";
+import { t } from "../words/index";
+import { GoalHistory } from "./reports-history";
+import { sentence, type Standing, tone, valueAt } from "./board-goal";
+
+const MARKS: Record<string, string> = { met: "✓", close: "▲", missed: "■", none: "" };
+
+export function Goals(props: { reading: Reading<Standing[]> }): JSX.Element {
+  const { data, failure, reload } = props.reading;
+  const writing = useSignal(false);
+  const opened = useSignal<string | null>(null);
+  const remove = async (id: string): Promise<void> => {
+    if (!window.confirm(t("reallyDelete"))) return;
+    await attempt(() => ok(api.DELETE("/v1/service-goals/{goal_id}", { params: { path: { goal_id: id } } })));
+    await reload();
+  };
+  return (
+    <Panel title={t("goals")} actions={can("goals:write") && <button type="button" onClick={() => (writing.value = true)}>＋ {t("newGoal")}</button>}>
+      {failure.value && !data.value ? <Failure of={failure.value} retry={() => void reload()} /> : !data.value ? <Skeleton lines={3} /> : data.value.length ? (
+        <ul class="goal-list">
+          {data.value.map(({ goal, status }) => {
+            const look = tone(status, now.value);
+            const value = valueAt(status, now.value);
+            const share = goal.statistic === "attainment";
+            return (
+              <li key={goal.id} class="goal-row">
+                <span class={`goal-mark tone-${look}`} aria-hidden="true">{MARKS[look]}</span>
+                <span class="goal-row-name"><strong>{goal.name}</strong><br /><span class={`small tone-${look}`}>{sentence(status, look, now.value)}</span></span>
+                <span><strong>{value === null ? "–" : `${number(value, 1)} ${share ? "%" : "s"}`}</strong> <span class="muted">{t("ofTarget", { target: share ? percent(goal.target_percent) : spoken(goal.target_seconds) })}</span></span>
+                <span class="muted small">{t("budget")} {percent(status.budget_spent === null ? null : status.budget_spent * 100)} · {t("burnRate")} {status.burn_rate === null ? "–" : number(status.burn_rate, 1)}</span>
+                <button type="button" aria-label={`${t("goalHistory")}: ${goal.name}`} aria-expanded={opened.value === goal.id} onClick={() => (opened.value = opened.value === goal.id ? null : goal.id)}>{t("goalHistory")}</button>
+                {can("goals:write") && <button type="button" class="quiet" aria-label={`${t("remove")} ${goal.name}`} onClick={() => void remove(goal.id)}>✕</button>}
+                {opened.value === goal.id && <GoalHistory goal={goal} />}
+              </li>
+            );
+          })}
+        </ul>
+      ) : <Empty title={t("noGoal")}>{t("noGoalHint")}</Empty>}
+      {writing.value && <GoalForm onClose={() => (writing.value = false)} onDone={() => void reload()} />}
+    </Panel>
+  );
+}
+
+function GoalForm(props: { onClose: () => void; onDone: () => void }): JSX.Element {
+  const statistic = useSignal("mean");
+  const hours = useSignal("1");
+  const team = useSignal("");
+  useEffect(() => void people(), []);
+  const submit = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    const name = String(form.get("name"));
+    const body: Schemas["ServiceGoalIn"] = {
+      key: name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "goal",
+      name, statistic: statistic.value as "mean", target_seconds: Number(form.get("target")),
+      target_percent: statistic.value === "attainment" ? Number(form.get("percent")) : null,
+      filter: { team_id: team.value || null },
+      window: { rolling_seconds: Number(hours.value) * 3600 },
+    };
+    const made = await attempt(() => ok(api.POST("/v1/service-goals", { params: { header: once() }, body })));
+    if (!made) return;
+    props.onDone();
+    props.onClose();
+  };
+  return (
+    <Dialog title={t("newGoal")} onClose={props.onClose}>
+      <form class="form" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
+        <label class="field"><span>{t("name")}</span><input name="name" required maxLength={200} autoFocus /></label>
+        <Choice label={t("statistic")} value={statistic.value} options={[["mean", t("plotMean")], ["p90", t("plotP90")], ["attainment", t("attainment")]]} onChoose={(value) => (statistic.value = value)} />
+        <label class="field"><span>{t("targetSeconds")}</span><input name="target" type="number" min={1} required defaultValue="90" /></label>
+        {statistic.value === "attainment" && <label class="field"><span>{t("targetPercent")}</span><input name="percent" type="number" min={1} max={100} step="0.1" required defaultValue="90" /></label>}
+        <Choice label={t("span")} value={hours.value} options={["1", "8", "24", "168"].map((each) => [each, spoken(Number(each) * 3600)] as const)} onChoose={(value) => (hours.value = value)} />
+        {teams.value.size > 0 && <Choice label={t("forTeam")} value={team.value} options={[["", t("allTeams")], ...[...teams.value.values()].map((each) => [each.id, each.name] as const)]} onChoose={(value) => (team.value = value)} />}
+        <button type="submit" class="primary">{t("save")}</button>
+      </form>
+    </Dialog>
+  );
+}

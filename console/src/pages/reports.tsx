@@ -1,0 +1,178 @@
+// Goals and reports: how answers went, by when and by whom, with what is left out said beside it.
+import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import { api, download, ok, save } from "../api/client";
+import type { BacklogReport, ResponseTimes, ResponseTimesReport } from "../api/wire";
+import { serverNow } from "../live/clock";
+import { useReading } from "../live/reading";
+import { route, setParams } from "../router";
+import { Choice, Empty, Failure, Panel, Skeleton } from "../ui/parts";
+import { type Line, Plot } from "../ui/plot";
+import { attempt } from "../ui/toast";
+import { number, percent, spoken, zone } from "../words/format";
+import { t, word } from "../words/index";
+import { useGoals } from "./board-goal";
+import { Goals } from "./reports-goals";
+
+const SPANS = { day: [1, "hour"], week: [7, "day"], month: [30, "day"] } as const;
+const GROUPS = ["team", "agent", "priority", "channel", "type", "segment", "region", "product", "policy"] as const;
+const METRICS = ["first_response", "next_response", "resolution"] as const;
+type Group = (typeof GROUPS)[number];
+
+interface Asked {
+  from: string;
+  to: string;
+  metric: (typeof METRICS)[number];
+}
+
+function useAsked(): Asked & { interval: "hour" | "day"; group: Group; span: keyof typeof SPANS } {
+  const { params } = route.value;
+  const span = (params.get("span") ?? "week") as keyof typeof SPANS;
+  const [days, interval] = SPANS[span] ?? SPANS.week;
+  const metric = (params.get("metric") ?? "first_response") as Asked["metric"];
+  const group = (params.get("group") ?? "team") as Group;
+  const to = Math.ceil(serverNow() / 3_600_000) * 3_600_000;
+  return { from: new Date(to - days * 86_400_000).toISOString(), to: new Date(to).toISOString(), metric, interval, group, span };
+}
+
+async function ask(asked: Asked, more: Record<string, unknown>): Promise<ResponseTimes[]> {
+  const query = { ...asked, timezone: zone(), ...more } as never;
+  return ((await ok(api.GET("/v1/reports/response-times", { params: { query } }))) as ResponseTimesReport).items;
+}
+
+export function Reports(): JSX.Element {
+  const { from, to, metric, interval, group, span } = useAsked();
+  const asked = { from, to, metric };
+  const goals = useGoals();
+  return (
+    <div class="page">
+      <div class="page-head">
+        <h1>{t("reports")}</h1>
+        <Choice label={t("span")} value={span} options={[["day", t("span_day")], ["week", t("span_week")], ["month", t("span_month")]]} onChoose={(value) => setParams({ span: value })} />
+        <Choice label={t("metric")} value={metric} options={METRICS.map((each) => [each, word(each)] as const)} onChoose={(value) => setParams({ metric: value })} />
+        <span class="muted small">{t("zoneNote", { zone: zone() })}</span>
+      </div>
+      <Goals reading={goals} />
+      <OverTime asked={asked} interval={interval} target={metric === "first_response" ? (goals.data.value?.[0]?.goal.target_seconds ?? null) : null} />
+      <ByGroup asked={asked} group={group} />
+      <BacklogNow group={group} />
+      <SelfService asked={asked} />
+    </div>
+  );
+}
+
+function OverTime(props: { asked: Asked; interval: "hour" | "day"; target: number | null }): JSX.Element {
+  const { asked, interval, target } = props;
+  const reading = useReading(`time ${asked.from} ${asked.metric}`, () => ask(asked, { interval }));
+  const found = reading.data.value;
+  const drawn = useMemo(() => {
+    if (!found) return null;
+    const lines: Line[] = [
+      { name: t("plotMean"), tone: "mean", values: found.map((item) => item.mean_floor) },
+      { name: t("plotP90"), tone: "upper", values: found.map((item) => item.p90) },
+      ...(target === null ? [] : [{ name: t("plotTarget"), tone: "target" as const, values: found.map(() => target) }]),
+    ];
+    return { times: found.map((item) => Date.parse(item.interval_start ?? "") / 1000), lines };
+  }, [found, target]);
+  return (
+    <Panel title={t("overTime")}>
+      {reading.failure.value ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !drawn ? <Skeleton /> : drawn.times.length ? (
+        <Plot times={drawn.times} lines={drawn.lines} unit={t("seconds")} day={interval === "day"} height={240} label={t("overTime")} />
+      ) : <Empty title={t("noFigures")} />}
+    </Panel>
+  );
+}
+
+const groupName = (item: { group: object }, group: Group): string => {
+  const values = item.group as Record<string, string | null>;
+  return values[`${group}_name`] ?? (values[group] ? word(values[group]) : t("none"));
+};
+
+function ByGroup(props: { asked: Asked; group: Group }): JSX.Element {
+  const { asked, group } = props;
+  const reading = useReading(`group ${asked.from} ${asked.metric} ${group}`, () => ask(asked, { group_by: [group] }));
+  const csv = async (): Promise<void> => {
+    const query = new URLSearchParams({ ...asked, timezone: zone(), group_by: group });
+    const blob = await attempt(() => download(`/v1/reports/response-times?${query}`, "text/csv"));
+    if (blob) save(blob, `${asked.metric}-${group}.csv`);
+  };
+  const rows = reading.data.value;
+  const unanswered = (item: ResponseTimes): number => Object.values(item.unanswered).reduce((sum, each) => sum + Number(each), 0);
+  const reasons = (item: ResponseTimes): string => Object.entries(item.unanswered).filter(([, n]) => Number(n)).map(([reason, n]) => `${word(reason)}: ${String(n)}`).join(", ");
+  const seconds = (value: number | null): string => (value === null ? "–" : spoken(value));
+  return (
+    <Panel
+      title={t("byGroup")}
+      actions={
+        <span class="row">
+          <Choice hideLabel label={t("byGroup")} value={group} options={GROUPS.map((each) => [each, word(each)] as const)} onChoose={(value) => setParams({ group: value })} />
+          <button type="button" onClick={() => void csv()}>CSV</button>
+        </span>
+      }
+    >
+      {reading.failure.value && !rows ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !rows ? <Skeleton /> : rows.length ? (
+        <div class="table-wrap" tabIndex={0} role="region" aria-label={t("byGroup")}>
+          <table class="figures-table">
+            <thead>
+              <tr>
+                <th scope="col">{word(group)}</th><th scope="col">{t("answered")}</th><th scope="col">{t("meanFloor")}</th><th scope="col">{t("meanAnswered")}</th>
+                <th scope="col">p50</th><th scope="col">p90</th><th scope="col">p99</th><th scope="col">{t("attainment")}</th><th scope="col">{t("running")}</th><th scope="col">{t("left")}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((item) => (
+                <tr key={groupName(item, group)}>
+                  <th scope="row" dir="auto">{groupName(item, group)}</th><td>{number(item.answered)}</td><td>{seconds(item.mean_floor)}</td><td>{seconds(item.mean_answered)}</td>
+                  <td>{seconds(item.p50)}</td><td>{seconds(item.p90)}</td><td>{seconds(item.p99)}</td><td>{percent(item.attainment, 1)}</td><td>{item.running}</td>
+                  <td title={reasons(item)}>{unanswered(item)} <span class="muted small">{reasons(item)}</span></td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      ) : <Empty title={t("noFigures")} />}
+      <p class="muted small">{t("leftOut")}</p>
+    </Panel>
+  );
+}
+
+function BacklogNow(props: { group: Group }): JSX.Element | null {
+  const { group } = props;
+  const reading = useReading(`backlog ${group}`, async () => ((await ok(api.GET("/v1/reports/backlog", { params: { query: { group_by: [group] } } }))) as BacklogReport).items, (event) => /^(ticket|message|sla)\./.test(event.type), 3000);
+  const rows = reading.data.value;
+  if (!rows?.length) return null;
+  return (
+    <Panel title={t("backlogNow")}>
+      <div class="table-wrap" tabIndex={0} role="region" aria-label={t("backlogNow")}>
+        <table class="figures-table">
+          <thead><tr><th scope="col">{word(group)}</th><th scope="col">{t("open")}</th><th scope="col">{t("running")}</th><th scope="col">{t("oldest")}</th><th scope="col">▲ {t("figRisk")}</th><th scope="col">■ {t("figLate")}</th></tr></thead>
+          <tbody>
+            {rows.map((row) => (
+              <tr key={groupName(row, group)}>
+                <th scope="row" dir="auto">{groupName(row, group)}</th><td>{row.open}</td><td>{row.waiting}</td>
+                <td>{row.oldest_wait_seconds === null ? "–" : spoken(row.oldest_wait_seconds)}</td><td>{row.at_risk}</td><td>{row.breached}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Panel>
+  );
+}
+
+function SelfService(props: { asked: Asked }): JSX.Element | null {
+  const { from, to } = props.asked;
+  const reading = useReading(`self ${from}`, async () => (await ok(api.GET("/v1/reports/self-service", { params: { query: { from, to, group_by: ["segment"] } as never } }))).items);
+  const rows = reading.data.value;
+  if (!rows?.length) return null;
+  return (
+    <Panel title={t("selfService")}>
+      <div class="table-wrap">
+        <table class="figures-table">
+          <thead><tr><th scope="col">{t("segment")}</th><th scope="col">{t("offered")}</th><th scope="col">✓ {t("deflected")}</th><th scope="col">☎ {t("handedOff")}</th></tr></thead>
+          <tbody>{rows.map((row) => <tr key={row.group.segment ?? ""}><th scope="row">{row.group.segment ?? t("none")}</th><td>{row.offered}</td><td>{row.deflected}</td><td>{row.handed_off}</td></tr>)}</tbody>
+        </table>
+      </div>
+    </Panel>
+  );
+}
