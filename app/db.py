@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from math import inf
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,12 +19,14 @@ from uuid import UUID
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
+from sqlalchemy import func, select
 
-from app.errors import Overloaded
+from app.connections import SWITCHING_SECONDS, Connections
+from app.errors import AppError, Unavailable
 from app.settings import Settings
 from app.statements import Query, composed, metadata
 
-__all__ = ["FAULTS", "Database", "Query", "Row", "TakeLocks", "Transaction", "Values", "metadata"]
+__all__ = ["FAULTS", "Database", "NeedsLocks", "Query", "Row", "RunAgain", "Transaction", "Values", "metadata"]
 
 T = TypeVar("T")
 Row = asyncpg.Record
@@ -33,24 +36,41 @@ Values = Mapping[str, Any] | Row
 # Above this many rows a flush goes out as one COPY per table (or a pipelined `executemany`): composing would only make
 # new texts.
 _COMPOSED_ROWS = 24
+_PREPARED_AT_ONCE = 500
 
-# What the division by zero says with which a write that must hit and did not fails its statement.
+# SQLSTATE of the 1/0 guard that fails the statement when an `expect_one_row` write matched no row.
 _MISSED = "22012"
+
+# A unit is run again each time another caller changed what it had read.
+_MOST_REPEATS = 10
+_NOW = Query(select(func.clock_timestamp().label("now")))
+
+# What a server says that takes no writes: a standby, or a primary that became one.
+READ_ONLY = "25006"
 
 # InternalClientError is what asyncpg says when it finds out in mid-call that the connection was killed while idle.
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
-class TakeLocks(Exception):
+# Finds out what to tell of a write that a constraint refused.
+Explained = Callable[["Transaction"], Awaitable[AppError]]
+
+
+class NeedsLocks(Exception):
     """Raised by a unit that was run without locks and finds that it needs them: `Database.run` runs it again."""
+
+
+class RunAgain(Exception):
+    """Raised by a unit that finds, once it has its locks, that it needs others which come before them in the order of
+    locks. `Database.run` gives back what it holds and runs it again; `Transaction.repeated` is true then."""
 
 
 class Transaction:
     """What a unit of work sees of the database. `db.transaction()` makes, commits and rolls back."""
 
     __slots__ = (
-        "_begin", "_begun", "_conn", "_longest", "_pending", "_unlocked", "_until",
-        "may_have_written", "memo", "retry_on",
+        "_begin", "_begun", "_conn", "_longest", "_optimistic", "_pending", "_until", "may_have_written", "memo",
+        "refusals", "repeated", "retry_on", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -58,22 +78,28 @@ class Transaction:
         conn: "PoolConnectionProxy[Row]",
         begin: str,
         timeout: float,
-        memo: dict[str, Any],
+        memo: dict[object, Any],
+        settings: Settings,
         *,
-        unlocked: bool = False,
+        optimistic: bool = False,
+        repeated: bool = False,
         until: float = inf,
     ) -> None:
         self._conn = conn
         self._begin = begin
         # What this process remembers of the database. Whoever keeps something here checks that it is still current.
         self.memo = memo
+        self.settings = settings
         self._longest = timeout
         self._until = until
         self._pending: dict[Query, list[dict[str, Any]]] = {}
         self._begun = False
-        self._unlocked = unlocked
+        self._optimistic = optimistic
+        # Whether the unit was run before and raised `RunAgain`: it looks before it locks.
+        self.repeated = repeated
         self.may_have_written = False
         self.retry_on: set[str] = set()
+        self.refusals: dict[str, Explained] = {}
 
     @property
     def _timeout(self) -> float:
@@ -85,14 +111,21 @@ class Transaction:
         return min(self._longest, left)
 
     @property
-    def unlocked(self) -> bool:
+    def optimistic(self) -> bool:
         """Whether a unit may read without a lock what it then changes by writes that must hit: nobody has, or can take,
         locks for it, and it would be run again with them."""
-        return self._unlocked and not self._begun
+        return self._optimistic and not self._begun
 
     async def rows(self, query: Query, /, **params: Any) -> list[Row]:
         """Read. Does not see what is still waiting to be written: call `flush` before, where it must."""
         return await self._conn.fetch(query.sql, *query.args(params), timeout=self._timeout)
+
+    async def now(self) -> datetime:
+        """The database's clock, which is the only one."""
+        row = await self.row(_NOW)
+        assert row is not None
+        now: datetime = row["now"]
+        return now
 
     async def row(self, query: Query, /, **params: Any) -> Row | None:
         return await self._conn.fetchrow(query.sql, *query.args(params), timeout=self._timeout)
@@ -113,6 +146,11 @@ class Transaction:
         self._pending.setdefault(query, []).append(params)
         if retry_on:
             self.retry_on.add(retry_on)
+
+    def refuse(self, constraint: str, explained: Explained) -> None:
+        """Where a queued write violates this constraint, `Database.run` raises what `explained` finds out in a
+        transaction of its own, once this one is undone."""
+        self.refusals[constraint] = explained
 
     def queued(self, query: Query, /) -> list[dict[str, Any]]:
         """What waits to be written by this query: may still be changed."""
@@ -158,10 +196,16 @@ class Transaction:
         pending, self._pending = self._pending, {}
         if not pending:
             return
-        if sum(map(len, pending.values())) > _COMPOSED_ROWS and not any(query.must_hit for query in pending):
+        if sum(map(len, pending.values())) > _COMPOSED_ROWS and not any(query.expect_one_row for query in pending):
             await self.begin()
             for query, rows in pending.items():
-                await self._send_many(query, [query.args(row) for row in rows])
+                records = []
+                for number, row in enumerate(rows):
+                    records.append(query.args(row))
+                    if number % _PREPARED_AT_ONCE == 0:
+                        # An import has tens of thousands: the loop has its turns.
+                        await asyncio.sleep(0)
+                await self._send_many(query, records)
             return
         sql = composed(tuple((query, len(rows)) for query, rows in pending.items()))
         args = [arg for query, rows in pending.items() for row in rows for arg in query.args(row)]
@@ -195,13 +239,12 @@ class Transaction:
 class Database:
     """The pool of one process."""
 
-    def __init__(self, pool: "asyncpg.Pool[Row]", settings: Settings) -> None:
-        self._pool = pool
-        # Connections in use, or waited for.
-        self._held = 0
-        self._acquire_timeout = settings.pool_timeout_seconds
+    def __init__(self, connections: Connections, settings: Settings) -> None:
+        self._connections = connections
+        self._pool = connections.pool
         self._timeout = settings.statement_timeout_seconds
-        self._memo: dict[str, Any] = {}
+        self._memo: dict[object, Any] = {}
+        self._settings = settings
         self._pooled = settings.database_pooler == "pgbouncer"
         # A pooler gives each transaction another session, and takes no role with the connection.
         self._begin = f"BEGIN; SET LOCAL ROLE {settings.database_role}" if self._pooled else "BEGIN"
@@ -209,107 +252,111 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator["Database"]:
-        pool: asyncpg.Pool[Row] = asyncpg.create_pool(
-            settings.database_url,
-            min_size=0,
-            max_size=settings.pool_size,
-            init=_know_json,
-            # The default resets session state with a round trip per release; this service never sets any.
-            reset=_nothing_to_reset,
-            # The lesser role: what it may not do, no request can.
-            server_settings={} if settings.database_pooler == "pgbouncer" else {"role": settings.database_role},
-            timeout=5,
-            # Statements stay prepared for good, unless a pooler hands each one to another server connection.
-            statement_cache_size=0 if settings.database_pooler == "pgbouncer" else 400,
-            max_cached_statement_lifetime=0,
-        )
-        async with pool:
-            yield cls(pool, settings)
+        async with Connections.open(settings, _know_json) as connections:
+            yield cls(connections, settings)
 
-    def transaction(self) -> "_Unit":
-        """One unit of work: commits when the block ends, rolls back when it raises."""
-        return _Unit(self, unlocked=False, until=inf)
+    def transaction(self, *, reads: bool = False) -> "_Unit":
+        """One unit of work: commits when the block ends, rolls back when it raises. `reads`: and nothing else, so that
+        it gets a connection also where all others wait for their COMMIT."""
+        return _Unit(self, optimistic=False, repeated=False, until=inf, reads=reads)
 
-    async def _acquire(self) -> "PoolConnectionProxy[Row]":
-        # A timeout makes asyncpg start a task, so it is set only where there may be something to wait for.
-        timeout = None if self._held < self._pool.get_max_size() else self._acquire_timeout
-        self._held += 1
-        try:
-            return await self._pool.acquire(timeout=timeout)
-        except BaseException as failed:
-            self._held -= 1
-            if isinstance(failed, TimeoutError):
-                raise Overloaded("no database connection became free in time") from None
-            raise
-
-    async def _release(self, conn: "PoolConnectionProxy[Row]") -> None:
-        try:
-            await self._pool.release(conn)
-        finally:
-            self._held -= 1
-
-    async def run(self, unit: Callable[[Transaction], Awaitable[T]], within: float = inf) -> T:
+    async def run(self, unit: Callable[[Transaction], Awaitable[T]], within: float = inf, *, reads: bool = False) -> T:
         """`unit` in a transaction, run again where the database says that nothing of it happened and that a repeat
-        may succeed: deadlocks, a connection that died while it lay idle, a `retry_on`. All its statements `within` so
-        many seconds."""
-        attempt, until = 0, time.monotonic() + within
+        may succeed: deadlocks, a connection that died while it lay idle, a server that takes no writes any more, a
+        `retry_on`. All its statements `within` so many seconds. `reads` as in `transaction`."""
+        attempt, repeats, until = 0, 0, time.monotonic() + within
         while True:
             attempt += 1
             tx: Transaction | None = None
             try:
-                async with _Unit(self, attempt == 1, until) as tx:
+                async with _Unit(self, optimistic=attempt == 1, repeated=repeats > 0, until=until, reads=reads) as tx:
                     return await unit(tx)
-            except TakeLocks:
+            except NeedsLocks:
                 continue
+            except RunAgain:
+                repeats += 1
+                if repeats > _MOST_REPEATS:
+                    raise Unavailable("too many callers at the same rows") from None
             except FAULTS as failed:
+                await self._refuse(tx, failed)
                 if attempt > 3 or tx is None or not _may_succeed_again(failed, tx):
                     raise
+                if getattr(failed, "sqlstate", None) == READ_ONLY:
+                    await asyncio.sleep(SWITCHING_SECONDS)
             await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - jitter, not a secret
+
+    async def _refuse(self, tx: Transaction | None, failed: Exception) -> None:
+        """Raises what a write's own words for this failure are, if it has any."""
+        explained = tx.refusals.get(getattr(failed, "constraint_name", None) or "") if tx else None
+        if explained:
+            async with self.transaction(reads=True) as looking:
+                refusal = await explained(looking)
+            raise refusal from None
 
 
 class _Unit:
     """`Database.transaction`. A class, because every request enters one and a generator costs three times as much."""
 
-    __slots__ = ("_conn", "_db", "_tx", "_unlocked", "_until")
+    __slots__ = ("_conn", "_db", "_optimistic", "_reads", "_repeated", "_tx", "_until")
 
-    def __init__(self, db: Database, unlocked: bool, until: float) -> None:
+    def __init__(self, db: Database, *, optimistic: bool, repeated: bool, until: float, reads: bool) -> None:
         self._db = db
-        self._unlocked = unlocked
+        self._reads = reads
+        self._optimistic = optimistic
+        self._repeated = repeated
         self._until = until
 
     async def __aenter__(self) -> Transaction:
-        self._conn = await self._db._acquire()
+        self._conn = await self._db._connections.acquire(reads=self._reads)
         db = self._db
-        self._tx = Transaction(self._conn, db._begin, db._timeout, db._memo, unlocked=self._unlocked, until=self._until)
+        self._tx = Transaction(
+            self._conn, db._begin, db._timeout, db._memo, db._settings,
+            optimistic=self._optimistic, repeated=self._repeated, until=self._until,
+        )  # fmt: skip
+        db._connections.watchdog.watch(self, self._give_up)
         if self._db._pooled:
             # A statement is parsed and run in two steps, which a pooler may send to two servers outside a transaction.
             try:
                 await self._tx.begin()
             except BaseException:
-                await self._db._release(self._conn)
+                await self._release()
                 raise
         return self._tx
+
+    def _give_up(self) -> None:
+        """Nobody breaks off what may commit: whether it did would stay unknown."""
+        if not self._tx.may_have_written:
+            self._conn.terminate()
+
+    async def _release(self) -> None:
+        self._db._connections.watchdog.done(self)
+        await self._db._connections.release(self._conn, reads=self._reads)
 
     async def __aexit__(self, kind: object, failed: BaseException | None, trace: object) -> None:
         try:
             if failed is None:
                 await self._commit()
             else:
-                await asyncio.shield(_undo(self._tx, failed))
+                await self._undo(failed)
         finally:
-            await self._db._release(self._conn)
+            await self._release()
 
     async def _commit(self) -> None:
         try:
             await self._tx._commit()
         except BaseException as failed:
-            await asyncio.shield(_undo(self._tx, failed))
+            await self._undo(failed)
             raise
+
+    async def _undo(self, failed: BaseException) -> None:
+        await asyncio.shield(_undo(self._tx, failed))
+        if getattr(failed, "sqlstate", None) == READ_ONLY:
+            await self._db._connections.renew()
 
 
 def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
     state = getattr(failed, "sqlstate", None)
-    if state in {"40001", "40P01", _MISSED}:
+    if state in {"40001", "40P01", _MISSED, READ_ONLY}:
         return True
     if state in {"23505", "23503"}:
         return getattr(failed, "constraint_name", None) in tx.retry_on
@@ -328,17 +375,13 @@ async def _undo(tx: Transaction, failed: BaseException) -> None:
         failed.add_note(f"rollback failed as well: {also!r}")
 
 
-async def _nothing_to_reset(_: "asyncpg.Connection[Row]", /) -> None:
-    return None
-
-
 async def _know_json(conn: "asyncpg.Connection[Row]", /) -> None:
     async with conn.transaction():
         # jsonb's binary form is a version byte and the text.
         await conn.set_type_codec(
             "jsonb",
             schema="pg_catalog",
-            encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain),
+            encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z),
             decoder=lambda data: orjson.loads(data[1:]),
             format="binary",
         )

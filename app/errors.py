@@ -20,7 +20,7 @@ class AppError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    title: ClassVar[str] = "Something broke on our side"
+    title: ClassVar[str] = "Internal error"
 
     def __init__(
         self,
@@ -58,6 +58,14 @@ class Malformed(AppError):
     status = 400
     code = "malformed_body"
     title = "The body cannot be read"
+
+
+class MalformedRequest(AppError):
+    """The path or the query is not UTF-8, percent-encoded, without NUL."""
+
+    status = 400
+    code = "malformed_request"
+    title = "The request cannot be read"
 
 
 class NotFound(AppError):

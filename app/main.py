@@ -10,72 +10,104 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.convertors import PathConvertor
 from starlette.routing import Match
 
 from app import __version__, worker
 from app.agents import api as agents
 from app.auth.credentials import Credentials
+from app.automations import api as automations
+from app.automations import greetings_api
+from app.availability import api as availability
+from app.callers import api as callers
+from app.claims import api as claims
+from app.console import routes as console
 from app.custom_fields import api as custom_fields
+from app.customer_merges import api as customer_merges
 from app.customers.api import customers, organizations
 from app.db import Database
-from app.embedded.children import end_with
 from app.events import api as events
 from app.events import partitions
 from app.events.hub import Hub
 from app.goals import api as goals
+from app.http_server.draining import on_termination
+from app.http_server.protocol import ADMISSION
+from app.imports import api as imports
+from app.inbound import api as inbound
 from app.keys import api as keys
+from app.knowledge import api as knowledge
+from app.macros import api as macros
+from app.memberships import api as memberships
+from app.memberships import customers_api
 from app.migrate import schema_head
 from app.operations import api as operations
 from app.operations.health import Health
 from app.operations.setup import cursor_key
+from app.privacy import api as privacy
 from app.reports import api as reports
 from app.segments import api as segments
 from app.settings import Settings, load_settings
 from app.sla.api import calendars, policies
-from app.tickets.api import attachments, bulk, clocks, greetings, links, sla, tickets, views
-from app.tickets.api import customers as whole_customers
-from app.tickets.api import segments as segments_of_customers
-from app.tickets.imports import api as imports
-from app.tickets.lifecycle import TicketType
-from app.tickets.self_service import api as self_service
-from app.web import docs, logs, openapi, problems
+from app.sla.core.enums import TicketType
+from app.sla_exceptions import api as sla_exceptions
+from app.ticket_lists import api as ticket_lists
+from app.ticket_lists import views_api
+from app.tickets.api import attachments, bulk, clocks, incidents, links, participants, promises, sla_policies, tickets
+from app.web import docs, logs, metrics, openapi, problems
+from app.web.admission import VITAL, Admission, Costs
 from app.web.cors import Cors, Preflights
-from app.web.frame import Frame
-from app.web.limits import Admission, Limits
+from app.web.edge import EdgeMiddleware
+from app.web.limits import Limits
 from app.web.paging import Signer
-from app.web.protocol import ADMISSION
-from app.web.route import RAW_AT_ONCE
+from app.web.route import CONNECTIONS_FOR_A_HEAVY_ONE, LARGE_BODIES, RAW_BODIES
 from app.webhooks import api as webhooks
+from embedded_postgres.children import end_with
 
 ROUTERS = [
+    ticket_lists.routes,
     tickets.routes,
+    tickets.message_routes,
+    claims.routes,
     attachments.routes,
+    promises.routes,
     links.routes,
+    participants.routes,
+    incidents.routes,
+    incidents.job_routes,
     bulk.routes,
-    views.routes,
+    views_api.routes,
+    macros.routes,
+    macros.ticket_routes,
     customers.routes,
-    whole_customers.routes,
+    customers_api.routes,
+    customer_merges.routes,
+    privacy.routes,
     organizations.routes,
-    whole_customers.organization_routes,
-    segments_of_customers.routes,
+    customers_api.organization_routes,
     segments.routes,
+    memberships.routes,
     segments.customer_routes,
     segments.job_routes,
     clocks.routes,
     goals.routes,
     reports.routes,
-    sla.policy_routes,
-    sla.exception_routes,
     policies.routes,
+    sla_policies.routes,
+    sla_exceptions.routes,
     policies.job_routes,
     calendars.routes,
     imports.routes,
+    inbound.routes,
     agents.agent_routes,
     agents.team_routes,
+    callers.routes,
+    availability.list_routes,
+    availability.routes,
     custom_fields.routes,
-    greetings.routes,
-    self_service.article_routes,
-    self_service.automation_routes,
+    greetings_api.routes,
+    knowledge.routes,
+    automations.routes,
     events.routes,
     events.stream_routes,
     events.ticket_routes,
@@ -85,28 +117,32 @@ ROUTERS = [
 ]
 TAGS = [
     {"name": "tickets", "description": "Tickets, their messages, clocks and audit."},
-    {"name": "customers", "description": "Who is helped, and whom they belong to."},
+    {"name": "customers", "description": "Customers and their organizations."},
     {"name": "segments", "description": "Customers grouped by what they need, with the reason of each membership."},
-    {"name": "sla", "description": "What is promised, and every clock against it."},
-    {"name": "goals", "description": "What is promised on average, judged with those who still wait."},
-    {"name": "reports", "description": "Figures."},
-    {"name": "events", "description": "What happened, in order: exported, streamed."},
-    {"name": "imports", "description": "Tickets with their past."},
-    {"name": "agents", "description": "Who helps."},
-    {"name": "custom-fields", "description": "What this installation adds to tickets, customers and organizations."},
-    {"name": "greetings", "description": "What is said at once to who opens a ticket."},
-    {"name": "articles", "description": "Short answers that customers get before a person answers."},
-    {"name": "automations", "description": "What the service does by itself."},
-    {"name": "webhooks", "description": "Who is told of what happens, and how that went."},
+    {"name": "sla", "description": "Policies, business calendars, clocks and exceptions."},
+    {"name": "goals", "description": "Promises on average, judged with the customers who still wait."},
+    {"name": "reports", "description": "Reports on response times and backlog."},
+    {"name": "events", "description": "The event log: export and stream."},
+    {"name": "imports", "description": "Import of tickets with their history."},
+    {"name": "agents", "description": "Support agents and teams."},
+    {
+        "name": "custom-fields",
+        "description": "Fields that an installation adds to tickets, customers and organizations.",
+    },
+    {"name": "greetings", "description": "Messages sent at once when a ticket is opened."},
+    {"name": "articles", "description": "Short answers that are offered before a person answers."},
+    {"name": "automations", "description": "Rules by which the service acts on its own."},
+    {"name": "webhooks", "description": "Webhook endpoints and deliveries."},
     {"name": "keys", "description": "API keys."},
-    {"name": "operations", "description": "Health, figures and explanations; open to all."},
+    {"name": "operations", "description": "Health, metrics and explanations of problems; no authentication."},
 ]
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The API, and the worker's loops beside it where the settings want them."""
+def create_app(settings: Settings, worker_figures: str | None = None) -> FastAPI:
+    """The API, and the worker's loops beside it where the settings want them. `worker_figures`: where a worker in
+    another process leaves what it counts."""
 
-    admission = Admission(settings.concurrency)
+    admission = Admission(settings.concurrency, _costs())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -117,13 +153,18 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.limits = Limits(settings)
             app.state.admission = admission
             app.state.cursors = Signer(await cursor_key(db))
-            app.state.health = Health(db, schema_head())
-            app.state.large_bodies = asyncio.Semaphore(RAW_AT_ONCE)
+            app.state.figures = metrics.Figures(worker_figures)
+            app.state.figures_asked = asyncio.Lock()
+            app.state.health = Health(db, schema_head(), admission)
+            app.state.raw_bodies = asyncio.Semaphore(RAW_BODIES)
+            app.state.bodies = asyncio.Semaphore(LARGE_BODIES)
+            app.state.heavy = asyncio.Semaphore(max(1, settings.pool_size // CONNECTIONS_FOR_A_HEAVY_ONE))
             app.state.ticket_types = tuple(TicketType)
             app.state.hub = Hub(db, settings.caller_streams)
             await partitions.settle_epoch(db)
             async with _working(db, settings), app.state.hub.running():
-                yield {ADMISSION: admission}
+                with on_termination(admission.drain, app.state.hub.stop, settings.drain_seconds):
+                    yield {ADMISSION: admission}
 
     app = FastAPI(
         title="Ninety",
@@ -146,21 +187,32 @@ def create_app(settings: Settings) -> FastAPI:
         # Not include_router: that wraps each route in a second matcher, which every request would pass through.
         app.router.routes.extend(router.routes)
     docs.install(app)
+    if settings.console:
+        console.install(app)
     problems.install(app, lambda path: _allowed_methods(app, path))
     openapi.install(app)
     # The last one added is the outermost.
     if settings.cors_origins:
-        app.add_middleware(Preflights, origins=settings.cors_origins)
-    app.add_middleware(Frame, settings=settings, admission=admission)
+        app.add_middleware(Preflights, origins=settings.cors_origins, headers=settings.cors_headers)
+    app.add_middleware(EdgeMiddleware, settings=settings, admission=admission)
     if settings.cors_origins:
-        app.add_middleware(Cors, origins=settings.cors_origins)
+        app.add_middleware(Cors, origins=settings.cors_origins, headers=settings.cors_headers)
     return app
 
 
-def serving(settings: Settings) -> FastAPI:
+def _costs() -> Costs:
+    found = Costs()
+    for route in (route for router in ROUTERS for route in router.routes):
+        assert isinstance(route, APIRoute)
+        takes_rest = any(isinstance(each, PathConvertor) for each in route.param_convertors.values())
+        found.add(route.methods or (), route.path_format, getattr(route, "cost", VITAL), rest=takes_rest)
+    return found
+
+
+def serving(settings: Settings, worker_figures: str | None = None) -> FastAPI:
     """The application for a process that does nothing else. What is loaded by now stays for good, so it is left out of
     every garbage collection: looking through it took longer than many a request."""
-    app = create_app(settings)
+    app = create_app(settings, worker_figures)
     gc.collect()
     gc.freeze()
     return app
@@ -172,7 +224,7 @@ def from_environment() -> FastAPI:
         assert supervisor.pid
         end_with(supervisor.pid, signal.SIGTERM)
     settings = load_settings()
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     return serving(settings)
 
 

@@ -23,5 +23,5 @@ def schema_head() -> str:
 
 
 def migrate(database_url: str) -> None:
-    """Bring the schema to the newest version. Safe to run at once from many places: the first one does it."""
+    """Bring the schema to this release's version. Safe to run at once from many places: the first one does it."""
     command.upgrade(config(database_url), "head")

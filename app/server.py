@@ -2,23 +2,31 @@
 
 import os
 import resource
-import shutil
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from app.auth.tokens import key_in
+from app.http_server.protocol import BoundedProtocol
 from app.main import serving
 from app.settings import Settings, SettingsError
+from app.web import metrics
 from app.web.metrics import MULTIPROC_DIR
-from app.web.protocol import BoundedProtocol
+from embedded_postgres.children import end_with
 
 _OTHER_FILES = 1024
 _HEALTHCHECK_SECONDS = 30
+# So often a worker that died is looked for and started again.
+_RESTART_SECONDS = 1.0
 
 
 class _Server(uvicorn.Server):
@@ -69,27 +77,90 @@ def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], N
     _allow_files(settings.connections)
     listening = _listen(settings)
     url = f"http://{settings.host}:{listening.getsockname()[1]}"
-    if settings.workers > 1:
-        return _serve_many(settings, listening, lambda: ready(url), tend)
-    server = _Server(_config(settings, serving(settings)), lambda: ready(url), tend)
-    server.run(sockets=[listening])
-    return server.started
+    with tempfile.TemporaryDirectory(prefix="ninety-metrics-", ignore_cleanup_errors=True) as figures:
+        worker = _Worker(settings, figures)
+        with worker.running():
+
+            def tend_all() -> None:
+                tend()
+                worker.tend()
+
+            if settings.workers > 1:
+                return _serve_many(worker.settings, listening, figures, lambda: ready(url), tend_all)
+            app = serving(worker.settings, figures)
+            server = _Server(_config(settings, app), lambda: ready(url), tend_all)
+            with _figures_served(metrics.Figures(figures), settings):
+                server.run(sockets=[listening])
+            return server.started
 
 
 def _serve_many(
-    settings: Settings, listening: socket.socket, ready: Callable[[], None], tend: Callable[[], None]
+    settings: Settings,
+    listening: socket.socket,
+    figures: str,
+    ready: Callable[[], None],
+    tend: Callable[[], None],
 ) -> bool:
     # The processes read their settings from the environment, as any process of this service does.
     os.environ["DATABASE_URL"] = settings.database_url or ""
     os.environ["NINETY_WORKER"] = str(settings.worker)
-    figures = os.environ[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="ninety-metrics-")
+    os.environ[MULTIPROC_DIR] = figures
     config = _config(settings, "app.main:from_environment")
     supervisor = _Supervisor(config, [listening], ready, tend)
-    try:
+    with _figures_served(metrics.Figures(), settings):
         supervisor.run()
-    finally:
-        shutil.rmtree(figures, ignore_errors=True)
     return supervisor.started
+
+
+def _figures_served(figures: metrics.Figures, settings: Settings) -> AbstractContextManager[None]:
+    try:
+        return metrics.served(figures, settings.host, settings.metrics_port)
+    except OSError as refused:
+        raise SettingsError(f"cannot listen on port {settings.metrics_port}: {refused.strerror}") from None
+
+
+class _Worker:
+    """The worker in a process of its own, where the settings want one: started anew where it dies, ended with this."""
+
+    def __init__(self, settings: Settings, figures: str) -> None:
+        self._wanted = settings.worker and settings.worker_process
+        # What the API processes go by: the loops are not theirs.
+        self.settings = settings.model_copy(update={"worker": False}) if self._wanted else settings
+        self._patience = settings.shutdown_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._not_before = 0.0
+        self._environment = {
+            **os.environ, "DATABASE_URL": settings.database_url or "", MULTIPROC_DIR: figures,
+            "NINETY_LOG_LEVEL": settings.log_level,
+        }  # fmt: skip
+        self._environment.pop("NINETY_METRICS_PORT", None)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self.tend()
+        try:
+            yield
+        finally:
+            self._end()
+
+    def tend(self) -> None:
+        if not self._wanted or time.monotonic() < self._not_before:
+            return
+        self._not_before = time.monotonic() + _RESTART_SECONDS
+        if self._process is None or self._process.poll() is not None:
+            end = partial(end_with, os.getpid(), signal.SIGTERM)
+            command = (sys.executable, "-m", "app", "worker")
+            self._process = subprocess.Popen(command, env=self._environment, preexec_fn=end)  # noqa: S603 - our own
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(self._patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _config(settings: Settings, app: object) -> uvicorn.Config:

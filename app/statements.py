@@ -1,16 +1,17 @@
 """Statements: composed with SQLAlchemy Core, compiled once, and several of them made one."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Insert, MetaData, literal_column
+from sqlalchemy import ARRAY, Insert, MetaData, TableValuedAlias, bindparam, column, func, literal_column
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
 
 # The names are what `23505` reports and what migrations refer to: they must not depend on the server.
 metadata = MetaData(
@@ -28,18 +29,31 @@ _PLACEHOLDER = re.compile(r"\$(\d+)")
 _VALUES = re.compile(r"^(?P<head>INSERT INTO .* VALUES )(?P<row>\(.*?\))(?P<tail>(?: ON CONFLICT .*)?)$", re.DOTALL)
 
 
+def rows_of(
+    columns: Mapping[str, TypeEngine[Any] | type[TypeEngine[Any]]], name: str, **options: Any
+) -> TableValuedAlias:
+    """Arrays as rows: each of `columns` is a parameter of that name, an array with an item for each row. `options` are
+    those of `table_valued`."""
+    arrays = (bindparam(column_name, type_=ARRAY(type_)) for column_name, type_ in columns.items())
+    named = (column(column_name, type_) for column_name, type_ in columns.items())
+    return func.unnest(*arrays).table_valued(*named, name=name, **options).render_derived()
+
+
 class Query:
     """A Core statement, compiled once. Make it at import time, or behind a cache: compiling takes milliseconds.
 
-    `columns` names what an INSERT or UPDATE sets: each is a parameter of that name. A write that `must_hit` changes a
-    row, or else nothing of its transaction happens and the unit is run again, with locks."""
+    `columns` names what an INSERT or UPDATE sets: each is a parameter of that name. A write that
+    `expect_one_row` changes exactly one row; where it does not, the whole transaction fails, and the unit
+    runs again with locks."""
 
-    __slots__ = ("constants", "insert", "must_hit", "names", "sql", "table")
+    __slots__ = ("constants", "expect_one_row", "insert", "names", "sql", "table")
 
-    def __init__(self, statement: Executable, columns: Sequence[str] | None = None, *, must_hit: bool = False) -> None:
+    def __init__(
+        self, statement: Executable, columns: Sequence[str] | None = None, *, expect_one_row: bool = False
+    ) -> None:
         self.table: str | None = None
-        self.must_hit = must_hit
-        if must_hit:
+        self.expect_one_row = expect_one_row
+        if expect_one_row:
             assert isinstance(statement, UpdateBase)
             statement = statement.returning(literal_column("1"))
         if isinstance(statement, Insert):
@@ -69,7 +83,7 @@ def composed(shape: tuple[tuple[Query, int], ...]) -> str:
     because PostgreSQL runs sibling CTEs in an order of its own and the rows of the event log must keep theirs."""
     parts, hits, used = list[str](), list[str](), 0
     for query, rows in shape:
-        if query.must_hit:
+        if query.expect_one_row:
             names = (f"w{len(parts) + n}" for n in range(rows))
             hits.extend(f"(SELECT count(*) FROM {name}) = 1" for name in names)  # noqa: S608 # nosec B608
         width = len(query.names)

@@ -6,22 +6,23 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import structlog
 from uuid_utils.compat import uuid7
 
+from app.availability import service as availability
+from app.claims import watching as claims
 from app.db import Database
-from app.events import partitions, stream_tickets
+from app.events import hints, partitions, stream_tickets
+from app.failures import Rounds
 from app.goals import watching
-from app.operations.health import beat
+from app.memberships import jobs as segment_jobs
+from app.operations.health import record_heartbeat
 from app.settings import Settings
 from app.sla.sweep import BATCH, anything_due, sweep
-from app.tickets import exceptions, jobs, search_index, segment_jobs
-from app.tickets.self_service import closing
+from app.sla_exceptions import service as exceptions
+from app.tickets import auto_close, incidents, quotas, rematch_jobs, reminders, search_index, snoozing
 from app.web import idempotency, metrics
 from app.webhooks import planning
 from app.webhooks.sending import sender
-
-log = structlog.get_logger("ninety.worker")
 
 _SWEEPS_AT_ONCE = 3
 _HEARTBEAT_SECONDS = 2.0
@@ -34,6 +35,11 @@ _GOAL_REST = 4.0
 _SEARCH_REST = 4.0
 _SEARCH_SECONDS = 0.3
 _CLOSING_SECONDS = 30.0
+_SNOOZING_SECONDS = 0.5
+_AVAILABILITY_SECONDS = 1.0
+_CLAIMS_SECONDS = 1.0
+# Looking at all who wait takes a tenth of the time at most.
+_CLAIM_QUEUE_REST = 9.0
 _CLEANING_SECONDS = 60.0
 _PLANNING_SECONDS = 0.1
 _SENDING_SECONDS = 0.05
@@ -47,7 +53,7 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
 
     async def heartbeat() -> bool:
         async with db.transaction() as tx:
-            await beat(tx, worker_id)
+            await record_heartbeat(tx, worker_id)
         await partitions.settle_epoch(db)
         metrics.HEARTBEAT.set_to_current_time()
         return False
@@ -55,29 +61,36 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
     async def clean() -> bool:
         async with db.transaction() as tx:
             await stream_tickets.clean(tx)
-            return await idempotency.clean(tx) > 0
+            await hints.clean(tx)
+            return max(await idempotency.clean(tx), await quotas.clean(tx)) > 0
 
     await asyncio.gather(
         _loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
         _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
-        _loop("job", partial(jobs.work, db), _JOB_SECONDS, stop),
-        _loop("segment_job", partial(segment_jobs.work, db), _JOB_SECONDS, stop),
-        _loop("segments", partial(segment_jobs.turn, db), _EXCEPTION_SECONDS, stop),
-        _loop("exceptions", partial(exceptions.turn, db), _EXCEPTION_SECONDS, stop),
-        _loop("goals", partial(watching.turn, db), _GOAL_SECONDS, stop, rest=_GOAL_REST),
-        _loop("search", partial(search_index.turn, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
-        _loop("closing", partial(closing.turn, db), _CLOSING_SECONDS, stop),
+        _loop("job", partial(rematch_jobs.run_once, db), _JOB_SECONDS, stop),
+        _loop("segment_job", partial(segment_jobs.run_job_once, db), _JOB_SECONDS, stop),
+        _loop("reminders", partial(reminders.run_once, db), _SNOOZING_SECONDS, stop),
+        _loop("incidents", partial(incidents.run_once, db), _JOB_SECONDS, stop),
+        _loop("segments", partial(segment_jobs.run_once, db), _EXCEPTION_SECONDS, stop),
+        _loop("exceptions", partial(exceptions.run_once, db), _EXCEPTION_SECONDS, stop),
+        _loop("goals", partial(watching.run_once, db), _GOAL_SECONDS, stop, rest=_GOAL_REST),
+        _loop("search", partial(search_index.run_once, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
+        _loop("closing", partial(auto_close.run_once, db), _CLOSING_SECONDS, stop),
+        _loop("snoozing", partial(snoozing.run_once, db), _SNOOZING_SECONDS, stop),
+        _loop("availability", partial(availability.run_once, db), _AVAILABILITY_SECONDS, stop),
+        _loop("claims", partial(claims.take_back_once, db), _CLAIMS_SECONDS, stop),
+        _loop("claim_queue", partial(claims.look_once, db), _CLAIMS_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
         _webhooks(db, settings, stop),
-        _loop("months", partial(partitions.tend, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
+        _loop("months", partial(partitions.run_once, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
     )
 
 
 async def _webhooks(db: Database, settings: Settings, stop: asyncio.Event) -> None:
     async with sender(db, settings) as sending:
         await asyncio.gather(
-            _loop("webhook_planning", partial(planning.turn, db), _PLANNING_SECONDS, stop),
-            _loop("webhook_sending", sending.turn, _SENDING_SECONDS, stop),
+            _loop("webhook_planning", partial(planning.run_once, db), _PLANNING_SECONDS, stop),
+            _loop("webhook_sending", sending.run_once, _SENDING_SECONDS, stop),
             _loop("webhook_recording", sending.record, _RECORDING_SECONDS, stop),
             _loop("webhook_cleaning", partial(planning.clean, db), _CLEANING_SECONDS, stop),
         )
@@ -97,7 +110,7 @@ async def _sweep_batch(db: Database) -> bool:
         alerts = await sweep(tx)
     for alert in alerts:
         if alert["type"] == "sla.breached":
-            metrics.DETECTION_LAG.observe(float(alert["lag_seconds"]))
+            metrics.DETECTION_LAG.observe(max(0.0, float(alert["lag_seconds"])))
         if alert["type"]:
             metrics.SWEPT.labels(alert["type"]).inc()
     return bool(alerts[0]["claimed"] == BATCH)
@@ -108,15 +121,16 @@ async def _loop(
 ) -> None:
     """`work` says whether there may be more to do at once. `rest`: so many times as long as it took it waits in any
     case."""
+    rounds = Rounds(name)
     while not stop.is_set():
         began = time.monotonic()
         try:
             more = await work()
+            rounds.done()
+            pause = max((time.monotonic() - began) * rest, 0 if more else interval)
         except Exception as failed:
             metrics.LOOP_FAILURES.labels(name).inc()
-            log.warning("round_failed", loop=name, error=repr(failed))
-            more = False
-        pause = max((time.monotonic() - began) * rest, 0 if more else interval)
+            pause = max(rounds.failed(failed), interval)
         if pause:
             try:
                 await asyncio.wait_for(stop.wait(), pause)

@@ -1,14 +1,15 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from app.agents import service
 from app.agents.schemas import AgentIn, AgentOut, AgentPage, AgentPatch, TeamIn, TeamOut, TeamPage, TeamPatch
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.route import Tx, router
+from app.web.schemas import ExternalId, Key
 
 agent_routes = router("/v1/agents", "agents")
 team_routes = router("/v1/teams", "agents")
@@ -29,6 +30,16 @@ async def create_agent(body: AgentIn, response: Response, tx: Tx, actor: Writer)
     row = await service.create_agent(tx, actor, body)
     response.headers["Location"] = f"/v1/agents/{row['id']}"
     return tag(response, row)
+
+
+@agent_routes.get(
+    "/by-external-id/{external_id:path}", response_model=AgentOut, summary="Read an agent by its external id"
+)
+async def get_agent_by_external_id(
+    external_id: Annotated[ExternalId, Path()], response: Response, tx: Tx, actor: Reader
+) -> Any:
+    """Percent-encoded, slashes and all."""
+    return tag(response, await service.AGENTS.get_called(tx, external_id))
 
 
 @agent_routes.get("/{agent_id}", response_model=AgentOut, summary="Read an agent")
@@ -64,6 +75,12 @@ async def create_team(body: TeamIn, response: Response, tx: Tx, actor: Writer) -
     row = await service.create_team(tx, actor, body)
     response.headers["Location"] = f"/v1/teams/{row['id']}"
     return tag(response, row)
+
+
+@team_routes.get("/by-key/{key:path}", response_model=TeamOut, summary="Read a team by its key")
+async def get_team_by_key(key: Annotated[Key, Path()], response: Response, tx: Tx, actor: Reader) -> Any:
+    """Percent-encoded, slashes and all."""
+    return tag(response, await service.TEAMS.get_called(tx, key))
 
 
 @team_routes.get("/{team_id}", response_model=TeamOut, summary="Read a team")

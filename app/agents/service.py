@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.agents.schemas import AgentIn, AgentPatch, TeamIn, TeamPatch
 from app.agents.tables import agents, team_members, teams
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.auth.tables import api_keys
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
@@ -84,7 +84,7 @@ async def deactivate_agent(tx: Transaction, actor: Actor, id: UUID, if_match: st
 
 async def _revoke_keys(tx: Transaction, actor: Actor, agent: Row) -> None:
     for key in await tx.locked_rows(_REVOKE_KEYS, the_agent=agent["id"], revoked_at=agent["now"]):
-        log.record(tx, log.by(actor), "api_key.revoked", key["id"], agent["now"], {}, internal=True)
+        log.record(tx, log.actor_ref(actor), "api_key.revoked", key["id"], agent["now"], {}, internal=True)
 
 
 async def create_team(tx: Transaction, actor: Actor, body: TeamIn) -> Row:
@@ -113,7 +113,7 @@ def _change_teams(tx: Transaction, actor: Actor, agent: Row, leaves: set[UUID], 
         tx.write(_JOIN, agent_id=agent["id"], team_id=team_id)
     if leaves or joins:
         data = {"left": sorted(leaves), "joined": sorted(joins)}
-        log.record(tx, log.by(actor), "agent.teams_changed", agent["id"], agent["now"], data)
+        log.record(tx, log.actor_ref(actor), "agent.teams_changed", agent["id"], agent["now"], data)
 
 
 async def _written(tx: Transaction, id: UUID) -> Row:

@@ -7,21 +7,20 @@ import hmac
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TypeVar
 from uuid import UUID
 
+from cachetools import LRUCache
 from sqlalchemy import Uuid, bindparam, func, null, or_, select
 
-from app.auth.guard import Actor, Unauthenticated
+from app.auth.dependencies import Actor, Unauthenticated
 from app.auth.jwks import Jwks, http_client
 from app.auth.keys import split_key
 from app.auth.roles import Role, granted
 from app.auth.tables import agents, api_keys, customers
 from app.auth.tokens import Bearer, Tokens, key_in
 from app.db import Database, Query
+from app.release import word
 from app.settings import Settings
-
-T = TypeVar("T")
 
 # A revoked key must be dead within 5 seconds everywhere.
 _CACHE_SECONDS = 3.0
@@ -42,10 +41,16 @@ _KEY_BY_ID = Query(
     )
 )
 _agent_id = bindparam("agent_id", type_=Uuid)
+_customer_id = bindparam("customer_id", type_=Uuid)
 # Who was merged is the one they were merged into.
 _stands_for = (
     select(func.coalesce(customers.c.merged_into, customers.c.id))
-    .where(customers.c.id == bindparam("customer_id", type_=Uuid))
+    .where(
+        or_(
+            customers.c.id == _customer_id,
+            (_customer_id == null()) & (customers.c.external_id == bindparam("customer_external_id")),
+        )
+    )
     .scalar_subquery()
 )
 _STANDS_FOR = Query(
@@ -71,8 +76,9 @@ class Credentials:
     def __init__(self, db: Database, tokens: Tokens | None, at_once: int) -> None:
         self._db = db
         self._tokens = tokens
-        self._known: dict[bytes, tuple[float, Actor]] = {}
-        self._refused: dict[bytes, tuple[float, str]] = {}
+        # With the instant until which it holds. Who is remembered for longer is no stranger when asked for again.
+        self._known: LRUCache[bytes, tuple[float, Actor]] = LRUCache(_CACHE_SIZE)
+        self._refused: LRUCache[bytes, tuple[float, tuple[str, str]]] = LRUCache(_CACHE_SIZE)
         # Strangers never hold all the connections, however many of them ask at once.
         self.strangers = asyncio.Semaphore(at_once)
 
@@ -99,16 +105,16 @@ class Credentials:
         until, actor = self._known.get(digest, (0.0, None))
         if actor is not None and time.monotonic() < until:
             return actor
-        until, why = self._refused.get(digest, (0.0, ""))
+        until, why = self._refused.get(digest, (0.0, ("", "")))
         if time.monotonic() < until:
-            raise Unauthenticated(why)
+            raise Unauthenticated(*why)
         try:
             seconds, actor = await self._look_up(token, nullcontext() if actor else self.strangers)
         except Unauthenticated as refused:
             self._known.pop(digest, None)
-            _remember(self._refused, digest, _CACHE_SECONDS, refused.detail)
+            self._refused[digest] = time.monotonic() + _CACHE_SECONDS, (refused.detail, refused.reason)
             raise
-        _remember(self._known, digest, seconds, actor)
+        self._known[digest] = time.monotonic() + seconds, actor
         return actor
 
     async def _look_up(self, token: str, gate: AbstractAsyncContextManager[None]) -> tuple[float, Actor]:
@@ -127,10 +133,10 @@ class Credentials:
             raise Unauthenticated("this is not a key")
         id_, secret_hash = parts
         async with gate:
-            row = await self._db.run(lambda tx: tx.row(_KEY_BY_ID, id=id_))
+            row = await self._db.run(lambda tx: tx.row(_KEY_BY_ID, id=id_), reads=True)
         if row is None or not hmac.compare_digest(row["secret_hash"], secret_hash):
             raise Unauthenticated("the key is unknown, revoked or expired")
-        role = Role(row["role"])
+        role = word(Role, row["role"])
         return Actor(id_, role, granted(role, row["scopes"]), row["agent_id"], row["customer_id"])
 
     async def _by_token(self, bearer: Bearer, gate: AbstractAsyncContextManager[None]) -> Actor:
@@ -139,10 +145,12 @@ class Credentials:
         if not is_person and bearer.agent_id is None:
             return _bearing(bearer, None, None)
         # A machine is no agent only because it is called like one.
-        subject = bearer.subject if is_person and role is not Role.customer else None
+        subject = bearer.external_id if is_person and role is not Role.customer else None
+        theirs = bearer.external_id if role is Role.customer else None
         ids = {"agent_id": bearer.agent_id, "customer_id": bearer.customer_id, "subject": subject}
+        ids["customer_external_id"] = theirs
         async with gate:
-            row = await self._db.run(lambda tx: tx.row(_STANDS_FOR, **ids))
+            row = await self._db.run(lambda tx: tx.row(_STANDS_FOR, **ids), reads=True)
         assert row is not None
         needs_agent = role in (Role.agent, Role.lead) or bearer.agent_id is not None
         if (needs_agent and row["agent_id"] is None) or (role is Role.customer and row["customer_id"] is None):
@@ -153,9 +161,3 @@ class Credentials:
 def _bearing(bearer: Bearer, agent_id: UUID | None, customer_id: UUID | None) -> Actor:
     id_ = bearer.caller_id(agent_id, customer_id)
     return Actor(id_, bearer.role, bearer.scopes, agent_id, customer_id, bearer.expires_at, bearer.id)
-
-
-def _remember(cache: dict[bytes, tuple[float, T]], digest: bytes, seconds: float, value: T) -> None:
-    if len(cache) >= _CACHE_SIZE:
-        cache.clear()
-    cache[digest] = (time.monotonic() + seconds, value)

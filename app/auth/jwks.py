@@ -1,6 +1,7 @@
 """The public keys of an identity provider, fetched without holding up the event loop and kept while it is away."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,6 +32,14 @@ COOLDOWN_SECONDS = 10.0
 _FETCH_SECONDS = 5.0
 _MOST_BYTES = 256 * 1024
 _MOST_KEYS = 100
+
+
+class KeyNotYetKnown(Unavailable):
+    """The token names a key that the identity provider may have made since its keys were fetched a moment ago. Repeat
+    after Retry-After."""
+
+    code = "token_key_unknown"
+    title = "The token's key is not known yet"
 
 
 class ProviderAway(Unavailable):
@@ -66,7 +75,8 @@ class Jwks:
 
     async def key(self, kid: str | None, algorithm: str) -> PublicKey | None:
         """The key that this id names, fit for the algorithm; without an id the only one that fits. Raises
-        ProviderAway where the provider may have it and does not say so."""
+        ProviderAway where the provider may have it and does not say so, and KeyNotYetKnown where it is too early to
+        ask."""
         age = self._age(self._fetched_at)
         if age > _KEPT_SECONDS:
             self._keys = []
@@ -82,6 +92,9 @@ class Jwks:
             found = self._find(kid, algorithm)
         if found is None and self._failed:
             raise ProviderAway("the keys of the identity provider cannot be fetched", retry_after_seconds=5)
+        if found is None and task is None and kid is not None and all(its_kid != kid for its_kid, _, _ in self._keys):
+            wait = math.ceil(COOLDOWN_SECONDS - self._age(self._tried_at)) or 1
+            raise KeyNotYetKnown("the keys were fetched a moment ago", retry_after_seconds=wait)
         return found
 
     async def close(self) -> None:

@@ -17,7 +17,9 @@ from sqlalchemy import (
 from app.db import metadata
 
 # Of the features above no more than these columns.
-customers = table("customers", column("id", Uuid), column("merged_into", Uuid), column("erased_at"))
+customers = table(
+    "customers", column("id", Uuid), column("external_id", Text), column("merged_into", Uuid), column("erased_at")
+)
 agents = table("agents", column("id", Uuid), column("external_id", Text), column("active"))
 
 api_keys = Table(

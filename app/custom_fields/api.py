@@ -3,7 +3,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
 from app.custom_fields import service
 from app.custom_fields.schemas import CustomFieldIn, CustomFieldOut, CustomFieldPage, CustomFieldPatch, Subject
 from app.web.etag import IfMatch, tag

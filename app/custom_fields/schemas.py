@@ -27,6 +27,8 @@ class FieldKind(StrEnum):
 Choices = Annotated[list[Key], Field(min_length=1, max_length=200)]
 TicketTypes = Annotated[list[Key], Field(min_length=1, max_length=20)]
 _OF_TYPES = "The `type`s of tickets that have the field; null is any. Only with subject `ticket`."
+_VISIBLE = "Whether customers read it, of tickets that they see and of themselves."
+_WRITABLE = "Whether they set it. Only with `visible_to_customers`."
 _REQUIRED = "On opening, and whenever custom fields, attributes or a ticket's type are written."
 
 
@@ -38,6 +40,8 @@ class CustomFieldIn(In):
     choices: Choices | None = Field(default=None, description="With type `choice`, and only there.")
     ticket_types: TicketTypes | None = Field(default=None, description=_OF_TYPES)
     required: bool = Field(default=False, description=_REQUIRED)
+    visible_to_customers: bool = Field(default=False, description=_VISIBLE)
+    writable_by_customers: bool = Field(default=False, description=_WRITABLE)
 
 
 class CustomFieldPatch(In):
@@ -45,6 +49,8 @@ class CustomFieldPatch(In):
     choices: Choices | MISSING = MISSING
     ticket_types: TicketTypes | None | MISSING = MISSING
     required: bool | MISSING = MISSING
+    visible_to_customers: bool | MISSING = MISSING
+    writable_by_customers: bool | MISSING = MISSING
 
 
 class CustomFieldOut(Out):
@@ -56,6 +62,8 @@ class CustomFieldOut(Out):
     choices: list[str] | None
     ticket_types: list[str] | None
     required: bool
+    visible_to_customers: bool
+    writable_by_customers: bool
     archived_at: datetime | None
     version: int
     created_at: datetime

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, literal_column, update
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.custom_fields.schemas import CustomFieldIn, CustomFieldPatch, FieldKind, Subject
 from app.custom_fields.tables import custom_field_revision, custom_fields
 from app.db import Query, Row, Transaction
@@ -17,7 +17,10 @@ from app.events.resource import Resource
 from app.web.paging import Listing, Order, is_any
 from app.web.schemas import fold
 
-_COLUMNS = ["subject", "key", "name", "type", "choices", "ticket_types", "required"]
+_COLUMNS = [
+    "subject", "key", "name", "type", "choices", "ticket_types", "required", "visible_to_customers",
+    "writable_by_customers",
+]  # fmt: skip
 FIELDS = Resource(custom_fields, "custom_field", _COLUMNS, derived=["key_folded"])
 LISTING = Listing(
     "custom_fields",
@@ -70,14 +73,16 @@ async def archive_field(tx: Transaction, actor: Actor, id: UUID, if_match: str |
         now = before["now"]
         tx.write(_ARCHIVE, key_id=id, archived_at=now)
         tx.write(_COUNT_UP)
-        changes = {"archived_at": {"before": None, "after": now.isoformat()}}
-        log.record(tx, log.by(actor), "custom_field.archived", id, now, {"changes": changes})
+        changes = {"archived_at": {"before": None, "after": now}}
+        log.record(tx, log.actor_ref(actor), "custom_field.archived", id, now, {"changes": changes})
 
 
 def _check(field: Mapping[str, Any], ticket_types: Collection[str]) -> None:
     choices, types = field["choices"], field["ticket_types"]
     if (choices is not None) != (field["type"] == FieldKind.choice):
         raise Invalid.at("/choices", "choices", "a field of type choice, and only that, has choices")
+    if field["writable_by_customers"] and not field["visible_to_customers"]:
+        raise Invalid.at("/writable_by_customers", "not_visible", "who sets a field sees it: visible_to_customers")
     if types is not None and field["subject"] != Subject.ticket:
         raise Invalid.at("/ticket_types", "not_of_tickets", "only a field of tickets has ticket types")
     for index, word in enumerate(types or ()):

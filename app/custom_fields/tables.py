@@ -1,4 +1,17 @@
-from sqlalchemy import ARRAY, Boolean, CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, func
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    false,
+    func,
+)
 
 from app.db import metadata
 
@@ -16,6 +29,9 @@ custom_fields = Table(
     # Of a ticket of these types only; null is any.
     Column("ticket_types", ARRAY(Text)),
     Column("required", Boolean, nullable=False),
+    # Customers read the field, or set it as well, only where it says so.
+    Column("visible_to_customers", Boolean, nullable=False, server_default=false()),
+    Column("writable_by_customers", Boolean, nullable=False, server_default=false()),
     Column("archived_at", DateTime(timezone=True)),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),

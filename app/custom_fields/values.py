@@ -4,7 +4,7 @@ A ticket's fields are the defined ones and no others; attributes of customers an
 a defined one has its type. What is there already stays, and may be sent back as it is, whatever is defined since."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -14,14 +14,14 @@ from sqlalchemy import select
 from app.custom_fields.schemas import FieldKind, Subject
 from app.custom_fields.tables import custom_field_revision as revision_row
 from app.custom_fields.tables import custom_fields
-from app.db import Query, Transaction
-from app.errors import FieldError, Invalid
+from app.db import Query, Row, Transaction
+from app.errors import FieldError, Forbidden, Invalid
 from app.events.resource import merged
+from app.release import understood, word
+from app.revision_cache import RevisionCache
 
 REVISION = select(revision_row.c.revision).scalar_subquery()
-_REVISION = Query(select(revision_row.c.revision))
 _LIVE = Query(select(custom_fields).where(custom_fields.c.archived_at.is_(None)).order_by(custom_fields.c.id))
-_MEMO = "custom_fields"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOST_SAID = 20
 
@@ -33,6 +33,8 @@ class Definition:
     # None is all of them.
     ticket_types: frozenset[str] | None
     required: bool
+    visible_to_customers: bool
+    writable_by_customers: bool
 
     def applies(self, ticket_type: str | None) -> bool:
         return self.ticket_types is None or ticket_type in self.ticket_types
@@ -49,12 +51,14 @@ async def checked(
     *,
     ticket_type: str | None = None,
     revision: int | None = None,
+    by_customer: bool = False,
 ) -> dict[str, Any]:
     """`before` with `patch` merged into it. Raises Invalid, with a pointer to each wrong field. `revision` is that of
-    the definitions, where the caller's read brought it along."""
+    the definitions, where the caller's read brought it along. Of a customer nothing is required that is not theirs to
+    set."""
     pointer = "/custom_fields" if subject is Subject.ticket else "/attributes"
     after = merged(pointer, before, patch)
-    definitions = await _in_force(tx, revision)
+    definitions = await (_IN_FORCE.now(tx) if revision is None else _IN_FORCE.at(tx, revision))
     errors = [
         FieldError(f"{pointer}/{name}", *wrong)
         for name, value in patch.items()
@@ -65,36 +69,59 @@ async def checked(
     errors += [
         FieldError(f"{pointer}/{key}", "required", "this field is required")
         for (of, key), field in definitions.items()
-        if of == subject and field.required and field.applies(ticket_type) and _blank(after.get(key))
+        if of == subject
+        and field.required
+        and field.applies(ticket_type)
+        and _blank(after.get(key))
+        and not (by_customer and not field.writable_by_customers)
     ]
     if errors:
         raise Invalid("; ".join(f"{each.pointer}: {each.detail}" for each in errors[:5]), errors=tuple(errors))
     return after
 
 
-async def _in_force(tx: Transaction, current: int | None) -> Definitions:
-    """Read once per change and process."""
-    if current is None:
-        row = await tx.row(_REVISION)
-        assert row is not None
-        current = row["revision"]
-    held: tuple[int, Definitions] | None = tx.memo.get(_MEMO)
-    if held is None or held[0] != current:
-        # The revision was read first: a change in between must not pass for one that is known.
-        held = tx.memo[_MEMO] = current, await _read(tx)
-    return held[1]
+async def check_customer_sets(tx: Transaction, subject: Subject, names: Iterable[str]) -> None:
+    """Raises Forbidden for what is the staff's to set, in the same words whether there is such a field or not."""
+    definitions = await _IN_FORCE.now(tx)
+    for name in names:
+        field = definitions.get((subject, name))
+        if field is None or not field.writable_by_customers:
+            raise Forbidden(f"a customer does not set the custom field {name}")
 
 
-async def _read(tx: Transaction) -> Definitions:
-    return {
-        (row["subject"], row["key"]): Definition(
-            FieldKind(row["type"]),
-            tuple(row["choices"] or ()),
-            frozenset(row["ticket_types"]) if row["ticket_types"] else None,
-            row["required"],
-        )
-        for row in await tx.rows(_LIVE)
-    }
+async def told_to_customers(tx: Transaction, subject: Subject, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that a definition shows to customers."""
+    return _visible(await _IN_FORCE.now(tx), subject, fields) if fields else {}
+
+
+def seen_to_change(tx: Transaction, subject: Subject, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether customers see the difference, by the definitions that this process knows."""
+    known = _IN_FORCE.known(tx)
+    return known is None or _visible(known, subject, before) != _visible(known, subject, after)
+
+
+def _visible(definitions: Definitions, subject: Subject, fields: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name for (of, name), field in definitions.items() if of == subject and field.visible_to_customers}
+    return {name: value for name, value in fields.items() if name in shown}
+
+
+async def _read_in_force(tx: Transaction) -> Definitions:
+    return dict(understood(_defined, await tx.rows(_LIVE)))
+
+
+_IN_FORCE = RevisionCache(Query(select(revision_row.c.revision)), _read_in_force)
+
+
+def _defined(row: Row) -> tuple[tuple[str, str], Definition]:
+    definition = Definition(
+        word(FieldKind, row["type"]),
+        tuple(row["choices"] or ()),
+        frozenset(row["ticket_types"]) if row["ticket_types"] else None,
+        row["required"],
+        row["visible_to_customers"],
+        row["writable_by_customers"],
+    )
+    return (row["subject"], row["key"]), definition
 
 
 def _same(before: object, value: object) -> bool:

@@ -2,10 +2,12 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
 from app.events import export, hub, stream_tickets
 from app.events.catalogue import seen_by
 from app.events.schemas import EventFeed, EventQuery, LastEventId, StreamEvent, StreamQuery, StreamTicket
+from app.web.admission import BULK, costs
+from app.web.openapi_headers import refer
 from app.web.route import SHOWN_ONCE, ListeningRoute, Tx, router
 
 routes = router("/v1/events", "events")
@@ -14,10 +16,19 @@ ticket_routes = router("/v1/stream-tickets", "events")
 Reader = Annotated[Actor, may("events:read")]
 Listener = Annotated[Actor, stream_tickets.may_listen("events:read")]
 
-_NDJSON = {200: {"content": {export.NDJSON: {"schema": {"type": "string", "description": "An event a line."}}}}}
+_FORMS = {
+    200: {
+        "headers": refer("Next-Position", "Link"),
+        "content": {
+            export.NDJSON: {"schema": {"type": "string", "description": "An event a line."}},
+            export.BATCH: {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}}},
+        },
+    }
+}
 _STREAM = {
     200: {
-        "description": "`id` is the event's position, `data` the event. `event: bye` ends it: connect again.",
+        "description": "`id` is the event's position, `data` the event. `event: hello` begins it, `event: bye` "
+        "ends it: connect again.",
         "model": StreamEvent,
     }
 }
@@ -29,11 +40,12 @@ class _Lines(Response):
     media_type = "text/event-stream"
 
 
-@routes.get("", response_model=EventFeed, responses=_NDJSON, summary="Export what happened")  # type: ignore[arg-type]
+@routes.get("", response_model=EventFeed, responses=_FORMS, summary="Export what happened")  # type: ignore[arg-type]
+@costs(BULK)
 async def list_events(request: Request, tx: Tx, actor: Reader, query: Annotated[EventQuery, Query()]) -> Any:
     """Every event in order from a position on, page by page: nothing is ever skipped, nothing comes twice. As NDJSON
-    where `application/x-ndjson` is asked for; `Next-Position` says where to go on. Customers get what is told of
-    their own tickets."""
+    where `application/x-ndjson` is asked for, as a batch of CloudEvents where `application/cloudevents-batch+json` is;
+    `Next-Position` says where to go on. Customers get what is told of tickets that they see."""
     return await export.page(request, tx, seen_by(actor, query.types, query.ticket_id), query)
 
 
@@ -41,8 +53,10 @@ async def list_events(request: Request, tx: Tx, actor: Reader, query: Annotated[
 async def stream_events(
     request: Request, actor: Listener, query: Annotated[StreamQuery, Query()], last_event_id: LastEventId = None
 ) -> Response:
-    """The feed as it grows, from a position on or from now. What was imported does not come. Who falls behind is cut
-    off and goes on from `Last-Event-ID`; so does everybody on a shutdown, after `event: bye`."""
+    """The feed as it grows, from a position on or from now. It begins with `event: hello`, which has the position and
+    the server's time: what is read after it has come misses nothing that the stream does not bring. What was imported
+    does not come. Who falls behind is cut off and goes on from `Last-Event-ID`; so does everybody on a shutdown, after
+    `event: bye`."""
     listening: hub.Hub = request.app.state.hub
     wanted = seen_by(actor, query.types, query.ticket_id)
     return await listening.open(actor, wanted, query.after, last_event_id)

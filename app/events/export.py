@@ -1,6 +1,7 @@
 """Pages of the feed as bytes. What is told comes from the catalogue, whose schemas a test holds it to: no model is made
 of each event on its way out."""
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import orjson
@@ -10,9 +11,10 @@ from starlette.responses import Response
 from app.db import Row, Transaction
 from app.events import feed
 from app.events.catalogue import outward
-from app.events.schemas import EventQuery
+from app.events.schemas import EventQuery, FeedOrder
 
 NDJSON = "application/x-ndjson"
+BATCH = "application/cloudevents-batch+json"
 
 
 def encoded(row: Row, *, for_customer: bool) -> bytes:
@@ -20,8 +22,7 @@ def encoded(row: Row, *, for_customer: bool) -> bytes:
 
 
 async def page(request: Request, tx: Transaction, wanted: feed.Wanted, query: EventQuery) -> Response:
-    after = feed.parse_position(query.after, "/query/after") if query.after else feed.START
-    found = await feed.read(tx, after, query.limit, wanted)
+    found = await _read(tx, replace(wanted, since=query.from_, until=query.to), query)
     if found is None:
         raise feed.UnknownPosition.of("/query/after")
     for_customer = wanted.customer_id is not None
@@ -29,11 +30,23 @@ async def page(request: Request, tx: Transaction, wanted: feed.Wanted, query: Ev
     headers = {"Next-Position": str(found.next)}
     if found.more:
         headers["Link"] = _link(request, found.next)
-    if NDJSON in request.headers.get("accept", ""):
+    accepted = request.headers.get("accept", "")
+    if NDJSON in accepted:
         return Response(b"".join(item + b"\n" for item in items), headers=headers, media_type=NDJSON)
+    if BATCH in accepted:
+        return Response(b"[" + b",".join(items) + b"]", headers=headers, media_type=BATCH)
     tail = orjson.dumps({"next_position": str(found.next), "has_more": found.more})
     body = b'{"items":[' + b",".join(items) + b"]," + tail[1:]
     return Response(body, headers=headers, media_type="application/json")
+
+
+async def _read(tx: Transaction, wanted: feed.Wanted, query: EventQuery) -> feed.Page | None:
+    after = feed.parse_position(query.after, "/query/after") if query.after else None
+    if query.order is FeedOrder.desc:
+        return await feed.read_back(tx, after, query.limit, wanted)
+    if after is None:
+        after = await feed.first_since(tx, query.from_) if query.from_ else feed.START
+    return await feed.read(tx, after, query.limit, wanted)
 
 
 def _link(request: Request, after: feed.Position) -> str:

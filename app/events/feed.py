@@ -7,35 +7,35 @@ one of an older epoch goes on with what is left of that, and then with all that 
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    BindParameter,
     Boolean,
     ColumnElement,
-    Integer,
+    DateTime,
     SmallInteger,
     Text,
     Uuid,
     and_,
     any_,
     bindparam,
-    column,
     exists,
     func,
     literal,
     literal_column,
     or_,
     select,
-    table,
     tuple_,
 )
 
 from app.db import Query, Row, Transaction, Values
 from app.errors import Invalid
 from app.events.tables import Xid8, event_log, events
+from app.events.ticket_readers import TICKETS, customer_sees
+from app.web.paging import first_of, page_of
 
 # How many rows a page looks at: it may be short, or empty, and have more after it.
 STRETCH = 5_000
@@ -50,7 +50,8 @@ class Position(NamedTuple):
     id: int
 
     def __str__(self) -> str:
-        return f"{self.epoch:x}.{self.xid:x}.{self.id:x}"
+        """Of a fixed width, so that positions sort as text in the order of the feed."""
+        return f"{self.epoch:04x}.{self.xid:016x}.{self.id:016x}"
 
 
 START = Position(1, 0, 0)
@@ -71,11 +72,14 @@ class UnknownPosition(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events. `types` None are all; `customer_id` are those that are told to this customer."""
+    """Which events. `types` None are all; `customer_id` are those that are told to this customer; `since` and `until`
+    are bounds of the instant at which they were written, `until` excluded."""
 
     types: tuple[str, ...] | None = None
     ticket_id: UUID | None = None
     customer_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 EVERYTHING = Wanted()
@@ -96,59 +100,68 @@ _STATE = Query(
         func.pg_snapshot_xmax(func.pg_current_snapshot(), type_=Xid8()).label("newest"),
     )
 )
-_epoch = bindparam("epoch", type_=SmallInteger())
+# The epoch first, as in the index: rows of other epochs are never looked at, however their transactions were numbered.
 _order = (_e.xid, _e.id)
-_range = (
-    tuple_(*_order) > tuple_(bindparam("xid", type_=Xid8()), bindparam("event_id", type_=_e.id.type)),
-    _e.xid < bindparam("end", type_=Xid8()),
-)
-_limit: BindParameter[int] = bindparam("row_limit", type_=Integer)
-# A higher feature's table, by name: whose a ticket is decides what its customer is told.
-_tickets = table("tickets", column("id", Uuid), column("customer_id", Uuid))
+_place = tuple_(bindparam("xid", type_=Xid8()), bindparam("event_id", type_=_e.id.type))
+_in_epoch = _e.epoch == bindparam("epoch", type_=SmallInteger())
+_range = (_in_epoch, tuple_(*_order) > _place, _e.xid < bindparam("end", type_=Xid8()))
+_range_back = (_in_epoch, tuple_(*_order) < _place)
 _types = bindparam("types", type_=ARRAY(Text))
 _customer = bindparam("customer_id", type_=Uuid)
+_since, _until = (bindparam(name, type_=DateTime(timezone=True)) for name in ("since", "until"))
 
 
 def _hit(columns: Any) -> ColumnElement[bool]:
-    owned = exists().where(_tickets.c.id == columns.ticket_id, _tickets.c.customer_id == _customer)
+    seen = exists().where(TICKETS.c.id == columns.ticket_id, customer_sees(TICKETS.c, _customer))
     return and_(
-        columns.epoch == _epoch,
         or_(_types.is_(None), columns.type == any_(_types)),
-        or_(_customer.is_(None), and_(~columns.internal, owned)),
+        or_(_customer.is_(None), and_(~columns.internal, seen)),
+        or_(_since.is_(None), columns.recorded_at >= _since),
+        or_(_until.is_(None), columns.recorded_at < _until),
     )
 
 
-def _walked() -> Query:
-    """A stretch of the log, and of it what fits; its last row in any case."""
-    place = func.row_number().over(order_by=_order).label("place")
-    walked = (
-        select(events, place).where(*_range).order_by(*_order).limit(literal_column(str(STRETCH))).subquery("walked")
-    )
+def _ordered(columns: Any, *, back: bool) -> list[ColumnElement[Any]]:
+    order = [columns.xid, columns.id]
+    return [each.desc() for each in order] if back else order
+
+
+def _walked(*, back: bool) -> Query:
+    """Scan a stretch of the log and keep the rows that match; its last row in any case."""
+    order = _ordered(_e, back=back)
+    place = func.row_number().over(order_by=order).label("place")
+    within = _range_back if back else _range
+    scanned = select(events, place).where(*within).order_by(*order)
+    walked = scanned.limit(literal_column(str(STRETCH))).subquery("walked")
     hit = _hit(walked.c)
     fits = or_(hit, walked.c.place == literal_column(str(STRETCH)))
-    return Query(select(walked, hit.label("hit")).where(fits).order_by(walked.c.xid, walked.c.id).limit(_limit))
+    return Query(page_of(select(walked, hit.label("hit")).where(fits).order_by(*_ordered(walked.c, back=back))))
 
 
-def _gathered() -> Query:
+def _gathered(*, back: bool) -> Query:
     """All of one ticket, sorted: behind an OFFSET, or PostgreSQL might walk the whole log for it."""
-    its = select(events).where(_e.ticket_id == bindparam("ticket_id"), *_range).offset(literal_column("0"))
+    within = _range_back if back else _range
+    its = select(events).where(_e.ticket_id == bindparam("ticket_id"), *within).offset(literal_column("0"))
     gathered = its.subquery("gathered")
     hit = literal(True, Boolean).label("hit")
-    return Query(
-        select(gathered, literal(0).label("place"), hit)
-        .where(_hit(gathered.c))
-        .order_by(gathered.c.xid, gathered.c.id)
-        .limit(_limit)
-    )
+    found = select(gathered, literal(0).label("place"), hit).where(_hit(gathered.c))
+    return Query(page_of(found.order_by(*_ordered(gathered.c, back=back))))
 
 
-_WALK, _GATHER = _walked(), _gathered()
-# Where everything fits, the page is the stretch.
-_FOLLOW = Query(
-    select(events, literal(0).label("place"), (_e.epoch == _epoch).label("hit"))
-    .where(*_range)
-    .order_by(*_order)
-    .limit(_limit)
+def _followed(*, back: bool) -> Query:
+    """Without a filter the page is the stretch."""
+    all_of_it = select(events, literal(0).label("place"), literal(True, Boolean).label("hit"))
+    return Query(page_of(all_of_it.where(*(_range_back if back else _range)).order_by(*_ordered(_e, back=back))))
+
+
+_WALK, _GATHER, _FOLLOW = (
+    {back: made(back=back) for back in (False, True)} for made in (_walked, _gathered, _followed)
+)
+_FIRST_SINCE = Query(
+    select(_e.epoch, _e.xid, _e.id)
+    .where(_e.recorded_at >= bindparam("since", type_=DateTime(timezone=True)))
+    .order_by(_e.epoch, _e.xid, _e.id)
+    .limit(literal_column("1"))
 )
 _SETTLE = Query(select(func.settle_event_epoch().label("epoch")))
 
@@ -167,46 +180,95 @@ def position_of(row: Values) -> Position:
 
 
 async def read(tx: Transaction, after: Position, limit: int, wanted: Wanted = EVERYTHING) -> Page | None:
-    """The next events, and where to go on; None where the position is not one of this log."""
+    """The next events, and where to go on; None where the position is not one of this log. An epoch that has no more
+    to give is left at once: a page is empty only where nothing fits."""
+    state = await _state(tx)
+    if _is_ahead(after, state):
+        # This may be another server since a moment ago, whose transactions have lower numbers.
+        await settle_epoch(tx)
+        state = await _state(tx)
+        if _is_ahead(after, state):
+            return None
     rows: list[Row] = []
     while True:
-        page = await _page(tx, after, limit - len(rows), wanted)
-        if page is None:
-            return None
+        page = await _page(tx, state, after, limit - len(rows), wanted)
         rows += page.rows
         if page.next.epoch == after.epoch or len(rows) == limit:
             return Page(rows, page.next, page.more)
         after = page.next
 
 
-async def _page(tx: Transaction, after: Position, limit: int, wanted: Wanted) -> Page | None:
-    state = await _state(tx)
+def _is_ahead(after: Position, state: Row) -> bool:
+    return after.epoch > state["epoch"] or bool(after.epoch == state["epoch"] and after.xid > state["newest"])
+
+
+async def _page(tx: Transaction, state: Row, after: Position, limit: int, wanted: Wanted) -> Page:
+    """Of one epoch."""
     # Below the oldest running transaction everything is there, and of an epoch that is over.
     end = state["oldest"] if after.epoch == state["epoch"] else _MOST_XID
-    if after.epoch > state["epoch"] or (after.epoch == state["epoch"] and after.xid > state["newest"]):
-        return None
     found = await _found(tx, after, end, limit + 1, wanted) if after.xid < end else []
     hits = [row for row in found if row["hit"]]
     if len(hits) > limit:
         return Page(hits[:limit], position_of(hits[limit - 1]), more=True)
-    if found and (found[-1]["place"] == STRETCH or len(found) > limit):
-        return Page(hits, Position(after.epoch, found[-1]["xid"], found[-1]["id"]), more=True)
+    if _goes_on(found, limit):
+        return Page(hits, position_of(found[-1]), more=True)
     if after.epoch < state["epoch"]:
         return Page(hits, Position(after.epoch + 1, 0, 0), more=True)
     # Nothing will come there any more.
     return Page(hits, max(after, Position(after.epoch, end, 0)), more=False)
 
 
-async def _found(tx: Transaction, after: Position, end: int, row_limit: int, wanted: Wanted) -> list[Row]:
+def _goes_on(found: list[Row], limit: int) -> bool:
+    """Whether there is more behind what was found of an epoch: behind the stretch, the limit or the bytes of a page."""
+    rows, more = first_of(found, limit)
+    return more or bool(rows and rows[-1]["place"] == STRETCH)
+
+
+async def _found(
+    tx: Transaction, after: Position, end: int, row_limit: int, wanted: Wanted, *, back: bool = False
+) -> list[Row]:
     place: dict[str, Any] = {
-        "epoch": after.epoch, "xid": after.xid, "event_id": after.id, "end": end, "row_limit": row_limit,
+        "epoch": after.epoch, "xid": after.xid, "event_id": after.id, "row_limit": row_limit,
     }  # fmt: skip
+    if not back:
+        place["end"] = end
     if wanted == EVERYTHING:
-        return await tx.rows(_FOLLOW, **place)
-    place |= {"types": wanted.types, "customer_id": wanted.customer_id}
+        return await tx.rows(_FOLLOW[back], **place)
+    place |= {
+        "types": wanted.types, "customer_id": wanted.customer_id, "since": wanted.since, "until": wanted.until,
+    }  # fmt: skip
     if wanted.ticket_id:
-        return await tx.rows(_GATHER, **place, ticket_id=wanted.ticket_id)
-    return await tx.rows(_WALK, **place)
+        return await tx.rows(_GATHER[back], **place, ticket_id=wanted.ticket_id)
+    return await tx.rows(_WALK[back], **place)
+
+
+async def read_back(tx: Transaction, before: Position | None, limit: int, wanted: Wanted = EVERYTHING) -> Page | None:
+    """The events before a position, or the newest ones, newest first; None where the position is not one of this log.
+    `next` is where to go on towards older ones."""
+    state = await _state(tx)
+    newest = Position(state["epoch"], state["oldest"], 0)
+    if before is not None and _is_ahead(before, state):
+        return None
+    before = min(before or newest, newest)
+    rows: list[Row] = []
+    while True:
+        found = await _found(tx, before, 0, limit - len(rows) + 1, wanted, back=True)
+        hits = [row for row in found if row["hit"]]
+        room = limit - len(rows)
+        if len(hits) > room:
+            return Page([*rows, *hits[:room]], position_of(hits[room - 1]) if room else before, more=True)
+        rows += hits
+        if _goes_on(found, room):
+            return Page(rows, position_of(found[-1]), more=True)
+        if before.epoch == START.epoch:
+            return Page(rows, START, more=False)
+        before = Position(before.epoch - 1, _MOST_XID, _MOST)
+
+
+async def first_since(tx: Transaction, since: datetime) -> Position:
+    """The position before the first event, in the order of the feed, that was written at or after an instant."""
+    row = await tx.row(_FIRST_SINCE, since=since)
+    return Position(row["epoch"], row["xid"], row["id"] - 1) if row else await end(tx)
 
 
 async def _state(tx: Transaction) -> Row:

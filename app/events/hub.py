@@ -5,31 +5,33 @@ reader stands, and joins there. What waits for a listener is bounded: who falls 
 position. No listener holds a connection to the database."""
 
 import asyncio
-import signal
-import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import asynccontextmanager
 from uuid import UUID
 
+import orjson
 import structlog
 from fastapi.sse import EventSourceResponse, format_sse_event
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, column, select, table
+from sqlalchemy import func, select
 from starlette.responses import Response
 
-from app.auth.guard import Actor
-from app.auth.standing import standing
+from app.auth.dependencies import Actor
+from app.auth.revalidation import still_valid
 from app.db import FAULTS, Database, Query, Row
 from app.errors import AppError, Overloaded
-from app.events import feed
+from app.events import feed, hints
 from app.events.export import encoded
 from app.events.feed import Page, Position, UnknownPosition, Wanted
+from app.events.ticket_readers import READERS
+from app.failures import Rounds
+from app.instants import written
 from app.web import metrics
 
 log = structlog.get_logger("ninety.stream")
 
 _POLL_SECONDS = 0.1
+_HINT_SECONDS = 0.5
 _KEEPALIVE_SECONDS = 15.0
 _CREDENTIALS_SECONDS = 3.0
 _BATCH = 100
@@ -41,9 +43,13 @@ _MOST_WAITING_BYTES = 128 * 1024
 _PIECE_BYTES = 16 * 1024
 MOST_LISTENERS = 5_000
 
+_TIME = Query(select(func.clock_timestamp().label("time")))
 _BYE = format_sse_event(event="bye", data_str="{}")
-_tickets = table("tickets", column("id", Uuid), column("customer_id", Uuid))
-_OWNERS = Query(select(_tickets).where(_tickets.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))))
+# Blocks have either no field at all or data: several clients fail on a block with an id alone.
+_PING = format_sse_event(comment="ping")
+
+# Tickets, each with a customer who sees it.
+Readers = set[tuple[UUID, UUID]]
 
 
 class Listener:
@@ -79,6 +85,7 @@ class Listener:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What waits, as it comes, and a sign of life where nothing does; until it ends."""
+        said = self.position
         while self.ending is None or self.waiting:
             while self.waiting:
                 piece = self.waiting.popleft()
@@ -91,8 +98,9 @@ class Listener:
                 async with asyncio.timeout(_KEEPALIVE_SECONDS):
                     await self.wake.wait()
             except TimeoutError:
-                # The id goes on also where nothing of the feed was for this listener.
-                yield format_sse_event(comment="ping", id=str(self.position))
+                # The id moves on also where nothing of the feed was for this listener.
+                yield _PING if said == self.position else _at(self.position)
+                said = self.position
         if self.ending:
             yield self.ending
 
@@ -122,18 +130,19 @@ class Hub:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While the application serves. The streams end when the process is told to stop, not when it has stopped:
+        """While the application serves. The streams end by `stop`, when the process is told to end and not when it has:
         the server waits for them."""
-        with _on_signal(self.stop):
-            async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(self._follow())
-                checking = tasks.create_task(self._check_credentials())
-                try:
-                    yield
-                finally:
-                    self.stop()
-                    following.cancel()
-                    checking.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._follow())
+            checking = tasks.create_task(self._check_credentials())
+            hinting = tasks.create_task(self._hint())
+            try:
+                yield
+            finally:
+                self.stop()
+                following.cancel()
+                checking.cancel()
+                hinting.cancel()
 
     def stop(self) -> None:
         """Say goodbye to everybody; who comes now is turned away."""
@@ -148,30 +157,34 @@ class Hub:
         if self._open[actor.bearer_id] >= self._most:
             raise TooManyStreams(f"at most {self._most} at once", headers={"Retry-After": "5"})
         listener = Listener(actor, wanted)
+        first: Page | None = None
         if after or last_event_id:
             pointer = "/query/after" if after else "/header/Last-Event-ID"
             start = feed.parse_position(after or last_event_id or "", pointer)
-            first = await self._catch_up(start, wanted)
+            first = await self._catch_up(start, wanted, actor)
             if first is None:
                 raise UnknownPosition.of(pointer)
-        else:
-            async with self._db.transaction() as tx:
-                first = Page([], await feed.end(tx), more=False)
-        return EventSourceResponse(self._stream(listener, first), headers={"X-Accel-Buffering": "no"})
+        async with self._db.transaction(reads=True) as tx:
+            if first is None:
+                start = await feed.end(tx)
+                first = Page([], start, more=False)
+            hello = _hello(start, await tx.row(_TIME))
+        return EventSourceResponse(self._stream(listener, first, hello), headers={"X-Accel-Buffering": "no"})
 
-    async def _stream(self, listener: Listener, page: Page) -> AsyncIterator[bytes]:
+    async def _stream(self, listener: Listener, page: Page, hello: bytes) -> AsyncIterator[bytes]:
         self._open[listener.actor.bearer_id] += 1
         try:
-            yield format_sse_event(comment="here", retry=1000)
+            yield hello
             while True:
                 for piece in _pieces(page.rows, listener.wanted):
                     yield piece
-                yield format_sse_event(id=str(page.next))
+                if not page.rows or feed.position_of(page.rows[-1]) != page.next:
+                    yield _at(page.next)
                 if self._joined(listener, page):
                     break
-                found = await self._catch_up(page.next, listener.wanted)
+                found = await self._catch_up(page.next, listener.wanted, listener.actor)
                 if found is None:
-                    return  # the database was put back meanwhile
+                    return  # the database was put back meanwhile, or the caller would not be let in any more
                 page = found
             async for piece in listener.pieces():
                 yield piece
@@ -197,27 +210,31 @@ class Hub:
         self._somebody.set()
         return True
 
-    async def _catch_up(self, after: Position, wanted: Wanted) -> Page | None:
+    async def _catch_up(self, after: Position, wanted: Wanted, actor: Actor) -> Page | None:
         async with self._catching_up:
-            return await self._read(after, wanted)
+            return await self._read(after, wanted, actor)
 
-    async def _read(self, after: Position, wanted: Wanted) -> Page | None:
-        async with self._db.transaction() as tx:
+    async def _read(self, after: Position, wanted: Wanted, actor: Actor | None = None) -> Page | None:
+        """A page; None where there is no such position, or for an `actor` who would not be let in any more."""
+        async with self._db.transaction(reads=True) as tx:
+            if actor is not None and not await still_valid(tx, [actor]):
+                return None
             page = await feed.read(tx, after, _BATCH, wanted)
         return page and Page([row for row in page.rows if not row["imported"]], page.next, page.more)
 
     async def _follow(self) -> None:
+        rounds = Rounds("stream")
         while True:
             await self._somebody.wait()
             try:
-                more = await self._turn()
+                pause = 0 if await self._hand_out_next() else _POLL_SECONDS
+                rounds.done()
             except Exception as failed:
-                log.warning("stream_read_failed", error=repr(failed))
-                more = False
-            if not more:
-                await asyncio.sleep(_POLL_SECONDS)
+                pause = rounds.failed(failed)
+            if pause:
+                await asyncio.sleep(pause)
 
-    async def _turn(self) -> bool:
+    async def _hand_out_next(self) -> bool:
         """Hand out the next events; whether there are more at once."""
         if not self._listeners:
             self._position = None
@@ -231,28 +248,64 @@ class Hub:
             for listener in self._listeners:
                 listener.end(b"")
             return False
-        owners: dict[UUID, UUID] | None = None
-        while owners is None and self._customers_listen():
-            owners = await self._owners(page.rows)
+        readers: Readers = set()
+        asked: set[UUID] = set()
+        while customers := self._listening_customers() - asked:
+            readers |= await self._readers(page.rows, customers)
+            asked |= customers
         # From here on nothing waits: whoever joined meanwhile is with it.
         if self._position != after:
             return True  # everybody had left, and somebody came
         self._position = page.next
-        self._hand_out(page, owners or {})
+        self._hand_out(page, readers)
         return page.more
 
-    def _customers_listen(self) -> bool:
-        return any(listener.wanted.customer_id for listener in self._listeners)
+    async def _hint(self) -> None:
+        rounds, told = Rounds("stream_hints"), hints.told_now(())
+        while True:
+            await self._somebody.wait()
+            try:
+                told = await self._hand_out_hints(told)
+                rounds.done()
+                pause = _HINT_SECONDS
+            except Exception as failed:
+                pause = rounds.failed(failed)
+            await asyncio.sleep(pause)
 
-    async def _owners(self, rows: Iterable[Row]) -> dict[UUID, UUID]:
-        """Whose the tickets are."""
+    async def _hand_out_hints(self, told: hints.Told) -> hints.Told:
+        """To the staff, what was said since the last time; all that holds now."""
+        if all(listener.wanted.customer_id for listener in self._listeners):
+            return {}
+        async with self._db.transaction(reads=True) as tx:
+            rows = await hints.held(tx)
+        for row in rows:
+            if told.get((row["ticket_id"], row["caller_id"])) == row["until"]:
+                continue
+            piece = hints.encoded(row)
+            for listener in list(self._listeners):
+                wanted = listener.wanted
+                if wanted.customer_id is None and wanted.ticket_id in (None, row["ticket_id"]):
+                    self._give(listener, [piece], len(piece))
+        return hints.told_now(rows)
+
+    def _give(self, listener: Listener, pieces: Sequence[bytes], size: int) -> None:
+        if not listener.give(pieces, size):
+            self._listeners.discard(listener)
+            metrics.LISTENERS_DROPPED.inc()
+
+    def _listening_customers(self) -> set[UUID]:
+        return {listener.wanted.customer_id for listener in self._listeners if listener.wanted.customer_id}
+
+    async def _readers(self, rows: Iterable[Row], customers: set[UUID]) -> Readers:
+        """Which of these customers see which of the tickets."""
         ids = {row["ticket_id"] for row in rows if row["ticket_id"] and not row["internal"]}
         if not ids:
-            return {}
-        async with self._db.transaction() as tx:
-            return {row["id"]: row["customer_id"] for row in await tx.rows(_OWNERS, ids=list(ids))}
+            return set()
+        async with self._db.transaction(reads=True) as tx:
+            found = await tx.rows(READERS, ids=list(ids), among=list(customers))
+        return {(row["id"], row["customer_id"]) for row in found}
 
-    def _hand_out(self, page: Page, owners: dict[UUID, UUID]) -> None:
+    def _hand_out(self, page: Page, readers: Readers) -> None:
         """To each what it wants. Who wants the same, from the same place on, gets the very same bytes."""
         encoder = _Encoder()
         prepared: dict[tuple[Wanted, Position | None], tuple[list[bytes], int]] = {}
@@ -261,14 +314,13 @@ class Hub:
             behind = listener.position if listener.position >= first else None
             key = (listener.wanted, behind)
             if key not in prepared:
-                rows = [row for row in page.rows if _fits(row, listener.wanted, owners, behind)]
+                rows = [row for row in page.rows if _fits(row, listener.wanted, readers, behind)]
                 pieces = list(encoder.pieces(rows, for_customer=listener.wanted.customer_id is not None))
                 prepared[key] = pieces, sum(map(len, pieces))
             pieces, size = prepared[key]
             listener.position = max(listener.position, page.next)
-            if pieces and not listener.give(pieces, size):
-                self._listeners.discard(listener)
-                metrics.LISTENERS_DROPPED.inc()
+            if pieces:
+                self._give(listener, pieces, size)
 
     async def _check_credentials(self) -> None:
         """Who would not be let in any more hears nothing more."""
@@ -278,8 +330,8 @@ class Hub:
             if not actors:
                 continue
             try:
-                async with self._db.transaction() as tx:
-                    good = await standing(tx, actors)
+                async with self._db.transaction(reads=True) as tx:
+                    good = await still_valid(tx, actors)
             except Exception as failed:
                 log.warning("stream_check_failed", error=repr(failed))
                 continue
@@ -288,6 +340,19 @@ class Hub:
                 if listener.actor in gone:
                     self._listeners.discard(listener)
                     listener.end(b"")
+
+
+def _hello(start: Position, row: Row | None) -> bytes:
+    """What a stream begins with: what is read after it has come misses nothing that the stream does not bring."""
+    assert row is not None
+    data = {"position": str(start), "time": written(row["time"])}
+    return format_sse_event(event="hello", data_str=orjson.dumps(data).decode(), id=str(start), retry=1000)
+
+
+def _at(position: Position) -> bytes:
+    """How far the stream has come, where no event said so."""
+    text = str(position)
+    return format_sse_event(event="position", data_str=f'{{"position":"{text}"}}', id=text)
 
 
 class _Encoder:
@@ -320,7 +385,7 @@ def _pieces(rows: Iterable[Row], wanted: Wanted) -> Iterator[bytes]:
     return _Encoder().pieces(rows, for_customer=wanted.customer_id is not None)
 
 
-def _fits(row: Row, wanted: Wanted, owners: dict[UUID, UUID], behind: Position | None) -> bool:
+def _fits(row: Row, wanted: Wanted, readers: Readers, behind: Position | None) -> bool:
     """As the feed's own statement decides it."""
     if behind is not None and feed.position_of(row) <= behind:
         return False
@@ -330,32 +395,4 @@ def _fits(row: Row, wanted: Wanted, owners: dict[UUID, UUID], behind: Position |
         return False
     if wanted.customer_id is None:
         return True
-    return not row["internal"] and owners.get(row["ticket_id"]) == wanted.customer_id
-
-
-@contextmanager
-def _on_signal(tell: Any) -> Iterator[None]:
-    """Call `tell` when the process is asked to stop, before whoever else wants to know."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def told(number: int, frame: Any) -> None:
-        loop.call_soon_threadsafe(tell)
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-        elif handler is signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-    for number in before:
-        signal.signal(number, told)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if signal.getsignal(number) is told:
-                signal.signal(number, handler)
+    return not row["internal"] and (row["ticket_id"], wanted.customer_id) in readers

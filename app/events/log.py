@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, Insert, Text, Uuid, bindparam, cast, insert, literal, null, select
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.db import Query, Transaction, Values
-from app.events.catalogue import known
+from app.events.catalogue import CATALOGUE, known
 from app.events.tables import events
 
 INSERT = Query(
@@ -23,29 +23,34 @@ INSERT = Query(
 
 
 @dataclass(frozen=True, slots=True)
-class By:
+class ActorRef:
     """Who did it: a customer, agent or bot by id, or the system."""
 
     kind: str
     id: UUID | None = None
 
 
-SYSTEM = By("system")
+SYSTEM = ActorRef("system")
 
 
-def by(actor: Actor | None) -> By:
+def actor_ref(actor: Actor | None) -> ActorRef:
     """Who the log names for this actor; None is the system itself. Who bears several tokens is one."""
-    return By(actor.kind, actor.person_id or actor.bearer_id) if actor else SYSTEM
+    return ActorRef(actor.kind, actor.person_id or actor.bearer_id) if actor else SYSTEM
 
 
-def named(who: By) -> dict[str, Any]:
-    """Who did it, as the statements of `of_each` want it."""
+def actor_of(row: Values, column: str) -> dict[str, Any]:
+    """Who did it, as answers name them, from `column` with the endings `_kind` and `_id`."""
+    return {"kind": row[f"{column}_kind"], "id": row[f"{column}_id"]}
+
+
+def actor_params(who: ActorRef) -> dict[str, Any]:
+    """Who did it, as the statements of `record_for_rows` want it."""
     return {"actor_kind": who.kind, "actor_id": who.id}
 
 
 def record(
     tx: Transaction,
-    who: By,
+    who: ActorRef,
     type_: str,
     subject_id: UUID,
     now: datetime,
@@ -60,7 +65,7 @@ def record(
         INSERT,
         type=known(type_),
         occurred_at=now,
-        **named(who),
+        **actor_params(who),
         subject_id=subject_id,
         ticket_id=ticket_id,
         ticket_version=None,
@@ -70,18 +75,26 @@ def record(
     )
 
 
-def bear_version(tx: Transaction, ticket_id: UUID, version: int) -> None:
+def stamp_version(tx: Transaction, ticket_id: UUID, version: int) -> None:
     """What is queued on a ticket bears the version that the same transaction makes of it."""
     for row in tx.queued(INSERT):
         if row["ticket_id"] == ticket_id:
             row["ticket_version"] = version
 
 
-def of_each(
+def tells_customers(tx: Transaction, ticket_id: UUID) -> bool:
+    """Whether what is queued on a ticket has something in it that its customer is told of."""
+    return any(
+        row["ticket_id"] == ticket_id and not row["internal"] and CATALOGUE[row["type"]].told_to_customers
+        for row in tx.queued(INSERT)
+    )
+
+
+def record_for_rows(
     changed: CTE, type_: str, data: ColumnElement[Any], *, of_tickets: bool = False, internal: bool = False
 ) -> Insert:
     """One event for each row of a statement that changes many things: `changed` has `id` and `at`. Its parameters are
-    those of `named`."""
+    those of `actor_params`."""
     return insert(events).from_select(
         ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "data"],
         select(

@@ -20,7 +20,7 @@ async def settle_epoch(db: Database) -> None:
         await feed.settle_epoch(tx)
 
 
-async def tend(db: Database, keep_days: int | None) -> bool:
+async def run_once(db: Database, keep_days: int | None) -> bool:
     """Make what is missing, drop what is past `keep_days`; whether anything was done."""
     async with db.transaction() as tx:
         [made] = await tx.locked_rows(_MAKE)

@@ -79,6 +79,50 @@ class TicketMerged(Out):
 class TicketAbsorbed(Out):
     source_id: UUID
     number: int = Field(description="The number of the ticket that was merged.")
+    waiting_since: datetime | None = Field(description="Since when the customer waits here because of it.")
+
+
+class TicketUnmerged(Out):
+    """The merge into `target_id` was undone: the ticket goes on by itself."""
+
+    target_id: UUID
+    number: int = Field(description="The number of the ticket that it had gone into.")
+    merged_at: datetime
+
+
+class TicketReleased(Out):
+    """A merge into this ticket was undone."""
+
+    source_id: UUID
+    number: int = Field(description="The number of the ticket that goes on by itself.")
+    moved: bool = Field(description="Whether the customer waits here since another instant now, or not any more.")
+    waiting_since: datetime | None
+
+
+class TicketSnoozed(Out):
+    until: datetime
+
+
+class TicketWoken(Out):
+    """A snoozed ticket is back in the queue."""
+
+    because: str = Field(description="`time`, `customer`, who wrote, `reminder`, or `agent`.")
+
+
+class TicketClaimed(Out):
+    """It was given to an agent, who is to answer it next."""
+
+    agent_id: UUID
+    answer_by: datetime
+    why: str
+    reason: str
+
+
+class ClaimEnded(Out):
+    """It was given back, or taken back because it was not answered: it is nobody's again."""
+
+    agent_id: UUID
+    claimed_at: datetime
 
 
 class TicketLinked(Out):
@@ -157,6 +201,7 @@ class ExceptionGranted(Out):
     effect: str | None
     metrics: list[str]
     seconds: int | None
+    applies_to: str | None = Field(description="`started`, or `running` too.")
     starts_at: datetime | None
     expires_at: datetime | None
 
@@ -178,6 +223,23 @@ class GoalJudged(Out):
 class TeamsChanged(Out):
     joined: list[UUID]
     left: list[UUID]
+
+
+class AvailableOnChannel(Out):
+    channel: str
+    capacity: int
+
+
+class AvailabilityChanged(Out):
+    """An agent is there, or is not, or takes other tickets than before."""
+
+    before: str = Field(description="`online`, `away` or `offline`.")
+    after: str
+    because: str = Field(description="`said`, or what ended it: `silence` or `until`.")
+    capacity: int
+    channels: list[AvailableOnChannel] | None = Field(description="Null: every channel.")
+    skills: list[str]
+    until: datetime | None
 
 
 class CustomersMerged(Out):

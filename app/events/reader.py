@@ -1,17 +1,22 @@
 """Whoever makes something of events has a position in the log, and the position commits with what was made of the
-events before it.
+events before it. `read_on` is the one way to read on: it moves the position, also from an epoch that has no more to
+give into the next.
 
 Any number of workers may turn one reader; each batch is one worker's."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, cast, null, select, update
+import structlog
+from sqlalchemy import Uuid, bindparam, cast, delete, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import Query, Row, Transaction
 from app.events import feed
 from app.events.tables import event_readers
+
+log = structlog.get_logger("ninety.reader")
 
 _r = event_readers.c
 _named = _r.name == bindparam("reader")
@@ -29,15 +34,20 @@ _BEGIN_NOW = Query(
 _ADVANCE = Query(
     update(event_readers).where(_named).values(within=cast(null(), Uuid)), ["epoch", "xid", "event_id"]
 )  # fmt: skip
+_END = Query(delete(event_readers).where(_named))
 _STAY = Query(update(event_readers).where(_named), ["within"])
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """`within`: how far the first event was worked off before, where it concerns very many things."""
+class Part(NamedTuple):
+    """How far a batch was worked off, where not all of it was: `events` of it whole, and of the next one, which
+    concerns very many things, everything up to `within`."""
 
-    events: list[Row]
-    within: UUID | None
+    events: int
+    within: UUID | None = None
+
+
+# What is made of the next events: given how far the first of them was worked off before; None is all of it.
+Work = Callable[[Transaction, list[Row], UUID | None], Awaitable[Part | None]]
 
 
 async def hold(tx: Transaction, reader: str) -> None:
@@ -52,29 +62,53 @@ async def begin_now(tx: Transaction, reader: str) -> None:
     await tx.locked_rows(_BEGIN_NOW, name=reader, epoch=end.epoch, xid=end.xid, event_id=end.id)
 
 
-async def claim(tx: Transaction, reader: str, batch: int) -> Batch | None:
-    """The next events, which are this transaction's alone; None where another worker has them. A reader of this name
-    begins with the first event there is."""
+async def read_on(tx: Transaction, reader: str, limit: int, work: Work) -> bool:
+    """Have `work` done with the next events, at most `limit`, which are this transaction's alone, and move on behind
+    what was done; whether there may be more. A reader of this name begins with the first event there is."""
+    position = await _claim(tx, reader)
+    if position is None:
+        return False  # another worker has it
+    after = feed.Position(position["epoch"], position["xid"], position["event_id"])
+    page, within = await feed.read(tx, after, limit), position["within"]
+    if page is None:
+        # Begin anew, rather than miss anything.
+        log.warning("position_unknown", reader=reader, position=str(after))
+        page, within = await feed.read(tx, feed.START, limit), None
+        assert page is not None
+    part = await work(tx, page.rows, within) if page.rows else None
+    _move(tx, reader, after, page, part)
+    return page.more or part is not None
+
+
+async def _claim(tx: Transaction, reader: str) -> Row | None:
     position = await tx.locked_row(_CLAIM, reader=reader)
     if position is None:
         await tx.rows(_BEGIN, name=reader, xid=0, event_id=0)
         position = await tx.locked_row(_CLAIM, reader=reader)
-    if position is None:
-        return None
-    after, within = feed.Position(position["epoch"], position["xid"], position["event_id"]), position["within"]
-    page = await feed.read(tx, after, batch)
-    if page is None:
-        # A position that this log cannot have given: begin anew, rather than miss anything.
-        page, within = await feed.read(tx, feed.START, batch), None
-    assert page is not None
-    return Batch(page.rows, within)
+    return position
 
 
-def advance(tx: Transaction, reader: str, last: Row) -> None:
-    """Everything up to this event is done."""
-    tx.write(_ADVANCE, reader=reader, epoch=last["epoch"], xid=last["xid"], event_id=last["id"])
+def _move(tx: Transaction, reader: str, after: feed.Position, page: feed.Page, part: Part | None) -> None:
+    if part and part.within:
+        stay(tx, reader, part.within)
+        return
+    to = feed.position_of(page.rows[part.events - 1]) if part else page.next
+    # Where nothing came, the end of what is served is no news.
+    if page.rows or to.epoch != after.epoch:
+        tx.write(_ADVANCE, reader=reader, epoch=to.epoch, xid=to.xid, event_id=to.id)
 
 
 def stay(tx: Transaction, reader: str, within: UUID) -> None:
-    """Of the next event, everything up to `within` is done."""
+    """Everything up to `within` is done."""
     tx.write(_STAY, reader=reader, within=within)
+
+
+async def within(tx: Transaction, reader: str) -> UUID | None:
+    """How far a reader that works through what is stored has come; None where there is none of this name."""
+    position = await tx.locked_row(_HOLD, reader=reader)
+    return position["within"] if position else None
+
+
+async def end(tx: Transaction, reader: str) -> None:
+    """It has read all there is."""
+    await tx.locked_rows(_END, reader=reader)

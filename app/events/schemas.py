@@ -1,4 +1,5 @@
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -7,7 +8,13 @@ from pydantic import MISSING, BaseModel, ConfigDict, Field
 
 from app.events.catalogue import Event, EventName
 from app.web.query import AnyOf
-from app.web.schemas import FROM_TEXT, Out
+from app.web.schemas import FROM_TEXT, Instant, Out
+
+
+class FeedOrder(StrEnum):
+    asc = "asc"
+    desc = "desc"
+
 
 _AFTER = "A position: of an event, or `next_position` of a page."
 
@@ -22,6 +29,17 @@ class EventFilter(BaseModel):
 
 class EventQuery(EventFilter):
     limit: Annotated[int, Field(ge=1, le=5000, description="How many items at most.")] = 200
+    from_: Instant | None = Field(
+        default=None,
+        alias="from",
+        description="Events written (`recordedat`) at or after this instant. An event whose transaction was long may "
+        "come late: a reader that must miss nothing goes by `after`.",
+    )
+    to: Instant | None = Field(default=None, description="Events written before this instant.")
+    order: Annotated[FeedOrder, FROM_TEXT] = Field(
+        default=FeedOrder.asc,
+        description="`desc`: the newest first, from `after` (or the end) towards older ones.",
+    )
 
 
 class StreamQuery(EventFilter):
@@ -53,7 +71,32 @@ class StreamTicket(Out):
 
 _EVENT: dict[str, Any] = {
     "contentMediaType": "application/json",
-    "contentSchema": {"$ref": "#/components/schemas/Event"},
+    "contentSchema": {
+        "oneOf": [
+            {"$ref": "#/components/schemas/Event"},
+            {
+                "type": "object",
+                "description": "Of `hello` and `position`: how far the stream has come, and the server's time at its "
+                "beginning. Nothing of `bye`.",
+                "properties": {
+                    "position": {"type": "string", "maxLength": 64},
+                    "time": {"type": "string", "format": "date-time"},
+                },
+                "additionalProperties": False,
+            },
+            {
+                "type": "object",
+                "description": "Of `ticket.being_answered`: who writes an answer, and until when that holds.",
+                "properties": {
+                    "ticket_id": {"type": "string", "format": "uuid"},
+                    "agent_id": {"type": ["string", "null"], "format": "uuid"},
+                    "until": {"type": "string", "format": "date-time"},
+                },
+                "required": ["ticket_id", "agent_id", "until"],
+                "additionalProperties": False,
+            },
+        ]
+    },
 }
 
 
@@ -61,5 +104,14 @@ class StreamEvent(Out):
     """As server-sent events are made of lines."""
 
     id: str | MISSING = Field(default=MISSING, description="The event's position.")
-    event: str | MISSING = Field(default=MISSING, description="`message`; or `bye`, which tells of nothing.")
-    data: str = Field(json_schema_extra=_EVENT, description="The event, as JSON.")
+    event: str | MISSING = Field(
+        default=MISSING,
+        description="Absent for events (`message` to a browser). `hello` begins the stream, `position` says how far "
+        "it has come where no event did, `bye` ends it. `ticket.being_answered` is a hint for staff, of no position "
+        "and not in the feed.",
+    )
+    data: str = Field(
+        json_schema_extra=_EVENT,
+        description="The event, as JSON; of `hello` the position that the stream begins at and the server's time, of "
+        "`position` the position.",
+    )

@@ -4,19 +4,19 @@ half a minute and one use. Of it only the hash is kept, and no log has a query i
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from fastapi import Security
-from sqlalchemy import Interval, bindparam, cast, delete, func, insert, literal_column
+from sqlalchemy import Interval, bindparam, cast, delete, func, insert, literal_column, select
 from starlette.datastructures import State
 from starlette.requests import Request
 
-from app.auth.guard import Actor, BearerGuard, Unauthenticated, let_in
+from app.auth.dependencies import Actor, BearerGuard, Unauthenticated
 from app.auth.roles import Role
 from app.db import Query, Row, Transaction
 from app.events.tables import stream_tickets
+from app.release import word
 
 _TICKET = re.compile(r"nts_[A-Za-z0-9_-]{43}")
 _s = stream_tickets.c
@@ -35,7 +35,8 @@ _USE = Query(
     .where(_s.hash == bindparam("hash"))
     .returning(_s.actor, (_s.expires_at > _NOW).label("valid"))
 )
-_CLEAN = Query(delete(stream_tickets).where(_s.expires_at < _NOW).returning(literal_column("1")))
+_over = select(_s.hash).where(_s.expires_at < _NOW).with_for_update(skip_locked=True)
+_CLEAN = Query(delete(stream_tickets).where(_s.hash.in_(_over)).returning(literal_column("1")))
 
 
 async def make(tx: Transaction, actor: Actor) -> dict[str, Any]:
@@ -53,14 +54,13 @@ async def clean(tx: Transaction) -> None:
 class StreamGuard(BearerGuard):
     """A key in the header, as everywhere, or a ticket in the query."""
 
-    async def admit(self, request: Request, scopes: Sequence[str]) -> Actor:
+    async def _caller(self, request: Request) -> Actor:
         tickets = request.query_params.getlist("ticket")
         if not tickets:
-            return await super().admit(request, scopes)
-        actor = await _redeem(request.app.state, tickets[0]) if len(tickets) == 1 else None
-        if actor is None:
-            raise Unauthenticated("the ticket is unknown, used or older than 30 seconds")
-        return let_in(request, actor, scopes)
+            return await super()._caller(request)
+        if len(tickets) > 1:
+            raise _refused("several stream tickets")
+        return await _redeem(request.app.state, tickets[0])
 
 
 _GUARD = StreamGuard()
@@ -71,12 +71,21 @@ def may_listen(*scopes: str) -> Any:
     return Security(_GUARD, scopes=list(scopes))
 
 
-async def _redeem(state: State, ticket: str) -> Actor | None:
+def _refused(reason: str) -> Unauthenticated:
+    return Unauthenticated("the ticket is unknown, used or older than 30 seconds", reason)
+
+
+async def _redeem(state: State, ticket: str) -> Actor:
+    """Raises Unauthenticated."""
     if not _TICKET.fullmatch(ticket):
-        return None
+        raise _refused("no stream ticket")
     async with state.credentials.strangers:
         used: Row | None = await state.db.run(lambda tx: tx.row(_USE, hash=_hash(ticket)))
-    return _unpacked(used["actor"]) if used is not None and used["valid"] else None
+    if used is None:
+        raise _refused("unknown or used stream ticket")
+    if not used["valid"]:
+        raise _refused("stream ticket past its time")
+    return _unpacked(used["actor"])
 
 
 def _hash(ticket: str) -> bytes:
@@ -93,4 +102,4 @@ def _packed(actor: Actor) -> dict[str, Any]:
 def _unpacked(packed: dict[str, Any]) -> Actor:
     agent, customer = (UUID(packed[name]) if packed[name] else None for name in ("agent_id", "customer_id"))
     scopes = frozenset(packed["scopes"])
-    return Actor(UUID(packed["id"]), Role(packed["role"]), scopes, agent, customer, packed["expires_at"])
+    return Actor(UUID(packed["id"]), word(Role, packed["role"]), scopes, agent, customer, packed["expires_at"])

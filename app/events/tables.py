@@ -54,6 +54,8 @@ events = Table(
     Column("ticket_version", Integer),
     # No key: the identity alone makes `id` unique, a partitioned table has no unique index without the instant in it,
     # and nobody looks by it.
+    Index("ix_events_order", "epoch", "xid", "id"),
+    # What the release before 0013 follows.
     Index("ix_events_position", "xid", "id"),
     Index("ix_events_ticket_id", "ticket_id", "id", postgresql_where="ticket_id IS NOT NULL"),
     Index("ix_events_subject_id", "subject_id", "id", postgresql_where="ticket_id IS NULL"),
@@ -82,6 +84,16 @@ event_readers = Table(
     # Of the event after it, where that concerns very many things: how far it was worked off.
     Column("within", Uuid),
     Column("epoch", SmallInteger, nullable=False, server_default="1"),
+)
+
+# Who is writing an answer just now, until when that holds.
+answering = Table(
+    "answering",
+    metadata,
+    Column("ticket_id", Uuid, primary_key=True),
+    Column("caller_id", Uuid, primary_key=True),
+    Column("agent_id", Uuid),
+    Column("until", DateTime(timezone=True), nullable=False),
 )
 
 # What opens one stream, once. The secret itself is nowhere.

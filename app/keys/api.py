@@ -3,9 +3,10 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from app.auth.guard import Actor, may
+from app.auth.dependencies import Actor, may
 from app.keys import service
 from app.keys.schemas import ApiKeyIn, ApiKeyMade, ApiKeyPage
+from app.web.openapi_headers import refer
 from app.web.paging import PageQuery, page
 from app.web.route import SHOWN_ONCE, Tx, router
 
@@ -27,6 +28,7 @@ async def list_api_keys(
     status_code=201,
     response_model=ApiKeyMade,
     summary="Make an API key",
+    responses={201: {"headers": refer("Location")}},
     openapi_extra={SHOWN_ONCE: True},
 )
 async def create_api_key(body: ApiKeyIn, response: Response, tx: Tx, actor: Writer) -> Any:

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from app.agents.tables import agents
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.auth.keys import make_key, split_key
 from app.auth.roles import SCOPES, Role, granted
 from app.auth.tables import api_keys
@@ -65,7 +65,7 @@ async def create_key(tx: Transaction, actor: Actor | None, body: ApiKeyIn) -> di
     row = await tx.locked_row(_INSERT, **values, **_stored(id_, key))
     assert row is not None
     data = {"after": values}
-    log.record(tx, log.by(actor), "api_key.created", id_, found["now"], data, internal=True)
+    log.record(tx, log.actor_ref(actor), "api_key.created", id_, found["now"], data, internal=True)
     return {**row, "key": key}
 
 
@@ -78,7 +78,7 @@ async def revoke_key(tx: Transaction, actor: Actor, id: UUID) -> None:
         raise NotFound("there is no key with this id")
     if row["revoked_at"] is None:
         tx.write(_REVOKE, key_id=id, revoked_at=row["now"])
-        log.record(tx, log.by(actor), "api_key.revoked", id, row["now"], {}, internal=True)
+        log.record(tx, log.actor_ref(actor), "api_key.revoked", id, row["now"], {}, internal=True)
 
 
 async def ensure_admin_key(tx: Transaction, key: str) -> None:

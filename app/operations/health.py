@@ -10,14 +10,18 @@ from sqlalchemy import Interval, bindparam, cast, column, func, literal_column, 
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from app.db import FAULTS, Database, Query, Transaction
-from app.errors import Overloaded, Unavailable
+from app.errors import Unavailable
+from app.operations.tables import schema_support
 from app.operations.tables import worker_heartbeats as heartbeats
+from app.release import can_work_on
+from app.web.admission import Admission
 
 _STANDS_SECONDS = 0.5
 _ALIVE = cast(literal_column("'10 seconds'"), Interval)
 _CHECK = Query(
     select(
         select(func.max(column("version_num"))).select_from(table("alembic_version")).scalar_subquery().label("schema"),
+        select(schema_support.c.not_below).scalar_subquery().label("not_below"),
         (func.max(heartbeats.c.seen_at) > func.clock_timestamp() - _ALIVE).label("worker"),
     )
 )
@@ -26,8 +30,8 @@ _BEAT = Query(_beat.on_conflict_do_update(index_elements=["worker_id"], set_={"s
 
 
 class NotReady(Unavailable):
-    """The service cannot take work yet, or any more: the database does not answer, the schema is another release's, or
-    no worker has been seen for 10 seconds."""
+    """The service cannot take work yet, or any more: the database does not answer, the schema is older than this
+    release or one that it cannot work on, no worker has been seen for 10 seconds, or the process is about to end."""
 
     code = "not_ready"
     title = "Not ready"
@@ -46,9 +50,10 @@ class Health:
     """Whether this process can take work. Anybody may ask, so an answer stands for half a second, and whoever asks
     meanwhile waits for the one that is being found out."""
 
-    def __init__(self, db: Database, schema_head: str) -> None:
+    def __init__(self, db: Database, schema_head: str, admission: Admission) -> None:
         self._db = db
         self._schema_head = schema_head
+        self._admission = admission
         self._asking = asyncio.Lock()
         self._until = 0.0
 
@@ -57,23 +62,25 @@ class Health:
             if time.monotonic() >= self._until:
                 self._found = await _readiness(self._db, self._schema_head)
                 self._until = time.monotonic() + _STANDS_SECONDS
-            return self._found
+            accepting = Check(name="accepting", ok=not self._admission.draining)
+            return Readiness(checks=[*self._found.checks, accepting])
 
 
 async def _readiness(db: Database, schema_head: str) -> Readiness:
-    reachable, schema, worker = False, None, False
+    reachable, schema, worker = False, False, False
     try:
-        async with db.transaction() as tx:
+        async with db.transaction(reads=True) as tx:
             row = await tx.row(_CHECK)
         assert row is not None
-        reachable, schema, worker = True, row["schema"], bool(row["worker"])
+        reachable, worker = True, bool(row["worker"])
+        schema = can_work_on(schema_head, row["schema"], row["not_below"])
     except asyncpg.UndefinedTableError:
         reachable = True
-    except (*FAULTS, Overloaded):
+    except (*FAULTS, Unavailable):
         reachable = False
-    checks = {"database": reachable, "schema": schema == schema_head, "worker": worker}
+    checks = {"database": reachable, "schema": schema, "worker": worker}
     return Readiness(checks=[Check(name=name, ok=ok) for name, ok in checks.items()])
 
 
-async def beat(tx: Transaction, worker_id: UUID) -> None:
+async def record_heartbeat(tx: Transaction, worker_id: UUID) -> None:
     tx.write(_BEAT, worker=worker_id)

@@ -15,7 +15,7 @@ from app.goals.service import create_goal
 from app.keys.service import ensure_admin_key
 from app.operations.tables import installation
 from app.settings import Settings, SettingsError
-from app.sla.core.words import Metric
+from app.sla.core.enums import Metric
 from app.sla.policies import create_policy
 from app.sla.schemas.policies import SlaPolicyIn, TargetIn
 
@@ -56,24 +56,29 @@ async def cursor_key(db: Database) -> bytes:
     return key
 
 
+def key_file(settings: Settings) -> Path:
+    """Where a key that is made here is kept."""
+    return settings.data_dir / "admin.key"
+
+
 def admin_key(settings: Settings) -> tuple[str, Path | None]:
     """The bootstrap key and, where it was made here, the file that keeps it."""
     if settings.admin_key:
         return settings.admin_key, None
-    path = settings.data_dir / "admin.key"
+    path = key_file(settings)
     try:
         return path.read_text().strip(), path
     except FileNotFoundError:
         key = make_key()[1]
     path.parent.mkdir(parents=True, exist_ok=True)
     # Whole and private from the first byte on: written aside, then put in place unless another process was first.
-    aside = path.with_name(f"admin.key.{os.getpid()}")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    paused = path.with_name(f"admin.key.{os.getpid()}")
+    with os.fdopen(os.open(paused, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(key + "\n")
     try:
-        os.link(aside, path)
+        os.link(paused, path)
     except FileExistsError:
         key = path.read_text().strip()
     finally:
-        aside.unlink()
+        paused.unlink()
     return key, path

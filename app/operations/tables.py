@@ -1,4 +1,4 @@
-from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, LargeBinary, Table, Uuid, func
+from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, LargeBinary, Table, Text, Uuid, func
 
 from app.db import metadata
 
@@ -9,6 +9,14 @@ installation = Table(
     Column("id", Boolean, CheckConstraint("id", name="one_row"), primary_key=True, server_default="true"),
     Column("cursor_key", LargeBinary, nullable=False),
     Column("set_up_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+)
+
+# The oldest release that works on this schema, by its newest migration. Migrations say it.
+schema_support = Table(
+    "schema_support",
+    metadata,
+    Column("one", Boolean, CheckConstraint("one", name="one_row"), primary_key=True, server_default="true"),
+    Column("not_below", Text, nullable=False),
 )
 
 worker_heartbeats = Table(

@@ -12,7 +12,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    column,
     func,
     literal_column,
     or_,
@@ -23,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.db import Query
+from app.statements import rows_of
 from app.webhooks.retries import State
 from app.webhooks.tables import webhook_deliveries as deliveries
 from app.webhooks.tables import webhook_secrets as secrets
@@ -40,11 +40,7 @@ _NOW = func.statement_timestamp()
 # In the statement, where the planner sees that the index fits.
 PENDING: ColumnElement[str] = literal_column(f"'{State.pending}'")
 
-_busy = (
-    func.unnest(bindparam("busy_ids", type_=ARRAY(Uuid)), bindparam("rooms", type_=ARRAY(Integer)))
-    .table_valued(column("id", Uuid), column("room", Integer), name="busy")
-    .render_derived()
-)
+_busy = rows_of({"busy_id": Uuid, "room": Integer}, "busy")
 _has_room = func.coalesce(_busy.c.room, literal_column(str(FRESH)))
 _probed = _w.open_until.is_not(None)
 # Once its pause is over an endpoint gets one delivery, on which it depends what comes then.
@@ -53,7 +49,7 @@ _open = (
         _w.id, _w.url, _probed.label("probe"),
         case((_probed, func.least(_has_room, literal_column("1"))), else_=_has_room).label("room"),
     )
-    .select_from(webhooks.outerjoin(_busy, _busy.c.id == _w.id))
+    .select_from(webhooks.outerjoin(_busy, _busy.c.busy_id == _w.id))
     .where(_w.active, or_(~_probed, _w.open_until <= _NOW))
     .cte("open")
 )  # fmt: skip
@@ -92,12 +88,16 @@ _claimed = (
     )
     .cte("claimed")
 )  # fmt: skip
-_probing = (
-    update(webhooks)
-    .where(_w.id.in_(select(_chosen.c.webhook_id).where(_chosen.c.probe)))
-    .values(open_until=_NOW + LEASE)
-    .cte("probing")
+_tried = webhooks.alias("tried")
+# Whoever holds one of them is about to say how it stands: a claim waits for nobody.
+_to_probe = (
+    select(_tried.c.id)
+    .where(_tried.c.id.in_(select(_chosen.c.webhook_id).where(_chosen.c.probe)))
+    .order_by(_tried.c.id)
+    .with_for_update(key_share=True, skip_locked=True)
+    .cte("to_probe")
 )
+_probing = update(webhooks).where(_w.id.in_(select(_to_probe.c.id))).values(open_until=_NOW + LEASE).cte("probing")
 
 
 def _secrets(of: Any, name: str, type_: Any) -> Any:

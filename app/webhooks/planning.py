@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from app.db import Database, Query, Row, Transaction
 from app.events import reader
-from app.webhooks import told
+from app.webhooks import payloads
 from app.webhooks.claiming import PENDING
 from app.webhooks.retries import KEPT_TRYING, Failure, State
 from app.webhooks.tables import webhook_deliveries as deliveries
@@ -36,6 +36,7 @@ _some_late = (
     select(_d.webhook_id, _d.id)
     .where(_d.state == PENDING, _d.give_up_at < _NOW - literal_column("interval '1 minute'"), _d.next_at < _NOW)
     .limit(_BATCH)
+    .with_for_update(skip_locked=True)
 )
 _EXPIRE = Query(
     update(deliveries)
@@ -44,23 +45,25 @@ _EXPIRE = Query(
     .returning(literal_column("1"))
 )
 _some_old = (
-    select(_d.webhook_id, _d.id).where(_d.created_at < _NOW - literal_column("interval '30 days'")).limit(_BATCH)
+    select(_d.webhook_id, _d.id)
+    .where(_d.created_at < _NOW - literal_column("interval '30 days'"))
+    .limit(_BATCH)
+    .with_for_update(skip_locked=True)
 )
 _CLEAN = Query(delete(deliveries).where(tuple_(_d.webhook_id, _d.id).in_(_some_old)).returning(literal_column("1")))
 
 
-async def turn(db: Database) -> bool:
+async def run_once(db: Database) -> bool:
     """One batch of the log; whether there may be more."""
     async with db.transaction() as tx:
-        batch = await reader.claim(tx, READER, _BATCH) if await tx.rows(_WANTED) else None
-        if batch is None or not batch.events:
-            return False
-        # Asked again: who came meanwhile wants the newest of these.
-        wanted = await tx.rows(_WANTED)
-        for row in _planned(batch.events, wanted):
-            tx.write(INSERT, **row)
-        reader.advance(tx, READER, batch.events[-1])
-        return len(batch.events) == _BATCH
+        return bool(await tx.rows(_WANTED)) and await reader.read_on(tx, READER, _BATCH, _plan)
+
+
+async def _plan(tx: Transaction, events: list[Row], _: UUID | None) -> None:
+    # Asked again: who came meanwhile wants the newest of these.
+    wanted = await tx.rows(_WANTED)
+    for row in _planned(events, wanted):
+        tx.write(INSERT, **row)
 
 
 async def listen(tx: Transaction) -> None:
@@ -74,7 +77,7 @@ def _planned(events: list[Row], wanted: list[Row]) -> Iterator[dict[str, Any]]:
     for event in events:
         for webhook in wanted:
             # A webhook hears of what happens from its making on.
-            if event["recorded_at"] >= webhook["created_at"] and told.concerns(event, webhook["types"]):
+            if event["recorded_at"] >= webhook["created_at"] and payloads.concerns(event, webhook["types"]):
                 about = event["ticket_id"] or event["subject_id"]
                 yield planned(webhook["id"], webhook["now"], event["type"], about, event)
 

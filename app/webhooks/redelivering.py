@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, SmallInteger, bindparam, func, literal_column, or_, select, tuple_, update
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.db import Query, Transaction
 from app.events import log
 from app.events.feed import parse_position
@@ -71,5 +71,5 @@ async def redeliver_range(tx: Transaction, actor: Actor, webhook_id: UUID, body:
     count = found["count"]
     data = {"count": count, **body.model_dump(mode="json", exclude_none=True)}
     if count:
-        log.record(tx, log.by(actor), "webhook.redelivered", webhook_id, row["now"], data, internal=True)
+        log.record(tx, log.actor_ref(actor), "webhook.redelivered", webhook_id, row["now"], data, internal=True)
     return {"count": count, "more": count == _AT_ONCE}

@@ -6,9 +6,9 @@ from uuid import UUID
 from pydantic import MISSING, AfterValidator, Field
 
 from app.web.schemas import In, Instant, Out, Page
+from app.webhooks.payloads import check_type
 from app.webhooks.retries import Failure, State
 from app.webhooks.signing import PREFIX, key_of
-from app.webhooks.told import check_type
 
 
 def _is_secret(secret: str) -> str:

@@ -18,7 +18,7 @@ from app import __version__
 from app.db import FAULTS, Database, Row
 from app.settings import Settings
 from app.web import metrics
-from app.webhooks import guard, targets, told
+from app.webhooks import http_client, payloads, targets
 from app.webhooks.claiming import CLAIM, FRESH, MOST
 from app.webhooks.recording import Result, record
 from app.webhooks.retries import Attempt, Failure, after
@@ -58,9 +58,9 @@ class Endpoint:
 
 
 class Sender:
-    """`turn` claims and starts, `record` writes down what has ended; both are rounds of the worker's loops."""
+    """`run_once` claims and starts, `record` writes down what has ended; both are rounds of the worker's loops."""
 
-    def __init__(self, db: Database, settings: Settings, courier: guard.Courier) -> None:
+    def __init__(self, db: Database, settings: Settings, courier: http_client.WebhookClient) -> None:
         self._db = db
         self._courier = courier
         self._private = settings.webhook_private_targets
@@ -69,7 +69,7 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: list[Result] = []
 
-    async def turn(self) -> bool:
+    async def run_once(self) -> bool:
         """Whether there is more to do at once."""
         # What has ended and cannot be written down counts: a database that is away must not be outrun.
         free = SLOTS - len(self._tasks) - len(self._ended)
@@ -78,12 +78,12 @@ class Sender:
         now = time.monotonic()
         rooms = {id_: endpoint.room(now) for id_, endpoint in self._endpoints.items()}
         async with self._db.transaction() as tx:
-            claimed = await tx.rows(CLAIM, busy_ids=list(rooms), rooms=list(rooms.values()), most=free)
-            events = await told.read(tx, claimed)
+            claimed = await tx.rows(CLAIM, busy_id=list(rooms), room=list(rooms.values()), most=free)
+            events = await payloads.read(tx, claimed)
         began = time.monotonic()
         for row in claimed:
             self._endpoints.setdefault(row["webhook_id"], Endpoint()).under_way[row["id"]] = began
-            event = events.get(told.position_in(row))
+            event = events.get(payloads.position_in(row))
             task = asyncio.create_task(self._attempt(row, event, began))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -137,7 +137,7 @@ class Sender:
         )
         metrics.DELIVERIES.labels(attempt.failure or "delivered").inc()
         if row["attempts"] == 1 and attempt.failure is None and event is not None:
-            metrics.DELIVERY_LAG.observe((at - event["recorded_at"]).total_seconds())
+            metrics.DELIVERY_LAG.observe(max(0.0, (at - event["recorded_at"]).total_seconds()))
 
     async def _carry(self, row: Row, event: Row | None) -> Attempt:
         if event is None and row["event_id"] is not None:
@@ -151,9 +151,9 @@ class Sender:
         except targets.BadTarget:
             return Attempt(Failure.not_public)
         body = (
-            told.body(event)
+            payloads.body(event)
             if event is not None
-            else told.body_of_test(row["webhook_id"], row["id"], row["created_at"])
+            else payloads.body_of_test(row["webhook_id"], row["id"], row["created_at"])
         )
         return await self._courier.post(target, _headers(row["id"], keys, row["now"], body), body)
 
@@ -161,7 +161,7 @@ class Sender:
 def _headers(id: UUID, keys: list[bytes], now: datetime, body: bytes) -> dict[str, str]:
     at = int(now.timestamp())
     return {
-        "Content-Type": "application/json",
+        "Content-Type": "application/cloudevents+json",
         "User-Agent": f"Ninety/{__version__}",
         "webhook-id": str(id),
         "webhook-timestamp": str(at),
@@ -170,11 +170,11 @@ def _headers(id: UUID, keys: list[bytes], now: datetime, body: bytes) -> dict[st
 
 
 @asynccontextmanager
-async def sender(db: Database, settings: Settings, **way_out: Any) -> AsyncIterator[Sender]:
-    """Ends what is under way when it is left. `way_out` is for `guard.courier`."""
+async def sender(db: Database, settings: Settings, **client_options: Any) -> AsyncIterator[Sender]:
+    """Ends what is under way when it is left. `client_options` is for `guard.courier`."""
     if settings.webhook_private_targets:
         log.warning("webhooks_may_go_to_private_addresses")
-    async with guard.courier(private=settings.webhook_private_targets, **way_out) as courier:
+    async with http_client.courier(private=settings.webhook_private_targets, **client_options) as courier:
         made = Sender(db, settings, courier)
         try:
             yield made

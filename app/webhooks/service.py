@@ -23,14 +23,14 @@ from sqlalchemy import (
     update,
 )
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.db import Query, Row, Transaction
 from app.errors import Conflict, Invalid, NotFound
 from app.events import log
 from app.events.resource import Resource
 from app.settings import Settings
-from app.web.paging import Listing, Order, is_any
-from app.webhooks import planning, targets, told
+from app.web.paging import Clause, Listing, Order, is_any
+from app.webhooks import payloads, planning, targets
 from app.webhooks.retries import KEPT_TRYING, State
 from app.webhooks.schemas import SecretRotation, WebhookIn, WebhookPatch
 from app.webhooks.signing import Vault, key_of, make_secret
@@ -47,6 +47,12 @@ LISTING = Listing(
     {"-created_at": Order((webhooks.c.created_at, webhooks.c.id), descending=True)},
 )
 _d, _s = deliveries.c, secrets.c
+
+
+def _in_state(state: State) -> Clause:
+    return lambda _name, _value: _d.state == literal_column(f"'{state.value}'")
+
+
 # A webhook that is paused holds its deliveries back.
 _next = func.greatest(_d.next_at, select(webhooks.c.open_until).where(webhooks.c.id == _d.webhook_id).scalar_subquery())
 _shown: list[ColumnElement[Any]] = [
@@ -58,6 +64,17 @@ DELIVERIES = Listing(
     select(*_shown),
     {"webhook_id": is_any(_d.webhook_id), "state": is_any(_d.state)},
     {"-id": Order((_d.id,), descending=True)},
+)
+
+# `state` is a literal, or the index of those that were given up is of no use to a plan for any state.
+ALL_DELIVERIES = Listing(
+    "all_webhook_deliveries",
+    select(*_shown),
+    {
+        "webhook_id": is_any(_d.webhook_id),
+        **{f"state {state}": _in_state(state) for state in State},
+    },
+    {"-created_at": Order((_d.created_at, _d.id), descending=True)},
 )
 
 _that_one = and_(_d.webhook_id == bindparam("webhook_id"), _d.id == bindparam("delivery_id"))
@@ -73,9 +90,17 @@ _about = _d.about_id == any_(bindparam("ids", type_=ARRAY(Uuid)))
 _lease_broken = case(
     (_d.state == State.pending, _d.next_at - literal_column("interval '1 microsecond'")), else_=_d.next_at
 )
+# Sorted as `record` sorts them.
+_told = (
+    select(_d.webhook_id, _d.id)
+    .where(_about, or_(_d.answer.is_not(None), _d.state == State.pending))
+    .order_by(_d.webhook_id, _d.id)
+    .with_for_update(key_share=True)
+    .cte("told")
+)
 _FORGET_ANSWERS = Query(
     update(deliveries)
-    .where(_about, or_(_d.answer.is_not(None), _d.state == State.pending))
+    .where(_d.webhook_id == _told.c.webhook_id, _d.id == _told.c.id)
     .values(answer=null(), next_at=_lease_broken)
 )
 
@@ -102,7 +127,7 @@ class DeliveryPending(Conflict):
 async def create_webhook(tx: Transaction, actor: Actor, body: WebhookIn, settings: Settings) -> dict[str, Any]:
     """The webhook's row with `secret`. Raises Invalid."""
     _check_url(body.url, settings)
-    told.check_may_hear(actor, body.types)
+    payloads.check_may_hear(actor, body.types)
     if body.active:
         await planning.listen(tx)
     values = {"url": body.url, "types": _unique(body.types), "active": body.active}
@@ -118,11 +143,13 @@ async def change_webhook(
     if "url" in values:
         _check_url(values["url"], settings)
     if "types" in values:
-        told.check_may_hear(actor, values["types"])
         values["types"] = _unique(values["types"])
     if values.get("active"):
         await planning.listen(tx)
     before = await WEBHOOKS.locked(tx, id, if_match)
+    if set(values) - {"active"} or values.get("active"):
+        # With another URL, what it is told already goes elsewhere.
+        payloads.check_may_hear(actor, values.get("types", before["types"]))
     fresh = values.get("active") or values.get("url", before["url"]) != before["url"]
     return await WEBHOOKS.change(tx, actor, before, {**values, **(_HEALTHY if fresh else {})})
 
@@ -133,18 +160,19 @@ async def rotate_secret(
     """The webhook's row with the new `secret`. The one before signs as well until the overlap ends, an older one no
     more."""
     row = await WEBHOOKS.locked(tx, id)
+    payloads.check_may_hear(actor, row["types"])
     tx.write(_FORGET_RETIRED, key_id=id)
     tx.write(_RETIRE, key_id=id, expires_at=row["now"] + timedelta(seconds=body.overlap_seconds))
     secret = _add_secret(tx, id, body.secret, settings)
     data = {"overlap_seconds": body.overlap_seconds}
-    log.record(tx, log.by(actor), "webhook.secret_rotated", id, row["now"], data, internal=True)
+    log.record(tx, log.actor_ref(actor), "webhook.secret_rotated", id, row["now"], data, internal=True)
     return {**row, "secret": secret}
 
 
 async def send_test(tx: Transaction, actor: Actor, id: UUID) -> dict[str, Any]:
     """A delivery that tells of nothing. Raises WebhookInactive."""
     row = await active_webhook(tx, id)
-    made = planning.planned(id, row["now"], told.TEST, id)
+    made = planning.planned(id, row["now"], payloads.TEST, id)
     tx.write(planning.INSERT, **made)
     await tx.flush()
     return await get_delivery(tx, id, made["id"])
@@ -154,7 +182,7 @@ async def get_delivery(tx: Transaction, webhook_id: UUID, id: UUID) -> dict[str,
     row = await tx.row(_GET, webhook_id=webhook_id, delivery_id=id)
     if row is None:
         raise NotFound("this webhook has no delivery with this id")
-    return shown(row)
+    return to_response(row)
 
 
 async def redeliver(tx: Transaction, actor: Actor, webhook_id: UUID, id: UUID) -> dict[str, Any]:
@@ -164,7 +192,7 @@ async def redeliver(tx: Transaction, actor: Actor, webhook_id: UUID, id: UUID) -
         await get_delivery(tx, webhook_id, id)
         raise DeliveryPending("wait for what becomes of it")
     data = {"count": 1, "delivery_id": id}
-    log.record(tx, log.by(actor), "webhook.redelivered", webhook_id, row["now"], data, internal=True)
+    log.record(tx, log.actor_ref(actor), "webhook.redelivered", webhook_id, row["now"], data, internal=True)
     return await get_delivery(tx, webhook_id, id)
 
 
@@ -173,7 +201,7 @@ async def erase_answers(tx: Transaction, about_ids: Sequence[UUID]) -> None:
     await tx.locked_rows(_FORGET_ANSWERS, ids=about_ids)
 
 
-def shown(row: Mapping[str, Any] | Row) -> dict[str, Any]:
+def to_response(row: Mapping[str, Any] | Row) -> dict[str, Any]:
     return {**row, "next_attempt_at": row["next_at"] if row["state"] == State.pending else None}
 
 

@@ -5,12 +5,12 @@ encrypted, and a copy of the database alone signs nothing."""
 
 import base64
 import binascii
-import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from standardwebhooks import Webhook
 
 PREFIX = "whsec_"
 _BYTES = 32
@@ -38,8 +38,8 @@ def key_of(secret: str) -> bytes:
 
 def sign(keys: Iterable[bytes], id: str, timestamp: int, body: bytes) -> str:
     """The header `webhook-signature`: one signature for each key that is valid."""
-    signed = f"{id}.{timestamp}.".encode() + body
-    return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)
+    at, text = datetime.fromtimestamp(timestamp, UTC), body.decode()
+    return " ".join(Webhook(key).sign(id, at, text) for key in keys)
 
 
 class Vault:

@@ -91,4 +91,5 @@ webhook_deliveries = Table(
     Index("ix_webhook_deliveries_give_up_at", "give_up_at", postgresql_where=text("state = 'pending'")),
     Index("ix_webhook_deliveries_about_id", "about_id"),
     Index("ix_webhook_deliveries_created_at", "created_at"),
+    Index("ix_webhook_deliveries_dead", "created_at", "id", postgresql_where=text("state = 'dead'")),
 )

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import structlog
 from fastapi import Security
 from fastapi.openapi.models import HTTPBearer
 from starlette.requests import Request
 
 from app.auth.roles import Role
 from app.errors import AppError, Forbidden
-from app.web.route import CALLER, Guard
+from app.web.limits import CALLER
+from app.web.route import Authenticator
+
+log = structlog.get_logger("ninety.auth")
 
 
 class Unauthenticated(AppError):
@@ -20,9 +24,11 @@ class Unauthenticated(AppError):
 
     status = 401
     code = "unauthenticated"
-    title = "Who are you?"
+    title = "Unauthorized"
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, reason: str | None = None) -> None:
+        """`reason` is for the log: what callers are not told, and nothing of what they sent."""
+        self.reason = reason or detail
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="ninety"'})
 
 
@@ -62,7 +68,7 @@ class Actor:
         return self.customer_id if self.is_customer else self.agent_id
 
 
-class BearerGuard(Guard):
+class BearerGuard(Authenticator):
     """Bearer authentication. Raises Unauthenticated and Forbidden."""
 
     def __init__(self) -> None:
@@ -72,11 +78,21 @@ class BearerGuard(Guard):
     async def __call__(self, request: Request) -> Any:
         return request.scope[CALLER]
 
-    async def admit(self, request: Request, scopes: Sequence[str]) -> Actor:
-        return let_in(request, await request.app.state.credentials.actor(bearer_token(request)), scopes)
+    async def authenticate(self, request: Request, scopes: Sequence[str]) -> Actor:
+        try:
+            actor = await self._caller(request)
+        except Unauthenticated as refused:
+            log.info("unauthenticated", reason=refused.reason)
+            raise
+        return authorize(request, actor, scopes)
+
+    async def _caller(self, request: Request) -> Actor:
+        """Raises Unauthenticated."""
+        actor: Actor = await request.app.state.credentials.actor(bearer_token(request))
+        return actor
 
 
-def let_in(request: Request, actor: Actor, scopes: Sequence[str]) -> Actor:
+def authorize(request: Request, actor: Actor, scopes: Sequence[str]) -> Actor:
     """Whoever it is, however they said so: one request more of theirs, if they may. Raises RateLimited, Forbidden."""
     request.app.state.limits.count(request.scope, actor)
     missing = [scope for scope in scopes if scope not in actor.scopes]
@@ -85,18 +101,42 @@ def let_in(request: Request, actor: Actor, scopes: Sequence[str]) -> Actor:
     return actor
 
 
-_GUARD = BearerGuard()
+class AnybodyGuard(BearerGuard):
+    """For what whoever has a key or token may ask, whatever its scopes."""
+
+    needs_scope = False
 
 
-def check_governs(actor: Actor) -> None:
+_GUARD, _ANYBODY = BearerGuard(), AnybodyGuard()
+
+
+def require_policy_admin(actor: Actor) -> None:
     """Policies and calendars bind everybody: an administrator writes them, or a service that has the scope."""
     if actor.role not in (Role.admin, Role.service):
         raise Forbidden("an administrator writes policies and calendars")
 
 
+def check_scope(actor: Actor, scope: str, what: str) -> None:
+    """For a part of an answer that is another thing than what the operation is about: it asks for the scope that this
+    thing has. Raises Forbidden."""
+    if scope not in actor.scopes:
+        raise Forbidden(f"{what} needs the scope {scope}")
+
+
+def check_lead(actor: Actor, who: str) -> None:
+    """For what is not every agent's: `who` says whose it is. Raises Forbidden."""
+    if actor.role not in (Role.lead, Role.admin, Role.service):
+        raise Forbidden(who)
+
+
 def may(*scopes: str) -> Any:
     """For an actor argument: `actor: Annotated[Actor, may("tickets:read")]`."""
     return Security(_GUARD, scopes=list(scopes))
+
+
+def anybody() -> Any:
+    """For an actor argument of what needs no scope."""
+    return Security(_ANYBODY, scopes=[])
 
 
 def bearer_token(request: Request) -> str:

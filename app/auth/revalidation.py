@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 
-from app.auth.guard import Actor
+from app.auth.dependencies import Actor
 from app.auth.tables import agents, api_keys, customers
 from app.db import Query, Row, Transaction
 
@@ -30,7 +30,7 @@ _PEOPLE = Query(
 )
 
 
-async def standing(tx: Transaction, actors: Iterable[Actor]) -> set[Actor]:
+async def still_valid(tx: Transaction, actors: Iterable[Actor]) -> set[Actor]:
     """Those whose key is valid and the same customer's, and those whose token has not ended and stands for an agent who
     is active, a customer who is there and nobody else by now. Two reads, however many they are."""
     asked = set(actors)

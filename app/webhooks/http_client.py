@@ -82,7 +82,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-class Guard(httpcore.AsyncNetworkBackend):
+class PublicAddressBackend(httpcore.AsyncNetworkBackend):
     """Connects to addresses that it has looked at. `private` lets every address pass: for development and tests."""
 
     def __init__(self, *, private: bool, resolve: Resolve, inner: httpcore.AsyncNetworkBackend | None = None) -> None:
@@ -117,7 +117,7 @@ class Guard(httpcore.AsyncNetworkBackend):
         await self._inner.sleep(seconds)
 
 
-class _Kept:
+class _IdleConnections:
     """Connections that wait for the next request to the same target. httpcore's own pool looks at each of its
     connections for each of them at every request."""
 
@@ -162,10 +162,10 @@ class _Kept:
             await self.close(every=False)
 
 
-class Courier:
+class WebhookClient:
     """Carries a body to a target and says how that ended."""
 
-    def __init__(self, kept: _Kept, seconds: float) -> None:
+    def __init__(self, kept: _IdleConnections, seconds: float) -> None:
         self._kept = kept
         self._seconds = seconds
 
@@ -209,14 +209,14 @@ async def courier(
     inner: httpcore.AsyncNetworkBackend | None = None,
     tls: ssl.SSLContext | None = None,
     seconds: float = SECONDS_IN_ALL,
-) -> AsyncIterator[Courier]:
+) -> AsyncIterator[WebhookClient]:
     """`resolve`, `inner` and `tls` are for who wants to see what goes out."""
     with ThreadPoolExecutor(_RESOLVING_AT_ONCE, "resolving") as threads:
 
         async def look_up(host: str, port: int) -> list[str]:
             return await asyncio.get_running_loop().run_in_executor(threads, _look_up, host, port)
 
-        way = Guard(private=private, resolve=resolve or look_up, inner=inner)
+        way = PublicAddressBackend(private=private, resolve=resolve or look_up, inner=inner)
         trusted = tls or httpcore.default_ssl_context()
 
         def connection(origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
@@ -224,10 +224,10 @@ async def courier(
                 origin, ssl_context=trusted, keepalive_expiry=_IDLE_SECONDS, network_backend=way
             )
 
-        kept = _Kept(connection)
+        kept = _IdleConnections(connection)
         tending = asyncio.create_task(kept.tend())
         try:
-            yield Courier(kept, seconds)
+            yield WebhookClient(kept, seconds)
         finally:
             tending.cancel()
             await kept.close(every=True)

@@ -1,0 +1,167 @@
+"""The connections of one process to the database: how they are made, who gets one, and when none is any good."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from math import inf
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from app.errors import Overloaded, Unavailable
+from app.settings import Settings
+from app.watchdog import Watchdog
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+PooledConnection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+# Of the connections, so many are kept for who only reads: a COMMIT may wait for a standby for as long as that is away.
+_KEPT_FOR_READS = 0.25
+# How long a switch of servers gets before a unit is run again.
+SWITCHING_SECONDS = 0.2
+_CONNECT_SECONDS = 5
+# In which everything that was open is in use once, and so replaced.
+_RENEWING_SECONDS = 60
+
+
+# What ends a session's mistakes whatever becomes of this process. A dump does not keep what ALTER ROLE has set, and
+# another login has none of it, so each connection brings it along.
+GUARD_RAILS = {
+    "statement_timeout": "30s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+
+def server_settings(settings: Settings) -> dict[str, str]:
+    """What a connection begins with: the lesser role, since what it may not do no request can, and the guard rails. A
+    pooler refuses both: the role is set in each transaction, and the rails belong to the login (ALTER ROLE)."""
+    if settings.database_pooler == "pgbouncer":
+        return {}
+    # A statement is given up here before the server gives it up.
+    statement = max(30, round(3 * settings.statement_timeout_seconds))
+    return {**GUARD_RAILS, "role": settings.database_role, "statement_timeout": f"{statement}s"}
+
+
+class Connections:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", watchdog: Watchdog, settings: Settings) -> None:
+        self.watchdog = watchdog
+        self.pool = pool
+        self._for_writes = asyncio.Semaphore(settings.pool_size - int(settings.pool_size * _KEPT_FOR_READS))
+        # In use, or waited for.
+        self._held = 0
+        self._acquire_timeout = settings.pool_timeout_seconds
+        self._renewed = -inf
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings, prepare: Callable[[Connection], Coroutine[Any, Any, None]]
+    ) -> AsyncIterator["Connections"]:
+        """`prepare` is run on each new connection."""
+        pooled = settings.database_pooler == "pgbouncer"
+        pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
+            settings.database_url,
+            min_size=0,
+            max_size=settings.pool_size,
+            init=prepare,
+            # The default resets session state with a round trip per release; this service never sets any.
+            reset=_nothing_to_reset,
+            server_settings=server_settings(settings),
+            timeout=_CONNECT_SECONDS,
+            # Statements stay prepared for good, unless a pooler hands each one to another server connection.
+            statement_cache_size=0 if pooled else 400,
+            max_cached_statement_lifetime=0,
+        )
+
+        async def ask() -> Connection:
+            return await asyncpg.connect(settings.database_url, timeout=_CONNECT_SECONDS, statement_cache_size=0)
+
+        watchdog = Watchdog(ask)
+        async with pool, watchdog.running():
+            yield cls(pool, watchdog, settings)
+
+    async def acquire(self, *, reads: bool) -> PooledConnection:
+        if self.watchdog.hanging:
+            raise Unavailable("the database does not answer")
+        try:
+            if not reads:
+                await self._room_for_a_write()
+            try:
+                return await self._one()
+            except BaseException:
+                if not reads:
+                    self._for_writes.release()
+                raise
+        except TimeoutError:
+            raise Overloaded("no database connection became free in time") from None
+
+    async def _room_for_a_write(self) -> None:
+        if not self._for_writes.locked():
+            await self._for_writes.acquire()
+            return
+        async with asyncio.timeout(self._acquire_timeout):
+            await self._for_writes.acquire()
+
+    async def _one(self) -> PooledConnection:
+        # A timeout makes asyncpg start a task, so it is set only where there may be something to wait for.
+        timeout = None if self._held < self.pool.get_max_size() else self._acquire_timeout
+        self._held += 1
+        try:
+            # What lies idle may be what is not used again.
+            if self.pool.get_idle_size() and time.monotonic() > self._renewed + _RENEWING_SECONDS:
+                return await self.pool.acquire(timeout=timeout)
+            return await self._new(timeout)
+        except BaseException:
+            self._held -= 1
+            raise
+
+    async def _new(self, within: float | None) -> PooledConnection:
+        """One that is made, or becomes free. Raises Unavailable once the database is seen to hang."""
+        waiting = asyncio.ensure_future(self.pool.acquire(timeout=within))
+        given_up = False
+
+        def give_up() -> None:
+            nonlocal given_up
+            given_up = waiting.cancel()
+
+        self.watchdog.watch(waiting, give_up)
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            # The database may answer again by now; what was given up is none the less.
+            if given_up and not _is_cancelled():
+                raise Unavailable("the database does not answer") from None
+            raise
+        finally:
+            self.watchdog.done(waiting)
+
+    async def release(self, conn: PooledConnection, *, reads: bool) -> None:
+        try:
+            await self.pool.release(conn)
+        finally:
+            self._held -= 1
+            if not reads:
+                self._for_writes.release()
+
+    async def renew(self) -> None:
+        """No connection that is open now is used again, and the next one looks its host up anew."""
+        now = time.monotonic()
+        if now > self._renewed + SWITCHING_SECONDS:
+            self._renewed = now
+            await self.pool.expire_connections()
+
+
+def _is_cancelled() -> bool:
+    """The task that runs this, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _nothing_to_reset(_: Connection, /) -> None:
+    return None
