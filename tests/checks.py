@@ -8,8 +8,8 @@ from pathlib import Path
 
 from alembic import command
 
-from app.embedded import EmbeddedPostgres
 from app.migrate import config, migrate
+from embedded_postgres import EmbeddedPostgres
 
 LINES = 400
 # Seconds, percents, cycles and versions do not outgrow 32 bits; what could (ids, numbers) is wider. The one varchar is
@@ -18,7 +18,9 @@ ALLOWED = "prefer-bigint-over-int,prefer-bigint-over-smallint,prefer-text-field"
 
 
 def too_long() -> list[str]:
-    listed = subprocess.run(["git", "ls-files", "*.py"], capture_output=True, text=True, check=True).stdout.split()
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py", "console/src/*"], capture_output=True, text=True, check=True
+    ).stdout.split()
     sizes = {name: len(Path(name).read_text().splitlines()) for name in listed if Path(name).exists()}
     return [f"{name} has {size} lines; split it at {LINES}" for name, size in sizes.items() if size > LINES]
 

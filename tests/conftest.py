@@ -8,11 +8,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -24,22 +25,36 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.keys import make_key
 from app.db import Database, Transaction
-from app.embedded import EmbeddedPostgres
 from app.main import create_app
 from app.migrate import migrate
 from app.operations.setup import set_up
 from app.settings import Settings
+from embedded_postgres import EmbeddedPostgres
+from tests.support.document import plain
+from tests.support.pooler import pooler
+
+if TYPE_CHECKING:
+    from tests.support.desk import Desk
+    from tests.support.world import World
 
 ADMIN_KEY = make_key()[1]
 _IN_MEMORY = Path("/dev/shm")
+# Of a URL through PgBouncer the one without.
+_DIRECT: dict[str, str] = {}
 _ENOUGH_BYTES = 4 * 2**30
 
+# How long anything takes is the business of benches: a busy machine fails no property.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
 # For `make mutation`, which runs the tests of the core once for each of a thousand planted bugs.
 hypothesis.settings.register_profile("mutation", max_examples=20, derandomize=True, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--security", action="store_true", help="Only the tests with figures of security, at full length.")
+    parser.addoption("--long", action="store_true", help="Tests of faults take the times that the promises name.")
+    parser.addoption("--pooler", action="store_true", help="The service reaches its database through PgBouncer.")
+    parser.addoption("--browser", action="store_true", help="The tests in a browser as well.")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -51,6 +66,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str, int], None]:
     """`figure("tokens refused", 41)`, or one call for each of them: `make security` runs the tests that ask for this
     fixture, adds up what they report under a name, and prints it in its table."""
+    return record_property
+
+
+@pytest.fixture
+def shows(record_property: Callable[[str, object], None]) -> Callable[[str, str], None]:
+    """`shows("P32", "0 deadlocks in 1,246 requests")`: `make faults` prints it in its table."""
     return record_property
 
 
@@ -88,19 +109,40 @@ def template(server_url: str) -> Iterator[str]:
     administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+Databases = Callable[[], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def databases(server_url: str, template: str) -> Databases:
+    """`with databases() as url:` a database of one's own, with the schema and the stock set-up in it."""
+
+    @contextmanager
+    def one() -> Iterator[str]:
+        name = f"ninety_test_{secrets.token_hex(6)}"
+        administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        yield on_database(server_url, name)
+        administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    return one
+
+
 @pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
+def database_url(databases: Databases) -> Iterator[str]:
     """A database of this test's own."""
-    name = f"ninety_test_{secrets.token_hex(6)}"
-    administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    yield on_database(server_url, name)
-    administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    with databases() as url:
+        yield url
+
+
+@cache
+def served_openapi() -> dict[str, Any]:
+    """The document that every application makes: once for all tests, because it takes longer than most of them."""
+    return create_app(Settings(database_url="postgresql://nowhere.test/n")).openapi()
 
 
 @cache
 def openapi() -> dict[str, Any]:
-    """The document that every application makes: once for all tests, because it takes longer than most of them."""
-    return create_app(Settings(database_url="postgresql://nowhere.test/n")).openapi()
+    """The same, with nothing said elsewhere."""
+    return plain(served_openapi())
 
 
 def roomy(database_url: str, data_dir: Path) -> Settings:
@@ -111,16 +153,30 @@ def roomy(database_url: str, data_dir: Path) -> Settings:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def through_pooler(request: pytest.FixtureRequest, server_url: str) -> Iterator[Callable[[str], str] | None]:
+    """With `--pooler`: what makes of a database's URL the one through PgBouncer."""
+    if not request.config.getoption("--pooler"):
+        yield None
+        return
+    with pooler(server_url) as through:
+        yield through
+
+
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    return roomy(database_url, tmp_path)
+def settings(database_url: str, tmp_path: Path, through_pooler: Callable[[str], str] | None) -> Settings:
+    if through_pooler is None:
+        return roomy(database_url, tmp_path)
+    url = through_pooler(database_url)
+    _DIRECT[url] = database_url
+    return roomy(url, tmp_path).model_copy(update={"database_pooler": "pgbouncer"})
 
 
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The application, started, without a worker."""
     application = create_app(settings)
-    application.openapi = openapi  # type: ignore[method-assign]
+    application.openapi = served_openapi  # type: ignore[method-assign]
     async with application.router.lifespan_context(application):
         yield application
 
@@ -150,7 +206,7 @@ async def settled(database_url: str | None) -> None:
     """Until all that is committed by now may be told of: whatever runs anywhere on the server holds up the log, and
     tests share a server."""
     try:
-        connection = await asyncpg.connect(database_url)
+        connection = await asyncpg.connect(_DIRECT.get(database_url or "", database_url))
     except OSError:
         return  # a test took the database away
     try:
@@ -274,4 +330,23 @@ def administer(url: str, statement: str) -> None:
         finally:
             await connection.close()
 
-    asyncio.run(run())
+    # In a thread: fixtures ask for it that run in a loop of their own.
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(lambda: asyncio.run(run())).result()
+
+
+@pytest.fixture(scope="module")
+async def world(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["World"]:
+    """The service on a database of its own and a caller of each role. Shared by a module."""
+    from tests.support.world import a_world
+
+    async with a_world(databases, tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def desk(world: "World") -> "Desk":
+    """People at work on tickets. Shared by a module: each test works on tickets of its own."""
+    from tests.support.desk import a_desk
+
+    return await a_desk(world)

@@ -14,12 +14,13 @@ from uuid_utils.compat import uuid7
 from app.db import Database
 from app.migrate import config
 from app.settings import Settings
-from app.tickets.verify import repair, verify
+from app.verification.clocks import repair, verify
 from tests.conftest import ADMIN_KEY
 
 NEW = [
     "organizations", "custom_fields", "custom_field_revision", "ticket_links", "ticket_followers", "views",
-    "attachments", "attachment_contents", "greetings", "ticket_search", "search_languages", "customer_merges",
+    "macros", "incident_jobs", "attachments", "attachment_contents", "greetings", "ticket_search", "search_languages",
+    "customer_merges",
     "event_readers", "articles", "article_words", "ticket_offers", "automations", "webhooks", "webhook_secrets",
     "webhook_deliveries",
 ]  # fmt: skip
@@ -101,6 +102,9 @@ async def _fill_what_is_new(http: httpx.AsyncClient, sql: "asyncpg.Connection[as
         f"INSERT INTO ticket_search (ticket_id, all_words, public_words) VALUES ('{one['id']}', '', '')",
         "INSERT INTO search_languages (name) VALUES ('simple')",
         "INSERT INTO views (id, name, shared, filter, sort) VALUES (gen_random_uuid(), 'V', true, '{}', 'due_at')",
+        "INSERT INTO incident_jobs (id, kind, subject_id, made_by_kind)"
+        " VALUES (gen_random_uuid(), 'solve_problem', gen_random_uuid(), 'agent')",
+        "INSERT INTO macros (id, name, visibility, changes) VALUES (gen_random_uuid(), 'M', 'public', '{}')",
         "INSERT INTO event_readers (name, xid, event_id) VALUES ('r', '1', 1)",
     ):
         await sql.execute(statement)

@@ -1,9 +1,10 @@
 import pytest
 
 from app.auth.tokens import key_in
+from app.commands import make_admin_key
 from app.settings import SettingsError, load_settings
-from tests.auth.provider import new_key
-from tests.auth.provider import pem as pem_of
+from tests.support.identity_provider import new_key
+from tests.support.identity_provider import pem as pem_of
 
 
 @pytest.mark.parametrize("name", ["NINETY_PROT", "NINETY_DATABASE_URL", "ninety_database_pooler"])
@@ -29,6 +30,19 @@ def test_a_senseless_value_is_refused_and_not_repeated(monkeypatch: pytest.Monke
     with pytest.raises(SettingsError) as refused:
         load_settings()
     assert "secret" not in str(refused.value)
+    assert name in str(refused.value)
+    assert "^" not in str(refused.value)
+
+
+def test_a_wrong_key_is_told_what_makes_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NINETY_ADMIN_KEY", "secret")
+    with pytest.raises(SettingsError, match=r"NINETY_ADMIN_KEY: .*`ninety make-key` makes one"):
+        load_settings()
+    make_admin_key()
+    monkeypatch.setenv("NINETY_ADMIN_KEY", capsys.readouterr().out.strip())
+    assert load_settings().admin_key
 
 
 _TOKENS = {"jwt_issuer": "https://id.example/", "jwt_audience": "ninety"}
@@ -59,6 +73,17 @@ _SECRET = "s" * 32
         {"cors_origins": "https://A.example"},
         {"cors_origins": "a.example"},
         {"cors_origins": "null"},
+        {"public_origin": "https://a.example/"},
+        {"public_origin": "a.example"},
+        {"base_path": "support"},
+        {"base_path": "//support"},
+        {"base_path": "/a//b"},
+        {"base_path": "/a/../b"},
+        {"base_path": "/a?b"},
+        {"base_path": "/a b"},
+        {"base_path": "/v1/support"},
+        {"trusted_proxies": "proxy"},
+        {"trusted_proxies": "10.0.0.1/8"},
         {"rate_limit_admin": 0},
         {"concurrency": 0},
     ],

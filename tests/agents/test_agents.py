@@ -4,7 +4,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.auth.world import Body, World, unique
+from tests.support.world import Body, World, unique
 
 NOBODY = str(UUID(int=7))
 

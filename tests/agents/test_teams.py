@@ -3,7 +3,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.auth.world import Body, World, unique
+from tests.support.world import Body, World, unique
 
 NOBODY = str(UUID(int=7))
 

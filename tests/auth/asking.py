@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 
 from tests.auth.matrix import MatrixRow, Whose
-from tests.auth.world import (
+from tests.support.openapi import an_email
+from tests.support.world import (
+    CALLED,
     POLICY_TARGETS,
     PROMISE,
     Body,
@@ -19,6 +21,7 @@ from tests.auth.world import (
     exception,
     goal,
     greeting,
+    macro,
     policy,
     segment,
     unique,
@@ -49,12 +52,12 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
             yield Operation(found["operationId"], method.upper(), path, named, scopes)
 
 
-def _customer(world: World, whose: Whose) -> Body:
-    return {"id": world.stranger if whose is Whose.others else world.customer}
+def _customer(world: World, context: Whose) -> Body:
+    return {"id": world.stranger if context is Whose.others else world.customer}
 
 
-def _opening(world: World, whose: Whose, **more: Any) -> Body:
-    return {"subject": "Help", "customer": _customer(world, whose), **more}
+def _opening(world: World, context: Whose, **more: Any) -> Body:
+    return {"subject": "Help", "customer": _customer(world, context), **more}
 
 
 def _imported(_world: World, _whose: Whose) -> Body:
@@ -64,12 +67,14 @@ def _imported(_world: World, _whose: Whose) -> Body:
 
 _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_ticket": _opening,
-    "create_ticket/for_the_agent": lambda w, whose: _opening(w, whose, assignee_id=w.agent),
-    "create_ticket/for_another_agent": lambda w, whose: _opening(w, whose, assignee_id=w.colleague),
+    "create_ticket/for_the_agent": lambda w, context: _opening(w, context, assignee_id=w.agent),
+    "create_ticket/for_another_agent": lambda w, context: _opening(w, context, assignee_id=w.colleague),
     "create_ticket/with_suggestions": _opening,
     "solve_ticket_by_article": lambda w, _: {"article_id": w.article},
     "create_article": lambda w, _: article(),
+    "create_article/draft": lambda w, _: article() | {"active": False},
     "update_article": lambda w, _: {"title": "Other"},
+    "update_article/draft": lambda w, _: {"title": "Other"},
     "suggest_articles": lambda w, _: {"text": "Where is my parcel?"},
     "update_automation": lambda w, _: {},
     "create_sla_exception/from_automations": lambda w, _: {
@@ -96,6 +101,10 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_message/author_named": lambda w, _: {"body": "Hello.", "author": {"kind": "agent", "id": w.agent}},
     "create_message/to_the_agent": lambda w, _: {"body": "Hello.", "assignee_id": w.agent},
     "create_message/to_another_agent": lambda w, _: {"body": "Hello.", "assignee_id": w.colleague},
+    "solve_problem": lambda w, _: {"body": "It works again."},
+    "create_macro": lambda w, _: macro(),
+    "update_macro": lambda w, _: {"name": "Other"},
+    "apply_macro_to_tickets": lambda w, _: {"ticket_ids": [w.ticket]},
     "create_view": lambda w, _: {"name": "Mine"},
     "create_view/shared": lambda w, _: view(),
     "update_view": lambda w, _: {"sort": "due_at"},
@@ -127,7 +136,9 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_segment_override": lambda w, _: {"customer_id": w.stranger, "effect": "exclude", "reason": "Not them."},
     "create_sla_exception/for_everything": lambda w, _: everywhere(),
     "create_sla_exception": lambda w, _: exception(w.ticket),
-    "merge_ticket": lambda w, whose: {"into": w.strangers_ticket if whose is Whose.others else w.ticket},
+    "merge_ticket": lambda w, context: {"into": w.strangers_ticket if context is Whose.others else w.ticket},
+    "snooze_ticket": lambda w, _: {"until": "2036-01-01T00:00:00Z"},
+    "add_participant": lambda w, _: {"customer_id": w.guest},
     "create_link": lambda w, _: {"kind": "relates_to", "ticket_id": w.ticket},
     "update_tickets": lambda w, _: {"tickets": [{"id": w.ticket}]},
     "create_promise": lambda w, _: PROMISE,
@@ -136,6 +147,8 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "import_tickets": _imported,
     "create_agent": lambda w, _: {"name": "Ann"},
     "update_agent": lambda w, _: {"name": "Anne"},
+    "claim_tickets": lambda w, _: {"agent_id": w.agent},
+    "update_availability": lambda w, _: {"state": "online", "capacity": 2},
     "create_team": lambda w, _: {"key": unique(), "name": "Team"},
     "update_team": lambda w, _: {"name": "Crew"},
     "create_webhook": lambda w, _: webhook(),
@@ -150,16 +163,18 @@ _QUERIES = {
     "by_deadline": {"sort": "due_at"},
     "of_a_segment": {"segment": "vip"},
     "at_risk": {"sla": "at_risk"},
+    "snoozed": {"snoozed": "false"},
+    "spam": {"spam": "true"},
     "followed": {"follower_id": "00000000-0000-7000-8000-000000000000"},
 }
 
 
 def _body(world: World, row: MatrixRow) -> Body | None:
     if row.variant.startswith("status_"):
-        plain = _BODIES[row.operation](world, row.whose)
+        plain = _BODIES[row.operation](world, row.context)
         return {**plain, "status": row.variant.removeprefix("status_")}
     make = _BODIES.get(f"{row.operation}/{row.variant}" if row.variant not in {"", "include"} else row.operation)
-    return make(world, row.whose) if make else None
+    return make(world, row.context) if make else None
 
 
 async def outcomes(
@@ -192,17 +207,39 @@ async def place(world: World, row: MatrixRow, operation: Operation) -> str:
     """The operation's path, to something made for the question."""
     path = operation.path
     parts: dict[str, str] = {}
+    names = {"article_id": "draft_id"} if row.variant == "draft" else {}
+    what = operation.id.partition("_by_")[0].removeprefix("get_")
+    if what in CALLED and "_by_" in operation.id:
+        names = {name: f"{name} of {what}" for name in ("external_id", "key")}
     for name in operation.path_parameters:
         # What hangs on something comes after it.
-        hangs = world.on_ticket.get(name)
+        hangs = world.on_ticket.get(name) if parts else None
         if name == "override_id":
             parts[name] = await world.add_override(parts["segment_id"])
         else:
-            parts[name] = await (hangs(next(iter(parts.values()))) if hangs else world.path_part(name, row.whose))
+            parts[name] = await (
+                hangs(next(iter(parts.values()))) if hangs else world.path_part(names.get(name, name), row.context)
+            )
         path = path.replace(f"{{{name}}}", parts[name])
-    if operation.id == "unmerge_customer":
-        await world.merge_away(parts["customer_id"])
+    await _get_ready(world, row, operation, parts)
     return path
+
+
+async def _get_ready(world: World, row: MatrixRow, operation: Operation, parts: dict[str, str]) -> None:
+    """What has to have happened before."""
+    match operation.id:
+        case "unmerge_customer":
+            await world.merge_away(parts["customer_id"])
+        case "unmerge_ticket":
+            await world.merge_ticket_away(parts["ticket_id"], row.context)
+        case "keep_availability":
+            await world.make_available(parts["agent_id"])
+        case "claim_tickets":
+            await world.make_available(world.agent)
+        case "release_ticket":
+            await world.claim(parts["ticket_id"])
+        case "solve_problem":
+            await world.become_problem(parts["ticket_id"])
 
 
 async def send(
@@ -220,4 +257,6 @@ async def send(
     asked = {**_QUERIES.get(row.variant, {}), **(await query(http) if query else {})}
     if body is not None and change:
         body = await change(body)
+    if operation.id == "import_email":
+        return await http.post(path, **an_email())
     return await http.request(operation.method, path, params=asked or None, json=body)

@@ -5,14 +5,15 @@ import pytest
 from fastapi import FastAPI
 
 from app.auth.jwks import Jwks, http_client
-from tests.auth.provider import Clock, Provider, started
-from tests.auth.world import World, a_world
+from tests.conftest import Databases
+from tests.support.identity_provider import Clock, Provider, started
+from tests.support.world import World, a_world
 
 
 @pytest.fixture(scope="module")
-async def world(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def world(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """Shared by the tests of a module, which ask it many questions and leave nothing that another one stumbles over."""
-    async with a_world(server_url, template, tmp_path_factory.mktemp("world")) as made:
+    async with a_world(databases, tmp_path_factory.mktemp("world")) as made:
         yield made
 
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from tests.auth.logged import log_everything
-from tests.auth.world import Body, World, greeting, unique
-from tests.sla.scenes import let_pass, sweep_once
-from tests.tickets.grouping import settled
+from tests.support.segments import settled
+from tests.support.sla import let_pass, sweep_once
+from tests.support.world import Body, World, greeting, unique
 
 ALL_WEEK = {day: [["00:00", "24:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
 
@@ -22,10 +22,15 @@ class Full:
     @classmethod
     async def of(cls, world: World) -> "Full":
         full = cls(world)
+        for key in ("plan", "risk"):
+            field = {"subject": "customer", "key": key, "name": key, "type": "text"}
+            await full._send("POST", "/v1/custom-fields", {**field, "visible_to_customers": key == "plan"})
         about_them = {"name": "Maija", "email": "m@example.org", "region": "FI", "language": "fi"}
         await full._send("PATCH", f"/v1/customers/{world.customer}", {
             **about_them, "organization_id": world.organization, "attributes": {"plan": "pro"},
         })  # fmt: skip
+        working = {"external_id": unique(), "email": "a@example.org", "team_ids": [world.team]}
+        await full._send("PATCH", f"/v1/agents/{world.agent}", working)
         await full._helped()
         await full._add_policy()
         await full._send("POST", "/v1/greetings", {**greeting(), "channel": "web", "language": "fi"})
@@ -37,8 +42,15 @@ class Full:
         await full._answered(long)
         await full._promised(long)
         merged = await full.opened()
+        await full._send("POST", f"/v1/tickets/{merged['id']}/attachments?name=m.txt&visibility=public", {"a": 1})
+        participants = f"/v1/tickets/{merged['id']}/participants"
+        for guest in (world.guest, world.stranger, await world.add_customer()):
+            await full._send("POST", participants, {"customer_id": guest})
+        await full._send("DELETE", f"{participants}/{guest}")
         await full._send("POST", f"/v1/tickets/{merged['id']}/merge", {"into": late["id"]})
         await full._late(late)
+        await full._told_by_channel(late)
+        await full._viewed()
         await log_everything(world, await full.opened())
         gone = [await world.add_customer(), await world.add_customer()]
         await full._send("POST", f"/v1/customers/{gone[0]}/erase")
@@ -49,10 +61,12 @@ class Full:
             *(value for ticket in tickets for value in (ticket["id"], str(ticket["number"]))),
             *(str(row["id"]) for row in attachments),
             *gone,
+            world.customer,
         ]
         waiting = {"id": asked["id"], "status": "resolved"}
         closed = {"id": long["id"], "status": "resolved"}
-        patches = {"tickets": [waiting, closed, {"id": late["id"], "subject": "No"}]}
+        greeted = {"id": (await full.opened(channel="web"))["id"], "status": "closed"}
+        patches = {"tickets": [waiting, closed, greeted, {"id": late["id"], "subject": "No"}]}
         path = f"/v1/tickets/{asked['id']}"
         full.writes += [
             ("create_stream_ticket", "POST", "/v1/stream-tickets", None),
@@ -119,6 +133,27 @@ class Full:
         files = [await self._send("POST", upload + word, {"a": 1}) for word in ("internal", "public")]
         await self._send("POST", f"{path}/messages", {"body": "See.", "attachment_ids": [file["id"] for file in files]})
         await self._send("DELETE", f"{path}/attachments/{files[0]['id']}")
+
+    async def _told_by_channel(self, ticket: Body) -> None:
+        """A message with ids of its channel, an imported ticket's old number, and tickets out of the queue."""
+        said = {
+            "external_id": unique(),
+            "in_reply_to": unique(),
+            "sent_at": "2026-01-01T00:00:00Z",
+            "handling_seconds": 1.5,
+        }
+        await self._send("POST", f"/v1/tickets/{ticket['id']}/messages", {"body": "By mail.", **said})
+        self.values.append(str(said["external_id"]))
+        await self.world.sql.execute("UPDATE tickets SET old_number = '4711'")
+        snoozed, spam = await self.opened(), await self.opened()
+        later = {"until": "2036-01-01T00:00:00Z", "reason": "A part is missing."}
+        await self._send("POST", f"/v1/tickets/{snoozed['id']}/snooze", later)
+        await self._send("POST", f"/v1/tickets/{spam['id']}/spam")
+
+    async def _viewed(self) -> None:
+        """A view of all tickets, for all staff."""
+        view = await self._send("POST", "/v1/views", {"name": "All", "filter": {}, "shared": True})
+        self.values.append(view["id"])
 
     async def _promised(self, ticket: Body) -> None:
         path = f"/v1/tickets/{ticket['id']}/promises"

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.auth.world import Body, World
+from tests.support.world import Body, World
 
 _ID = "00000000-0000-7000-8000-000000000000"
 _LATER = "2036-01-01T00:00:00Z"
@@ -23,7 +23,13 @@ _DATA: dict[str, Body] = {
     },
     "ticket.updated": {"changes": {name: {"before": value, "after": value} for name, value in _VALUES.items()}},
     "ticket.merged": {"into": _ID, "number": 1},
-    "ticket.absorbed": {"from": _ID, "number": 1},
+    "ticket.absorbed": {"from": _ID, "number": 1, "waiting_since": _LATER},
+    "ticket.unmerged": {"from": _ID, "number": 1, "merged_at": _LATER},
+    "ticket.released": {"from": _ID, "number": 1, "moved": True, "waiting_since": _LATER},
+    "ticket.snoozed": {"until": _LATER},
+    "ticket.woken": {"because": "time"},
+    "ticket.claimed": {"agent_id": _ID, "answer_by": _LATER, "why": "can_be_met", "reason": "Its deadline is near."},
+    "ticket.claim_expired": {"agent_id": _ID, "claimed_at": _LATER},
     "ticket.linked": {"kind": "relates_to", "source_id": _ID, "target_id": _ID},
     "sla.breached": {**_CLOCK, "percent": 100},
     "sla.cancelled": {**_CLOCK, "elapsed_seconds": 1.5, "reason": "closed"},
@@ -32,7 +38,8 @@ _DATA: dict[str, Body] = {
     "sla_exception.granted": {
         "after": {
             "kind": "sla", "scope": "ticket", "customer_id": _ID, "segment_id": _ID, "automations": ["auto_close"],
-            "effect": "extend", "metrics": ["resolution"], "seconds": 60, "starts_at": _LATER, "expires_at": _LATER,
+            "effect": "extend", "metrics": ["resolution"], "seconds": 60, "applies_to": "started",
+            "starts_at": _LATER, "expires_at": _LATER,
         }
     },
     "sla_policy.updated": {"version": 2, "changes": {"name": {"before": "A", "after": "B"}}},
@@ -46,6 +53,10 @@ _DATA: dict[str, Body] = {
     "customer.merged": {"source_id": _ID, "target_id": _ID},
     "customer.updated": {"changes": {"name": {"before": "A", "after": "B"}}},
     "agent.teams_changed": {"joined": [_ID], "left": [_ID]},
+    "agent.availability_changed": {
+        "before": "offline", "after": "online", "because": "said", "capacity": 3,
+        "channels": [{"channel": "chat", "capacity": 2}], "skills": ["french"], "until": _LATER,
+    },
     "api_key.created": {"after": {"role": "admin"}},
 }  # fmt: skip
 _WRITE = """INSERT INTO events (type, occurred_at, actor_kind, actor_id, subject_id, ticket_id, ticket_version, data)

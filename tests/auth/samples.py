@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from tests.auth.fields import Place
-from tests.auth.world import Body, World, unique
+from tests.support.world import Body, World, unique
 
 _LATER = "2036-01-01T00:00:00Z"
 _NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -28,6 +28,13 @@ _SAMPLES: dict[str, Callable[[World], Any]] = {
     "subject": lambda w: "Other",
     "description": lambda w: "It is broken.",
     "channel": lambda w: "phone",
+    "get_message_by_external_id?.channel": lambda w: "email",
+    "list_messages?.sort": lambda w: "-created_at",
+    "in_reply_to": lambda w: unique(),
+    "sent_at": lambda w: "2020-01-01T00:00:00Z",
+    "handling_seconds": lambda w: 1.5,
+    "snoozed": lambda w: "true",
+    "spam": lambda w: "true",
     "priority": lambda w: "urgent",
     "type": lambda w: "incident",
     "tags": lambda w: ["vip"],
@@ -49,6 +56,7 @@ _SAMPLES: dict[str, Callable[[World], Any]] = {
     "created_before": lambda w: _LATER,
     "updated_after": lambda w: "2020-01-01T00:00:00Z",
     "needs_human": lambda w: "true",
+    "excel": lambda w: "true",
     "sla": lambda w: "at_risk",
     "q": lambda w: "help",
     "segment": lambda w: "vip",
@@ -60,8 +68,12 @@ _SAMPLES: dict[str, Callable[[World], Any]] = {
     "article_id": lambda w: w.article,
     "count": lambda w: "estimate",
     "after": lambda w: "1.0.0",
+    "from": lambda w: "2020-01-01T00:00:00Z",
+    "to": lambda w: "2099-01-01T00:00:00Z",
+    "order": lambda w: "desc",
     "types": lambda w: "ticket.created",
     "ticket_id": lambda w: w.ticket,
+    "ids": lambda w: w.ticket,
 }
 # The answer has more of it than was sent.
 _NAMED = {"author", "customer"}

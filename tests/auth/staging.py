@@ -1,4 +1,5 @@
-"""A stage for canaries: a customer's ticket with notes on it, and a stranger's ticket, both full of marked words."""
+"""A stage for canaries: a customer's ticket and one that they take part in, with notes on them, and a stranger's
+ticket, all full of marked words."""
 
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -12,17 +13,19 @@ from tests.conftest import Person
 NOTE = "canary-note"
 THEIRS = "canary-theirs"
 STAFF = "canary-staff"
+ASKER = "canary-asker"
 USED_KEY = "canary-key-"
 SCOPES = ["tickets:read", "tickets:write"]
 
 
 class Stage:
-    """`own` is the customer's ticket, `theirs` the stranger's; `private` is what must not reach the customer."""
+    """`own` is the customer's ticket, `joined` one that they take part in, `theirs` the stranger's;
+    `private` is what must not reach the customer."""
 
     def __init__(self, admin: httpx.AsyncClient, sql: Any) -> None:
         self.admin = admin
         self.sql = sql
-        self.private = {NOTE, THEIRS, STAFF}
+        self.private = {NOTE, THEIRS, STAFF, ASKER}
         self.values: list[str] = []
         self._keys = count()
 
@@ -37,6 +40,7 @@ class Stage:
         theirs = {"name": THEIRS, "external_id": THEIRS, "email": f"{THEIRS}@example.org", "attributes": {"a": THEIRS}}
         organization = await self._made("/v1/organizations", theirs)
         self.own = await self._made("/v1/tickets", {"subject": "Mine", "customer": {"id": str(self.customer.id)}})
+        await self._take_part()
         self.theirs = await self._made("/v1/tickets", _full_of_words(organization["id"]))
         await self.say(self.agent.http, self.own, "Said aloud.")
         await self.say(self.customer.http, self.own, "Said back.")
@@ -51,7 +55,8 @@ class Stage:
         await self._write_articles()
         self.own_ids = [self.own["id"], str(self.own["number"]), str(self.customer.id)]
         self.values = [
-            *self.own_ids, self.theirs["id"], str(self.theirs["number"]), self.theirs["customer_id"], THEIRS,
+            *self.own_ids, self.joined["id"], str(self.joined["number"]),
+            self.theirs["id"], str(self.theirs["number"]), self.theirs["customer_id"], THEIRS,
             agent_id["id"], team_id["id"], organization["id"], "not_found",
             *await self.ids("SELECT id FROM messages WHERE visibility = 'internal' LIMIT 1"),
             *await self._one_of_each_kind(),
@@ -63,6 +68,14 @@ class Stage:
             *await self.ids("SELECT id FROM messages WHERE body LIKE 'canary%'"),
             *await self.ids(f"SELECT id FROM sla_clocks WHERE ticket_id = '{self.theirs['id']}'"),
         }  # fmt: skip
+
+    async def _take_part(self) -> None:
+        """The customer reads somebody else's ticket: not who that is, and no note on it."""
+        asker = {"external_id": ASKER, "name": ASKER, "email": f"{ASKER}@example.org"}
+        self.joined = await self._made("/v1/tickets", {"subject": "Ours", "customer": asker})
+        await self._made(f"/v1/tickets/{self.joined['id']}/participants", {"customer_id": str(self.customer.id)})
+        await self.say(self.agent.http, self.joined, "Said to both.")
+        await self.write_notes(self.joined)
 
     async def _write_articles(self) -> None:
         """One that is not shown yet, and one for others, about what a customer asks for."""
@@ -89,6 +102,7 @@ class Stage:
         for ticket in (self.own, self.theirs):
             exception = {"ticket_id": ticket["id"], "effect": "extend", "seconds": 60, "reason": NOTE}
             await self._made("/v1/sla-exceptions", exception)
+        await self._made("/v1/macros", {"name": STAFF, "body": STAFF})
         await self._made("/v1/views", {"name": STAFF, "filter": {"tag": THEIRS}, "shared": True})
         hours = {"mon": [["09:00", "17:00"]]}
         calendar = await self._made("/v1/business-calendars", {"name": STAFF, "timezone": "UTC", "hours": hours})

@@ -11,11 +11,11 @@ from tests.auth.asking import operations, outcomes
 from tests.auth.crawl import Answers, read_everything
 from tests.auth.fields import FOR_CUSTOMERS, GROUPS, OWN_SEES, SEES, SETS, STAFF, TOLD, Contract, Place
 from tests.auth.full import Full
-from tests.auth.matrix import PUBLIC, ROWS, MatrixRow, Whose
+from tests.auth.matrix import BESIDE, NOUNS, PUBLIC, ROWS, MatrixRow, Whose
 from tests.auth.samples import along, echoed, sample, with_field
-from tests.auth.world import World, a_world
-from tests.conftest import openapi
-from tests.events.streaming import feed_of, listening, serving
+from tests.conftest import Databases, openapi
+from tests.support.streams import feed_of, listening, serving
+from tests.support.world import World, a_world
 
 Figure = Callable[[str, int], None]
 CONTRACT = Contract(openapi())
@@ -28,13 +28,15 @@ QUERIES: list[dict[str, str]] = [
     {"limit": "0"},
     {"limit": "1"},
     {"include": "clocks,messages,customer"},
+    {"include": "clocks,last_message,customer"},
+    {"include": "assignee,team"},
     {"count": "estimate"},
 ]
 
 
 @pytest.fixture(scope="module")
-async def full(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Full]:
-    async with a_world(server_url, template, tmp_path_factory.mktemp("full")) as world:
+async def full(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Full]:
+    async with a_world(databases, tmp_path_factory.mktemp("full")) as world:
         yield await Full.of(world)
 
 
@@ -49,6 +51,12 @@ async def read(full: Full) -> dict[str, Answers]:
             path = path.replace("{fresh}", (await full.opened())["id"])
             found[caller][id_] = [await http.request(method, path, json=body)]
         found[caller]["stream_events"] = await _streamed(full, http)
+    # The administrator is no agent; what the staff are told of themselves is told to one.
+    # How long they worked they say themselves.
+    said = {"body": "So.", "handling_seconds": 1}
+    ticket = await full.opened()
+    found["admin"]["create_message"] = [await full.world.admin.post(f"/v1/tickets/{ticket['id']}/messages", json=said)]
+    found["admin"]["get_me"].append(await (await full.world.caller("agent", "")).get("/v1/me"))
     return found
 
 
@@ -126,7 +134,8 @@ async def test_an_event_tells_a_customer_what_its_type_allows(read: dict[str, An
         told: dict[str, set[str]] = {}
         for answer in read[caller]["list_ticket_events"]:
             for event in json.loads(answer.content or b"{}").get("items", ()):
-                told.setdefault(event["type"], set()).update(event["data"])
+                names = {name for name, value in event["data"].items() if value not in _NOTHING}
+                told.setdefault(event["type"], set()).update(names)
         if caller == "admin":
             told = {type_: names for type_, names in told.items() if type_ in TOLD}
         assert told == {type_: {word for line in lines for word in TOLD[type_].get(line, ())} for type_ in TOLD}
@@ -134,7 +143,7 @@ async def test_an_event_tells_a_customer_what_its_type_allows(read: dict[str, An
 
 def test_cells_of_staffs_fields_are_those_of_their_operations(figure: Figure) -> None:
     """Every operation is either open to all, called by customers and so above, or refused to them as a whole."""
-    staffs = {row.operation: row for row in ROWS if not row.variant and row.whose is not Whose.others}
+    staffs = {row.operation: row for row in ROWS if not row.variant and row.context is not Whose.others}
     refused = {id_ for id_, row in staffs.items() if row.expected["customer"] == "403"}
     assert refused | FOR_CUSTOMERS | PUBLIC == set(OPERATIONS)
     fields = sum(len(place.fields) for id_ in refused for place in CONTRACT.taken(id_)) + sum(
@@ -143,12 +152,80 @@ def test_cells_of_staffs_fields_are_those_of_their_operations(figure: Figure) ->
     figure("fields of staff's operations", fields)
 
 
+def test_every_answer_is_of_a_noun_that_its_operation_asks_a_scope_of() -> None:
+    """Or is said to be something else, sent along to who has the scope of that."""
+    foreign = {
+        (operation.id, schema): _nouns_of(schema)
+        for operation in OPERATIONS.values()
+        if operation.scopes
+        for schema in CONTRACT.answered(operation.id)
+        if not _nouns_of(schema) & {"any", *_nouns(operation.scopes)}
+    }
+    assert set(foreign) == set(BESIDE)
+    assert {key: sorted(nouns) for key, nouns in foreign.items()} == {
+        key: sorted(_nouns([s])) for key, s in BESIDE.items()
+    }
+
+
+async def test_no_scope_reads_what_is_of_another_one(full: Full, figure: Figure) -> None:
+    """A key that may do one thing reads everything with it: every value is of a noun that it has a scope of."""
+    seen: set[tuple[str, str]] = set()
+    strange: set[tuple[str, str, str]] = set()
+    for scopes in sorted({operation.scopes for operation in OPERATIONS.values() if operation.scopes}):
+        http = await full.world.caller("service+", " ".join(scopes))
+        asked = [
+            operation
+            for operation in OPERATIONS.values()
+            if operation.scopes == scopes and operation.id != "stream_events"
+        ]
+        answers = await read_everything(
+            http,
+            asked,
+            full.values,
+            [
+                {},
+                {"include": "clocks,messages"},
+                {"include": "clocks,last_message"},
+                {"include": "customer"},
+                {"include": "assignee,team"},
+            ],
+        )
+        for schema, name, value in _fields(answers, answers):
+            seen.add((schema, name))
+            if value not in _NOTHING and not _nouns_of(schema) & {"any", *_nouns(scopes)}:
+                strange.add((" ".join(scopes), schema, name))
+    assert strange == set()
+    figure("fields read with one scope", len(seen))
+
+
+@pytest.mark.parametrize("operation", sorted({operation for operation, _ in BESIDE}))
+async def test_what_is_sent_along_goes_to_who_has_its_scope(full: Full, operation: str) -> None:
+    """And is there to be sent, or the test above would look at nothing."""
+    scopes = OPERATIONS[operation].scopes
+    wanted = {schema: scope for (id_, schema), scope in BESIDE.items() if id_ == operation}
+    await full.world.caller("customer", "")  # has a key then
+    http = await full.world.caller("service+", " ".join([*scopes, *wanted.values()]))
+    queries: list[dict[str, Any]] = [{}, {"include": "customer"}, {"include": "assignee,team"}]
+    answers = await read_everything(http, [OPERATIONS[operation]], full.values, queries)
+    assert {schema for schema, _, _ in _fields(answers, [operation])} >= set(wanted)
+
+
+def _nouns(scopes: Iterable[str]) -> set[str]:
+    return {scope.partition(":")[0] for scope in scopes}
+
+
+def _nouns_of(schema: str) -> set[str]:
+    found = {noun for noun, schemas in NOUNS.items() if schema in schemas}
+    assert found, f"say in matrix.toml of which noun {schema} tells"
+    return found
+
+
 def _named(lines: dict[str, list[str]]) -> set[str]:
     return {word.partition("=")[0] for words in lines.values() for word in words}
 
 
 def _own(operation: str) -> Whose:
-    return next(row.whose for row in ROWS if row.operation == operation and row.whose is not Whose.others)
+    return next(row.context for row in ROWS if row.operation == operation and row.context is not Whose.others)
 
 
 def _expected(may: tuple[str, ...]) -> dict[str, str]:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from app.auth import jwks
-from app.auth.jwks import COOLDOWN_SECONDS, Jwks, ProviderAway, fits
-from tests.auth.provider import EDDSA, ES256, RS256, Clock, Provider, jwk, new_key
+from app.auth.jwks import COOLDOWN_SECONDS, Jwks, KeyNotYetKnown, ProviderAway, fits
+from tests.support.identity_provider import EDDSA, ES256, RS256, Clock, Provider, jwk, new_key
 
 
 async def settle(keys: Jwks) -> None:
@@ -36,7 +36,8 @@ async def test_a_key_that_came_since_is_found_and_one_that_went_is_lost(
     provider.keys = [jwk(new_key(RS256), RS256, kid="next")]
     clock.now += COOLDOWN_SECONDS
     assert await keys.key("next", RS256)
-    assert await keys.key(RS256, RS256) is None
+    with pytest.raises(KeyNotYetKnown):
+        await keys.key(RS256, RS256)
     assert provider.fetches == 2
 
 
@@ -47,6 +48,10 @@ async def test_old_keys_are_looked_at_anew_while_they_serve(keys: Jwks, provider
     assert await keys.key(RS256, RS256)
     await settle(keys)
     clock.now += 1
+    with pytest.raises(KeyNotYetKnown) as early:
+        await keys.key(RS256, RS256)
+    assert early.value.headers == {"Retry-After": "9"}
+    clock.now += COOLDOWN_SECONDS
     assert await keys.key(RS256, RS256) is None
 
 
@@ -120,7 +125,7 @@ async def test_who_leaves_does_not_take_the_keys_along(keys: Jwks, provider: Pro
     assert await second
 
 
-async def test_what_a_key_says_of_itself_counts(keys: Jwks, provider: Provider) -> None:
+async def test_what_a_key_says_of_itself_counts(keys: Jwks, provider: Provider, clock: Clock) -> None:
     key = provider.private[RS256]
     provider.keys = [
         jwk(key, RS256, kid="encrypts", use="enc"),
@@ -130,7 +135,11 @@ async def test_what_a_key_says_of_itself_counts(keys: Jwks, provider: Provider) 
         {**jwk(key, RS256, kid="good"), "x-more": "is passed over"},
     ]
     names = ["encrypts", "signs only", "another alg", "5", "good"]
-    assert [await keys.key(name, RS256) is not None for name in names] == [False, False, False, False, True]
+    found = []
+    for name in names:
+        found.append(await keys.key(name, RS256) is not None)
+        clock.now += COOLDOWN_SECONDS
+    assert found == [False, False, False, False, True]
     assert await keys.key("another alg", "PS256") is not None
     # Two keys fit, so no id means neither.
     assert await keys.key(None, "PS256") is None

@@ -8,10 +8,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth.guard import Actor
-from tests.auth.provider import Provider
+from app.auth.dependencies import Actor
 from tests.auth.test_tokens import forget
 from tests.conftest import client_for
+from tests.support.events import actor_of
+from tests.support.identity_provider import Provider
 
 Maker = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -93,7 +94,7 @@ async def test_the_log_names_the_bearer_whatever_they_may(
             body = {"subject": "Hello", "customer": {"external_id": str(number)}}
             ticket = (await http.post("/v1/tickets", json=body)).json()
         events = (await client.get(f"/v1/tickets/{ticket['id']}/events")).json()["items"]
-        names.append(next(event["actor"] for event in events if event["type"] == "ticket.created"))
+        names.append(next(actor_of(event) for event in events if event["type"] == "ticket.created"))
     assert [name["kind"] for name in names] == ["agent", "agent", "bot", "agent"]
     assert len({name["id"] for name in names[:3]}) == 1
     assert names[3]["id"] not in (None, names[0]["id"])

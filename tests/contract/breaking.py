@@ -5,9 +5,11 @@ Python and not JavaScript, and these rules fit on a page.
 Breaking: an operation, parameter, field, media type, status or word is gone or has another name; an input that was
 refused nothing is now required, or taken within narrower bounds; an answer may lack what was always there, or be of
 another type or format; a default, a tag (a module of the Python client), a server or the way to say who calls is
-another; an operation asks for another scope. Not breaking, but printed: a new word where answers have an enum. The
-words of a desk grow (channels, kinds of events), and a /v2 for each would be worse than a client that is generated
-anew; see README.md."""
+another; an operation asks for another scope. Not breaking: an input that takes more, be it a word beside a form
+(`none` where an id was asked for). Not breaking, but printed: a new word where answers have an enum. The words of
+a desk grow (channels, kinds of events), and a /v2 for each would be worse than a client that is generated anew; see
+docs/clients.md. An answer that was one word always (`const`) or of a form (a UUID) is closed: any other word in its
+place breaks."""
 
 import json
 import sys
@@ -15,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.support.document import at, plain
 
 Node = dict[str, Any]
 RELEASED = Path(__file__).with_name("released.json")
@@ -39,7 +43,7 @@ class Change:
 
 def compare(old: Node, new: Node) -> list[Change]:
     """Every difference that a client of `old` would notice, once each."""
-    return list(dict.fromkeys(_Comparison(old, new).operations()))
+    return list(dict.fromkeys(_Comparison(plain(old), plain(new)).operations()))
 
 
 @dataclass
@@ -77,7 +81,7 @@ class _Comparison:
                 yield Change(where, f"no longer answers {status}")
             else:
                 after = new["responses"][status]
-                yield from self._answer(f"{where} {status}", self._at(self.old, answer), self._at(self.new, after))
+                yield from self._answer(f"{where} {status}", at(self.old, answer), at(self.new, after))
 
     def _parameters(self, where: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = self._named(self.old, old), self._named(self.new, new)
@@ -95,8 +99,9 @@ class _Comparison:
                 yield Change(where, f"{place} parameter {name} is new and required")
 
     def _named(self, document: Node, operation: Node) -> dict[tuple[str, str], Node]:
-        found = [self._at(document, each) for each in operation.get("parameters", ())]
-        return {(each["in"], each["name"]): each for each in found}
+        found = [at(document, each) for each in operation.get("parameters", ())]
+        # The names of headers are blind to case.
+        return {(each["in"], each["name"].lower() if each["in"] == "header" else each["name"]): each for each in found}
 
     def _body(self, where: str, old: Node | None, new: Node | None) -> Iterator[Change]:
         if new and new.get("required") and not (old or {}).get("required"):
@@ -127,8 +132,8 @@ class _Comparison:
         # Another name of the same shape is another type to a generated client.
         if (a := old.get("$ref")) and (b := new.get("$ref")) and a != b:
             yield Change(where, f"{_last(a)} is now called {_last(b)}")
-        old_at, new_at = self._at(self.old, old), self._at(self.new, new)
-        yield from _other(where, old_at, new_at, ("discriminator",) if "discriminator" in old_at else ())
+        old_at, new_at = at(self.old, old), at(self.new, new)
+        yield from _told_apart(where, old_at.get("discriminator"), new_at.get("discriminator"))
         before, after = self._variants(self.old, old), self._variants(self.new, new)
         # Whoever gets a value must know what to do with it: the service with a caller's, a client with an answer's.
         given, known = (before, after) if sent else (after, before)
@@ -140,17 +145,19 @@ class _Comparison:
 
     def _variants(self, document: Node, schema: Node) -> dict[str, Node]:
         """The schemas that a value may have, by what tells them apart: a type, or the names of several objects."""
-        schema = self._at(document, schema)
+        schema = at(document, schema)
         if parts := schema.get("anyOf") or schema.get("oneOf"):
             several = [(part.get("$ref", ""), self._variants(document, part)) for part in parts]
             objects = sum("object" in variants for _, variants in several)
-            return {
-                _last(ref) if kind == "object" and objects > 1 else kind: variant
-                for ref, variants in several
-                for kind, variant in variants.items()
-            }
+            kinds: dict[str, list[Node]] = {}
+            for ref, variants in several:
+                for kind, variant in variants.items():
+                    kinds.setdefault(_last(ref) if kind == "object" and objects > 1 else kind, []).append(variant)
+            return {kind: _either(found) for kind, found in kinds.items()}
         types = schema.get("type", "")
-        return dict.fromkeys(types if isinstance(types, list) else [types], schema)
+        if isinstance(types, list):
+            return {kind: {"type": kind} if kind == "null" else {**schema, "type": kind} for kind in types}
+        return {types: schema}
 
     def _alike(self, where: str, old: Node, new: Node, sent: bool) -> Iterator[Change]:
         yield from _words(where, old, new, sent)
@@ -179,13 +186,20 @@ class _Comparison:
             for name in sorted((always - needed) & after.keys()):
                 yield Change(f"{where}.{name}", "is no longer always there")
 
-    def _at(self, document: Node, node: Node) -> Node:
-        while ref := node.get("$ref"):
-            found: Any = document
-            for part in ref.removeprefix("#/").split("/"):
-                found = found[part]
-            node = found
-        return node
+
+def _told_apart(where: str, old: Node | None, new: Node | None) -> Iterator[Change]:
+    """More kinds are as new words: not breaking. Another field, or another kind by the same word, is."""
+    if old is None:
+        return
+    if new is None or new["propertyName"] != old["propertyName"]:
+        yield Change(where, f"discriminator is {new and new['propertyName']} and was {old['propertyName']}")
+        return
+    after = new.get("mapping", {})
+    for word, kind in old.get("mapping", {}).items():
+        if word not in after:
+            yield Change(where, f"{word} is gone")
+        elif after[word] != kind:
+            yield Change(where, f"{word} is {_last(after[word])} and was {_last(kind)}")
 
 
 def _last(ref: str) -> str:
@@ -210,20 +224,41 @@ def _scopes(operation: Node) -> set[str]:
     return {scope for entry in operation.get("security", ()) for names in entry.values() for scope in names}
 
 
+def _either(schemas: list[Node]) -> Node:
+    """What a value of one type must be that fits any of these: what all of them ask, and the `words` beside it."""
+    free = [schema for schema in schemas if _words_of(schema) is None]
+    words = [word for schema in schemas for word in _words_of(schema) or schema.get("words", ())]
+    if len(schemas) == 1:
+        return schemas[0]
+    if not free:
+        return {"type": schemas[0].get("type"), "enum": words}
+    shared = {name: value for name, value in free[0].items() if all(each.get(name) == value for each in free)}
+    return {**shared, "words": words} if words else shared
+
+
+def _words_of(schema: Node) -> list[Any] | None:
+    """The only ones that it takes, if it takes only certain ones."""
+    return schema.get("enum", [schema["const"]] if "const" in schema else None)
+
+
+def _takes_any(schema: Node) -> bool:
+    return _words_of(schema) is None and not schema.get("format") and not schema.get("pattern")
+
+
 def _words(where: str, old: Node, new: Node, sent: bool) -> Iterator[Change]:
-    before, after = [
-        schema.get("enum", [schema["const"]] if "const" in schema else None) for schema in (old, new)
-    ]  # fmt: skip
+    before, after = _words_of(old), _words_of(new)
     if before is None and after is not None and sent:
         yield Change(where, "takes only certain words now")
     if before is not None and after is None and not sent:
         yield Change(where, "may be any word now")
-    if before is None or after is None:
-        return
-    for word in [word for word in before if word not in after]:
-        yield Change(where, f"{word} is gone")
-    for word in [word for word in after if word not in before and not sent]:
-        yield Change(where, f"{word} may come", breaking=False)
+    known, given = [each if each is not None else node.get("words", []) for each, node in ((before, old), (after, new))]
+    if sent or (before is not None and after is not None):
+        for word in [word for word in known if word not in given and not (sent and _takes_any(new))]:
+            yield Change(where, f"{word} is gone")
+    if not sent and not (before is not None and after is None):
+        for word in [word for word in given if word not in known and not _takes_any(old)]:
+            # A client may rest on a constant, and on a form: it was told of no other word.
+            yield Change(where, f"{word} may come", breaking="const" in old or before is None)
 
 
 def _narrower(where: str, old: Node, new: Node) -> Iterator[Change]:

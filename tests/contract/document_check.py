@@ -15,6 +15,9 @@ _OF_FORM = {
     "union_tag_not_found", "finite_number",
 }  # fmt: skip
 
+# An e-mail is sent as bytes.
+schemathesis.serializer.alias("message/rfc822", "application/octet-stream")
+
 
 @schemathesis.check
 def what_the_document_allows_is_well_formed(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
@@ -24,8 +27,13 @@ def what_the_document_allows_is_well_formed(ctx: CheckContext, response: Respons
     if "None" in map(str, (case.path_parameters or {}).values()):
         return
     errors = response.json().get("errors") or []
-    refused = [error for error in errors if error["code"] in _OF_FORM]
+    refused = [error for error in errors if error["code"] in _OF_FORM and not _is_defined_later(error["pointer"])]
     assert not refused, f"the document allows what is refused: {refused}"
+
+
+def _is_defined_later(pointer: str) -> bool:
+    """Which custom fields there are, an installation says and no document."""
+    return pointer.startswith("/query/custom_fields.")
 
 
 @schemathesis.hook

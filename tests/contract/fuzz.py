@@ -21,6 +21,7 @@ def main(
     examples: Annotated[int, typer.Option(min=1, help="Most cases of an operation in a phase.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed asks the same questions.")] = 90,
     role: Annotated[list[str] | None, typer.Option(help="Only these roles.")] = None,
+    phases: Annotated[str, typer.Option(help="Of schemathesis.")] = "examples,coverage,fuzzing,stateful",
     output: Annotated[Path, typer.Option(help="For the reports.")] = Path("var/fuzz"),
 ) -> None:
     failed = False
@@ -30,7 +31,7 @@ def main(
         with live() as (url, keys):
             config = output / f"{each}.toml"
             config.write_text(_CONFIG.read_text() + _known(asyncio.run(stock(url))))
-            failed |= _run(url, keys[each], config, examples, seed, output / f"{each}.json") != 0
+            failed |= _run(url, keys[each], config, examples, seed, phases, output / f"{each}.json") != 0
     raise typer.Exit(1 if failed else 0)
 
 
@@ -41,11 +42,12 @@ def _known(ids: Mapping[str, Sequence[object]]) -> str:
     return "\n".join(["", *lists, "[parameters]", *bound, ""])
 
 
-def _run(url: str, key: str, config: Path, examples: int, seed: int, report: Path) -> int:
+def _run(url: str, key: str, config: Path, examples: int, seed: int, phases: str, report: Path) -> int:
     program = Path(sys.executable).with_name("schemathesis")
     command = [
         str(program), "--config-file", str(config), "run", str(_DOCUMENT), "--url", url,
         "--header", f"Authorization: Bearer {key}", "--seed", str(seed), "--max-examples", str(examples),
+        "--phases", phases,
         "--report", "json", "--report-json-path", str(report), "--no-color",
     ]  # fmt: skip
     return subprocess.run(command, check=False).returncode

@@ -1,6 +1,7 @@
 """A live service with somebody of each role in it, for tools that know no more than its address and a key."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +9,7 @@ import httpx
 
 from app.auth.roles import SCOPES
 from tests.faults.harness import ADMIN_KEY, directory, service
-from tests.web.contract import things
+from tests.support.openapi import things
 
 ROLES = ("customer", "agent", "lead", "admin", "service")
 CUSTOMER = "somebody"
@@ -17,14 +18,22 @@ _TIRELESS = {f"NINETY_RATE_LIMIT_{role.upper()}": "1000000000" for role in ROLES
 
 
 @contextmanager
-def live() -> Iterator[tuple[str, dict[str, str]]]:
+def live(settings: Mapping[str, str] = {}) -> Iterator[tuple[str, dict[str, str]]]:
     """Its URL, and a key by role."""
     with (
         directory() as place,
-        service(place / "data", settings=_TIRELESS) as (url, _),
+        service(place / "data", settings={**_TIRELESS, **settings}) as (url, _),
         httpx.Client(base_url=url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}) as admin,
     ):
+        _until_ready(admin)
         yield url, {role: _key(admin, role) for role in ROLES}
+
+
+def _until_ready(admin: httpx.Client) -> None:
+    """Its worker, a process of its own, begins a little later."""
+    until = time.monotonic() + 60
+    while not admin.get("/readyz").is_success and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 async def stock(url: str, each: int = 4) -> dict[str, list[str | int]]:
@@ -47,14 +56,14 @@ async def stock(url: str, each: int = 4) -> dict[str, list[str | int]]:
 def _key(admin: httpx.Client, role: str) -> str:
     if role == "admin":
         return ADMIN_KEY
-    whose: dict[str, Any] = {}
+    context: dict[str, Any] = {}
     if role == "customer":
-        whose = {"customer_id": _made(admin, "/v1/customers", {"external_id": CUSTOMER})["id"]}
+        context = {"customer_id": _made(admin, "/v1/customers", {"external_id": CUSTOMER})["id"]}
     elif role == "service":
-        whose = {"scopes": sorted(SCOPES)}
+        context = {"scopes": sorted(SCOPES)}
     else:
-        whose = {"agent_id": _made(admin, "/v1/agents", {"name": role})["id"]}
-    return str(_made(admin, "/v1/api-keys", {"name": role, "role": role, **whose})["key"])
+        context = {"agent_id": _made(admin, "/v1/agents", {"name": role})["id"]}
+    return str(_made(admin, "/v1/api-keys", {"name": role, "role": role, **context})["key"])
 
 
 def _made(admin: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:

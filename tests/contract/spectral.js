@@ -21,15 +21,17 @@ export default {
   rules: {
     // They guard against callers who send too much. An answer is as long as what was stored, which was bounded on its
     // way in; to promise a length there would break clients the day that a limit is raised. A text of a form is bounded
-    // by its pattern's own quantifiers.
+    // by its pattern's own quantifiers, and an id or an instant by its format.
     "owasp:api4:2023-string-limit": rule("owasp:api4:2023-string-limit", {
       given: sent("string"),
-      then: bounded("maxLength", "enum", "const", "pattern"),
+      then: bounded("maxLength", "enum", "const", "pattern", "format"),
     }),
     "owasp:api4:2023-array-limit": rule("owasp:api4:2023-array-limit", {
       given: sent("array"),
       then: bounded("maxItems"),
     }),
+    "owasp:api4:2023-integer-limit": rule("owasp:api4:2023-integer-limit", { given: sent("integer") }),
+    "owasp:api4:2023-integer-limit-legacy": rule("owasp:api4:2023-integer-limit-legacy", { given: sent("integer") }),
     // As it stands it takes every schema without a `type` of its own (X or null) for a number.
     "owasp:api1:2023-no-numeric-ids": rule("owasp:api1:2023-no-numeric-ids", {
       then: { function: schema, functionOptions: { schema: { not: { required: ["type"], properties: { type: { const: "integer" } } } } } },

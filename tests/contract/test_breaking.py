@@ -22,6 +22,7 @@ def contract() -> Node:
         "at": {"type": "string", "format": "date-time"},
         "size": {"type": "number"},
         "word": {"$ref": f"{SCHEMAS}/Word"},
+        "kind": {"type": "string", "const": "thing"},
     }
     sent = {
         "name": {"type": "string", "minLength": 1, "maxLength": 9},
@@ -29,6 +30,8 @@ def contract() -> Node:
         "note": {"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]},
         "word": {"$ref": f"{SCHEMAS}/Word"},
         "free": {"type": "string"},
+        "who": {"anyOf": [{"type": "string", "format": "uuid"}, {"type": "string", "const": "me"}]},
+        "whom": {"type": "string", "format": "uuid"},
         "list": {"type": "array", "maxItems": 5, "items": {"type": "integer", "maximum": 9}},
     }
     limit = {
@@ -41,7 +44,7 @@ def contract() -> Node:
         "operationId": "make_thing",
         "tags": ["things"],
         "security": [{"bearer": ["things:write"]}],
-        "parameters": [limit],
+        "parameters": [limit, {"name": "if-match", "in": "header", "schema": {"type": "string"}}],
         "requestBody": {
             "required": False,
             "content": {
@@ -63,7 +66,7 @@ def contract() -> Node:
         "ThingIn": {"type": "object", "properties": sent, "required": ["name"], "additionalProperties": True},
         "Either": {
             "oneOf": [{"$ref": f"{SCHEMAS}/Thing"}, {"$ref": f"{SCHEMAS}/Tree"}],
-            "discriminator": {"propertyName": "kind"},
+            "discriminator": {"propertyName": "kind", "mapping": {"thing": f"{SCHEMAS}/Thing"}},
         },
         # It holds itself, as conditions do.
         "Tree": {
@@ -98,6 +101,23 @@ def _in(document: Node, name: str) -> Node:
 def _out(document: Node, name: str) -> Node:
     found: Node = _schema(document, "Thing")["properties"][name]
     return found
+
+
+def _or_word(word: str, form: Node | None = None) -> Node:
+    form = form or {"type": "string", "format": "date-time"}
+    return {"type": "string", "anyOf": [form, {"type": "string", "const": word}]}
+
+
+def _in_parts(document: Node) -> list[Node]:
+    """What is answered, as a base and what is added to it."""
+    whole = document["components"]["schemas"].pop("Thing")
+    base = {**whole, "required": ["id", "size"]}
+    added: Node = {"type": "object", "properties": {"word": base["properties"].pop("word")}, "required": ["word"]}
+    document["components"]["schemas"] |= {
+        "Base": base,
+        "Thing": {"allOf": [{"$ref": f"{SCHEMAS}/Base"}, added]},
+    }
+    return [base, added]
 
 
 def _new_parameter(document: Node) -> None:
@@ -158,6 +178,17 @@ BREAKS: dict[str, Callable[[Node], object]] = {
         {"key": d["components"]["securitySchemes"].pop("bearer")}
     ),
     "told apart by another field": lambda d: _schema(d, "Either").update(discriminator={"propertyName": "type"}),
+    "another kind by the same word": lambda d: _schema(d, "Either")["discriminator"]["mapping"].update(
+        {"thing": f"{SCHEMAS}/Tree"}
+    ),
+    "a kind has no word any more": lambda d: _schema(d, "Either")["discriminator"]["mapping"].clear(),
+    "a word beside a form is gone": lambda d: _in(d, "who")["anyOf"].pop(),
+    "only the word beside a form is left": lambda d: _in(d, "who")["anyOf"].pop(0),
+    "an answer of one word has others": lambda d: _schema(d, "Thing")["properties"].update(
+        kind={"type": "string", "enum": ["thing", "tree"]}
+    ),
+    "an answer of a form may be a word": lambda d: _schema(d, "Thing")["properties"].update(at=_or_word("never")),
+    "a field that another answer brought is gone": lambda d: _in_parts(d)[0]["properties"].pop("size"),
     "an answer may be any word": lambda d: _schema(d, "Word").pop("enum"),
 }
 FINE: dict[str, Callable[[Node], object]] = {
@@ -169,6 +200,14 @@ FINE: dict[str, Callable[[Node], object]] = {
     "null is taken": lambda d: _in(d, "free").update(type=["string", "null"]),
     "an answer is always an integer": lambda d: _out(d, "size").update(type="integer"),
     "a new word": lambda d: _schema(d, "Word")["enum"].append("urgent"),
+    "a word beside a form is taken": lambda d: _in(d, "whom").update(_or_word("me", _in(d, "whom").copy())),
+    "another word beside a form is taken": lambda d: _in(d, "who")["anyOf"].append({"type": "string", "const": "none"}),
+    "any text is taken": lambda d: _schema(d, "ThingIn")["properties"].update(who={"type": "string"}),
+    "more kinds are told apart": lambda d: _schema(d, "Either")["discriminator"]["mapping"].update(
+        {"tree": f"{SCHEMAS}/Tree"}
+    ),
+    "the same is said in two parts": lambda d: _in_parts(d),
+    "a header is written in capitals": lambda d: _operation(d)["parameters"][1].update(name="If-Match"),
     "no scope is needed": lambda d: _operation(d).pop("security"),
 }
 

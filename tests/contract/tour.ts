@@ -69,7 +69,7 @@ async function resolved(ticket: Ticket): Promise<void> {
   assert(etag);
   const resolve = () =>
     client.PATCH("/v1/tickets/{ticket_id}", {
-      params: { path, header: { "if-match": etag } },
+      params: { path, header: { "If-Match": etag } },
       body: { status: "resolved" },
     });
   const [first, late] = [await resolve(), await resolve()];

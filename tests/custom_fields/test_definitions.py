@@ -9,7 +9,7 @@ import pytest
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ADMIN_KEY, client_for
-from tests.tickets.desk import Body, pointer
+from tests.support.desk import Body, pointer
 
 URL = "/v1/custom-fields"
 SIZE: Body = {"subject": "ticket", "key": "size", "name": "Size", "type": "choice", "choices": ["S", "M"]}

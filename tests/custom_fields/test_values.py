@@ -5,8 +5,8 @@ import httpx
 import pytest
 
 from tests.conftest import Person
-from tests.custom_fields.defining import define
-from tests.tickets.desk import Body, as_body, pointer
+from tests.support.custom_fields import define
+from tests.support.desk import Body, as_body, pointer
 
 Open = Callable[..., Awaitable[Body]]
 Make = Callable[..., Awaitable[Person]]
@@ -24,7 +24,7 @@ DOES_NOT_FIT: dict[str, list[Any]] = {
     "boolean": [0, 1, "true"],
     "date": [
         "2026-02-29", "2026-W01-1", "20261224", "2026-12-24T00:00:00Z", "2026-1-1", "٢٠٢٦-12-24", "", 1, True,
-        "2026-12-24\n",
+        "2026-12-24\n1",
     ],
     "choice": ["s", "L", "", 1, True],
 }  # fmt: skip
@@ -150,7 +150,9 @@ async def test_no_and_nothing_are_answers_to_what_is_required(
 
 
 async def test_a_customer_is_asked_for_required_fields_as_well(client: httpx.AsyncClient, person: Make) -> None:
-    await _define(client, "order", required=True)
+    """For those that they may fill in."""
+    await _define(client, "order", required=True, visible_to_customers=True, writable_by_customers=True)
+    await _define(client, "risk", required=True)
     customer = (await person("customer")).http
     assert pointer(await customer.post("/v1/tickets", json={"subject": "Help"})) == "/custom_fields/order"
     said = {"subject": "Help", "custom_fields": {"order": "7"}}

@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.auth.world import Body, World, unique
+from tests.support.world import Body, World, unique
 
 _FULL = {
     "name": "Maija",

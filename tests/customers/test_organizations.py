@@ -5,13 +5,14 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.auth.world import Body, World, unique
-from tests.tickets.desk import pointer
+from tests.support.desk import pointer
+from tests.support.world import Body, World, unique
 
 URL = "/v1/organizations"
 NOBODY = "00000000-0000-7000-8000-000000000000"
 _FULL = {
     "name": "Acme", "email": "desk@acme.example", "region": "FI", "language": "fi-FI", "attributes": {"plan": "pro"},
+    "shared": True,
 }  # fmt: skip
 
 

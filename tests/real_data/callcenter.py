@@ -5,10 +5,11 @@ the agent at that instant, and was resolved when the call ended; one that was ab
 they hung up. Left out, as in the reference: rows with an anomaly, and answered calls whose answer has no known time.
 What the source calls a call's type (PS, NW …) becomes the product, its priority `regular` our `normal`."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from tests.real_data.place import rows
+from tests.real_data.location import rows
 
 FOLDER = "callcenter_feb1999"
 PRIORITIES = {"regular": "normal", "high": "high"}
@@ -18,6 +19,15 @@ def tickets() -> Iterator[dict[str, Any]]:
     for call in rows(FOLDER, "cases.csv.gz"):
         if not call["anomaly"] and call["outcome"] != "answered_time_unknown":
             yield _ticket(call)
+
+
+def answers() -> dict[str, list[int]]:
+    """The waits in seconds of those whom each agent answered, by the source's own columns; `""` is nobody known."""
+    found = defaultdict(list)
+    for call in rows(FOLDER, "cases.csv.gz"):
+        if not call["anomaly"] and call["outcome"] == "answered":
+            found[call["agent"]].append(int(call["first_response_seconds"]))
+    return found
 
 
 def _ticket(call: dict[str, str]) -> dict[str, Any]:
@@ -42,5 +52,6 @@ def _timeline(call: dict[str, str]) -> Iterator[dict[str, Any]]:
     answered_at = call["answered_at"]
     if call["agent"]:
         yield {"at": answered_at, "kind": "assignee", "assignee": {"external_id": call["agent"]}}
-    yield {"at": answered_at, "kind": "message", "author": "agent", "visibility": "public", "body": "Answered."}
+    answer = {"at": answered_at, "kind": "message", "author": "agent", "visibility": "public", "body": "Answered."}
+    yield answer | ({"agent": {"external_id": call["agent"]}} if call["agent"] else {})
     yield {"at": call["ended_at"], "kind": "status", "status": "resolved", "by": "agent"}

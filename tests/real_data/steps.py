@@ -1,6 +1,7 @@
 """What every test with real tickets does: send them all, ask for the report, see that nothing is left to be done."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -8,9 +9,9 @@ import httpx
 import pytest
 
 from app.db import Database
-from tests.sla.scenes import Sql, sweep_dry
-from tests.tickets.imports.batches import send
-from tests.tickets.test_verify import differences
+from tests.support.imports import send
+from tests.support.sla import Sql, sweep_dry
+from tests.verification.test_verify import differences
 
 URL = "/v1/reports/response-times"
 
@@ -37,9 +38,25 @@ async def report(client: httpx.AsyncClient, **params: str) -> list[dict[str, Any
 
 def assert_same_waits(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """The reference rounds means to a thousandth of a second; percentiles are exact."""
-    assert found["count"] == wanted["count"]
-    assert round(found["mean"], 3) == wanted["mean"]
+    assert found["answered"] == wanted["count"]
+    assert round(found["mean_answered"], 3) == wanted["mean"]
     assert {name: found[name] for name in wanted["nearest_rank"]} == wanted["nearest_rank"]
+
+
+async def assert_same_responders(client: httpx.AsyncClient, answers: Mapping[str, Sequence[int]]) -> None:
+    """By who answered, against a count of the source's rows; `""` is nobody known."""
+    found = {item["group"]["agent_name"] or "": item for item in await report(client, group_by="agent")}
+    assert {name for name, item in found.items() if item["answered"]} == set(answers)
+    for name, seconds in answers.items():
+        assert found[name]["answered"] == len(seconds), name
+        assert math.isclose(found[name]["mean_answered"], sum(seconds) / len(seconds), abs_tol=1e-5), name
+
+
+def waits(seconds: list[int]) -> dict[str, Any]:
+    """What a reference says of these waits, for `assert_same_waits`."""
+    ordered, percents = sorted(seconds), (50, 90, 95, 99)
+    ranks = {f"p{percent}": ordered[math.ceil(len(ordered) * percent / 100) - 1] for percent in percents}
+    return {"count": len(ordered), "mean": round(sum(ordered) / len(ordered), 3), "nearest_rank": ranks}
 
 
 def unanswered(found: dict[str, Any]) -> dict[str, int]:

@@ -24,9 +24,9 @@ from tests.real_data.boston import (
     rules,
     whole_days_due,
 )
-from tests.real_data.place import PLACE, needed
+from tests.real_data.location import PLACE, needed
 from tests.real_data.steps import assert_nothing_is_left_to_do, import_all, report, tell
-from tests.sla.scenes import Sql
+from tests.support.sla import Sql
 
 _CLOCKS = """
     SELECT tickets.external_id, sla_clocks.due_at, coalesce(sla_clocks.stopped_at <= sla_clocks.due_at, false) AS met

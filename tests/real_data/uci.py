@@ -4,14 +4,15 @@ Every recorded update becomes a message, internal but for one, so that the whole
 changed (priority, assignee, state) follows at the same instant. The log has no reply that a customer could see. What
 its reference takes for the first response is the first update in which the case is past New: that one message is
 public and an agent's, which is what stops `first_response`; it comes before the change of status, as in a reply that
-sets one. A ticket is opened as new by its caller: a case whose first update is past New already was taken up then."""
+sets one. Who made an update is the author of its message. A ticket is opened as new by its caller: a case whose first
+update is past New already was taken up then."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from tests.real_data.place import rows
+from tests.real_data.location import rows
 
 FOLDER = "uci_incidents"
 PRIORITIES = {"1 - Critical": "urgent", "2 - High": "high", "3 - Moderate": "normal", "4 - Low": "low"}
@@ -77,7 +78,10 @@ def _timeline(events: list[Event]) -> Iterator[dict[str, Any]]:
         answers = event["state"] != "New" and not answered
         answered = answered or answers
         visibility = "public" if answers else "internal"
-        yield {"at": at, "kind": "message", "author": "agent", "visibility": visibility, "body": event["actor"]}
+        yield {
+            "at": at, "kind": "message", "author": "agent", "agent": {"external_id": event["actor"]},
+            "visibility": visibility, "body": f"Update {event['seq']}",
+        }  # fmt: skip
         if event["priority"] != priority:
             priority = event["priority"]
             yield {"at": at, "kind": "priority", "priority": PRIORITIES[priority]}
@@ -88,6 +92,17 @@ def _timeline(events: list[Event]) -> Iterator[dict[str, Any]]:
         if STATUSES.get(event["state"], status) != status:
             status = STATUSES[event["state"]]
             yield {"at": at, "kind": "status", "status": status, "by": "agent"}
+
+
+def responder(events: list[Event]) -> str:
+    """Who took the case up, by the source's own column."""
+    return next(event["actor"] for event in events if event["state"] != "New")
+
+
+def priority_when_answered(events: list[Event]) -> str:
+    """Ours, as it was before the first update past New: what that update changes, it changes after its message."""
+    answer = next(number for number, event in enumerate(events) if event["state"] != "New")
+    return PRIORITIES[events[max(answer - 1, 0)]["priority"]]
 
 
 def resolutions(events: list[Event]) -> list[str]:

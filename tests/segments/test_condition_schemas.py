@@ -5,8 +5,8 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ValidationError
 
+from app.segments.condition_schemas import ConditionsIn, ConditionsOut, RuleIn
 from app.segments.rules import AllOf, Fields, FieldType, RuleError, evaluate
-from app.segments.schemas import ConditionsIn, ConditionsOut, RuleIn
 
 FIELDS = Fields({"ticket.priority": FieldType.TEXT}, {"customer.attributes.": FieldType.ANY_SCALAR})
 PRO = {"field": "customer.attributes.plan", "op": "eq", "value": "pro"}

@@ -13,11 +13,11 @@ from uuid_utils.compat import uuid7
 
 from app.customers.tables import customers, organizations
 from app.db import Database, Query, Transaction
+from app.segments.bulk_decide import WITH_ORGANIZATION, columns
 from app.segments.fields import FIGURES, OF_SEGMENTS, facts_of
-from app.segments.matching import WITH_ORGANIZATION, columns
 from app.segments.rules import FieldType, Rule, evaluate, parse
 from app.segments.sql import compiled
-from tests.sla.scenes import Sql
+from tests.support.sla import Sql
 
 CUSTOMERS, RULES, AT_ONCE = 420, 264, 12
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ import pytest
 
 from app.db import Database
 from tests.conftest import Person
-from tests.sla.scenes import patch, reply, the_clock
-from tests.tickets.verified import (
+from tests.support.sla import patch, reply, the_clock
+from tests.support.verification import (
     ALWAYS,
     Body,
     after,
@@ -241,16 +241,25 @@ async def test_reopening_resumes_the_resolution_or_begins_the_next(
     await assert_verified(db)
 
 
-async def test_where_a_customer_does_not_reopen_their_thanks_start_nothing(
+async def test_where_a_customer_does_not_reopen_their_words_open_a_follow_up_with_a_clock(
     client: httpx.AsyncClient, open_ticket: Open, person: Make, db: Database
 ) -> None:
     await write_targets(client, target("next_response", 60), reopen_on_customer_message=False)
     customer = await person("customer")
     ticket = await open_ticket(customer={"id": str(customer.id)})
     await reply(client, ticket, status="resolved")
-    await reply(customer.http, ticket)
+    said = [await reply(customer.http, ticket) for _ in range(3)]
     assert good(await client.get(f"/v1/tickets/{ticket['id']}"))["status"] == "resolved"
     assert await clocks(client, ticket, "next_response") == []
+    follow_up = {"id": said[0]["ticket_id"]}
+    assert follow_up["id"] != ticket["id"]
+    assert {message["ticket_id"] for message in said} == {follow_up["id"]}
+    [clock] = await clocks(client, follow_up, "first_response")
+    assert (clock["state"], clock["started_at"]) == ("running", said[0]["created_at"])
+    # Where that is resolved too, the next one opens another; and whatever they write on, it goes there.
+    await reply(client, follow_up, status="resolved")
+    again = [await reply(customer.http, {"id": id_}) for id_ in (follow_up["id"], ticket["id"])]
+    assert len({message["ticket_id"] for message in again} - {follow_up["id"], ticket["id"]}) == 1
     assert [clock["state"] for clock in await clocks(client, ticket, "resolution")] == ["stopped"]
     # A pending one is another matter: the customer has given the answer that was waited for.
     other = await open_ticket(customer={"id": str(customer.id)})

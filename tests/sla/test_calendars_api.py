@@ -3,7 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.tickets.verified import OFFICE, WEEKDAYS, Body, good, pointers, write_calendar
+from tests.support.verification import OFFICE, WEEKDAYS, Body, good, pointers, write_calendar
 
 URL = "/v1/business-calendars"
 

@@ -5,8 +5,8 @@ import httpx
 import pytest
 
 from app.db import Database
-from tests.custom_fields.defining import define
-from tests.sla.scenes import Sql, let_pass, patch, reply, sweep_dry, the_clock, told, write_policy
+from tests.support.custom_fields import define
+from tests.support.sla import Sql, let_pass, patch, reply, sweep_dry, the_clock, told, write_policy
 
 Open = Callable[..., Awaitable[dict[str, Any]]]
 URL = "/v1/sla-policies"

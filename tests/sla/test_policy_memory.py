@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ADMIN_KEY, client_for
-from tests.sla.scenes import patch, the_clock, write_policy
+from tests.support.sla import patch, the_clock, write_policy
 
 URL = "/v1/sla-policies"
 

@@ -18,11 +18,11 @@ import httpx
 import pytest
 
 from app.db import Database
-from app.tickets import jobs, store
-from app.tickets.jobs import work
+from app.tickets import rematch_jobs, store
+from app.tickets.rematch_jobs import run_once
 from tests.conftest import ADMIN_KEY
-from tests.sla.scenes import Sql, a_few_at_a_time, patch, reply, the_clock
-from tests.tickets.verified import Body, assert_verified, drain, good, write_targets
+from tests.support.sla import Sql, a_few_at_a_time, patch, reply, the_clock
+from tests.support.verification import Body, assert_verified, drain, good, write_targets
 
 Open = Callable[..., Awaitable[Body]]
 COUNTED = ("tickets_seen", "tickets", "clocks", "deadlines", "breaches")
@@ -111,7 +111,7 @@ async def test_a_job_tells_how_far_it_is(client: httpx.AsyncClient, open_ticket:
     assert answer.headers["location"] == f"/v1/sla-jobs/{job['id']}"
     assert (job["state"], job["tickets_total"], job["finished_at"]) == ("waiting", None, None)
     seen = []
-    while await work(db):
+    while await run_once(db):
         job = await _job(client, job)
         seen.append((job["state"], job["tickets_seen"], job["tickets_total"]))
         assert (job["finished_at"] is None) == (job["state"] == "running")
@@ -196,7 +196,7 @@ async def test_a_batch_that_is_broken_off_did_nothing_and_the_next_worker_goes_o
             raise Killed
         return await locked(*args)
 
-    monkeypatch.setattr(jobs, "lock_ticket", lock_ticket)
+    monkeypatch.setattr(rematch_jobs, "lock_ticket", lock_ticket)
     with pytest.raises(Killed):
         await drain(db)
     assert (await _job(client, job))["tickets_seen"] == (at - 1) // 100 * 100 == sum(await _applied(sql))
@@ -213,7 +213,7 @@ async def test_a_cancelled_batch_did_nothing(
     policy = await _under_a_new_version(client, open_ticket)
     job = await _reapply(client, policy)
     for delay in (0.02, 0.05, 0.08):
-        task = asyncio.create_task(work(db))
+        task = asyncio.create_task(run_once(db))
         await asyncio.sleep(delay)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

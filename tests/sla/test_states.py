@@ -11,7 +11,7 @@ from app.db import Database, Query
 from app.sla import clocks
 from app.sla.core.clock import State
 from app.sla.tables import sla_clocks
-from tests.sla.scenes import Sql
+from tests.support.sla import Sql
 
 _INSERT = """
     INSERT INTO sla_clocks (id, ticket_id, metric, cycle, started_at, target_seconds, promised_seconds, warn_at_percent,

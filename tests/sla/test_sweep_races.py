@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.db import Database
-from tests.sla.scenes import (
+from tests.support.sla import (
     Sql,
     a_few_at_a_time,
     claimed,

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from tests.tickets.desk import Body, Desk, as_body
+from tests.support.desk import Body, Desk, as_body
+from tests.support.events import actor_of
 
 
 async def _uploaded(who: httpx.AsyncClient, ticket: Body, **query: str) -> Body:
@@ -15,7 +16,7 @@ async def _uploaded(who: httpx.AsyncClient, ticket: Body, **query: str) -> Body:
 async def _told(who: httpx.AsyncClient, ticket: Body) -> list[tuple[str, str]]:
     """What the audit and the feed alike tell them of attachments."""
     path = f"/v1/tickets/{ticket['id']}/events?limit=200"
-    audit = [(each["type"], each["subject_id"]) for each in as_body(await who.get(path))["items"]]
+    audit = [(each["type"], each["subject"]) for each in as_body(await who.get(path))["items"]]
     feed = as_body(await who.get(f"/v1/events?ticket_id={ticket['id']}&limit=200"))["items"]
     assert audit == [(each["type"], each["subject"]) for each in feed]
     return [(type_, id_) for type_, id_ in audit if type_.startswith("attachment.")]
@@ -57,7 +58,7 @@ async def test_a_file_for_an_answer_is_the_customers_with_the_answer_and_they_he
         assert now == {**made, "visibility": "public", "message_id": said["id"]}
     [one, _] = await desk.events(ticket, "attachment.published")
     assert one["data"] == {"size_bytes": 6, "content_type": "text/plain", "visibility": "public"}
-    assert one["actor"] == {"kind": "agent", "id": desk.agent_id}
+    assert actor_of(one) == {"kind": "agent", "id": desk.agent_id}
 
 
 async def test_what_is_said_to_be_public_is_so_at_once_and_told_once(desk: Desk) -> None:

@@ -7,12 +7,12 @@ from uuid import UUID
 import httpx
 
 from app.db import Database
-from tests.auth.world import World
 from tests.sending import sent_by
-from tests.sla.scenes import Sql
-from tests.tickets.desk import Body, Desk, as_body, pointer, unique
-from tests.web.contract import NOBODY, Open
-from tests.web.expect import problem
+from tests.support.desk import Body, Desk, as_body, as_changed, pointer, unique
+from tests.support.expect import problem
+from tests.support.openapi import NOBODY, Open
+from tests.support.sla import Sql
+from tests.support.world import World
 
 
 async def _change(who: httpx.AsyncClient, *patches: Body, key: str | None = None) -> httpx.Response:
@@ -23,10 +23,6 @@ async def _change(who: httpx.AsyncClient, *patches: Body, key: str | None = None
 async def _items(who: httpx.AsyncClient, *patches: Body) -> list[Body]:
     items: list[Body] = as_body(await _change(who, *patches))["items"]
     return items
-
-
-def _plain(ticket: Body) -> Body:
-    return {name: ticket[name] for name in ticket if name not in ("clocks", "messages", "customer")}
 
 
 async def test_each_is_answered_as_its_patch_would_be_in_the_order_sent(desk: Desk) -> None:
@@ -43,7 +39,7 @@ async def test_each_is_answered_as_its_patch_would_be_in_the_order_sent(desk: De
     assert [item["ticket_id"] for item in items] == [patch["id"] for patch in patches]
     by_id = {item["ticket_id"]: item for item in items}
     assert by_id[fine["id"]] == {
-        "ticket_id": fine["id"], "status": 200, "ticket": _plain(await desk.read(fine)), "problem": None,
+        "ticket_id": fine["id"], "status": 200, "ticket": as_changed(await desk.read(fine)), "problem": None,
     }  # fmt: skip
     for ticket, status, code in (
         (closed, 409, "transition_not_allowed"),
@@ -86,7 +82,7 @@ async def test_a_refused_one_leaves_nothing_behind_and_the_others_are_changed(de
         refused = patch.get("external_id") == taken or "if_match" in patch
         assert (item["status"] == 200) is not refused, item
         if refused:
-            assert _plain(now) == _plain(ticket)
+            assert as_changed(now) == as_changed(ticket)
             assert told == ["ticket.created"]
         else:
             assert (now["priority"], now["tags"], now["version"]) == ("urgent", ["x"], 2)
@@ -213,7 +209,7 @@ async def test_it_costs_one_read_a_ticket_and_the_writes_of_one(
         random.shuffle(tickets)
         with sent_by(db) as sent:
             await _items(client, *({"id": ticket["id"], "status": "open"} for ticket in tickets))
-        locks = [args for text, args in sent if "FOR UPDATE" in text]
+        locks = [args for text, args in sent if "FOR NO KEY UPDATE" in text]
         ids = sorted(UUID(ticket["id"]) for ticket in tickets)
         # In the order of their ids, as everybody locks several tickets.
         assert [arg for args in locks for arg in args if arg in ids] == ids

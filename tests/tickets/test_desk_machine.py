@@ -24,13 +24,14 @@ from hypothesis.stateful import (
 
 from app.db import Database
 from app.tickets import search_index
-from tests.auth.world import World
 from tests.conftest import client_for
-from tests.sla.scenes import Sql
-from tests.tickets.desk import Desk
-from tests.tickets.grouping import PRO, field, member_differences, settled
+from tests.support.desk import Desk
+from tests.support.segments import PRO, field, member_differences, settled
+from tests.support.sla import Sql
+from tests.support.verification import merge_differences
+from tests.support.world import World
 from tests.tickets.test_machine import RUNS
-from tests.tickets.test_verify import differences
+from tests.verification.test_verify import differences
 
 T = TypeVar("T")
 _ROLES = ("admin", "lead", "agent", "service", "customer", "stranger")
@@ -39,7 +40,7 @@ _STATUSES = ("open", "pending", "on_hold", "resolved", "closed")
 _TABLES = (
     "tickets", "messages", "message_versions", "promises", "ticket_links", "ticket_followers", "attachments",
     "attachment_contents", "customers", "organizations", "customer_merges", "api_keys", "segments", "segment_overrides",
-    "sla_exceptions", "sla_policies", "sla_policy_versions",
+    "sla_exceptions", "sla_policies", "sla_policy_versions", "ticket_merges",
 )  # fmt: skip
 # Clocks are left out: they follow from the rest, and `verify` looks at them.
 _STATE = " UNION ALL ".join(
@@ -53,6 +54,22 @@ _BROKEN = {
             SELECT id, merged_into FROM tickets WHERE merged_into IS NOT NULL
             UNION SELECT way.id, t.merged_into FROM way JOIN tickets t ON t.id = way.merged_into
         ) SELECT 1 FROM way WHERE id = merged_into""",
+    "what went into a ticket, by its row and by theirs": """
+        WITH RECURSIVE way AS (
+            SELECT id, merged_into FROM tickets WHERE merged_into IS NOT NULL
+            UNION SELECT way.id, t.merged_into FROM way JOIN tickets t ON t.id = way.merged_into
+        ) SELECT 1 FROM tickets t WHERE ARRAY(SELECT id FROM unnest(merged_from) AS f (id) ORDER BY id)
+            IS DISTINCT FROM ARRAY(SELECT id FROM way WHERE merged_into = t.id ORDER BY id)""",
+    "a ticket merged and not undone, by its row and by the merge": """
+        SELECT 1 FROM tickets t FULL JOIN (SELECT * FROM ticket_merges WHERE undone_at IS NULL) m ON m.source_id = t.id
+        WHERE t.merged_into IS DISTINCT FROM m.target_id""",
+    "a ticket that is done and snoozed": """
+        SELECT 1 FROM tickets WHERE snoozed_until IS NOT NULL AND status IN ('resolved', 'closed')""",
+    "spam that is open": "SELECT 1 FROM tickets WHERE spam_at IS NOT NULL AND status <> 'closed'",
+    "somebody who waits on a ticket that is done, or twice on one": """
+        SELECT 1 FROM sla_clocks c JOIN tickets t ON t.id = c.ticket_id
+        WHERE c.ended_at IS NULL AND c.metric IN ('first_response', 'next_response')
+        GROUP BY t.id HAVING count(*) > 1 OR bool_or(t.status IN ('resolved', 'closed'))""",
     "a ticket above itself": """
         WITH RECURSIVE above AS (
             SELECT source_id, target_id FROM ticket_links WHERE kind = 'parent_of'
@@ -169,9 +186,17 @@ class Office(RuleBasedStateMachine):
     def ask(self, who: str, ticket: str, verb: str) -> None:
         self.send(who, "POST", f"/tickets/{ticket}/{verb}")
 
-    @rule(who=st.sampled_from(_ROLES), source=consumes(tickets), into=tickets)
+    @rule(who=st.sampled_from(_ROLES), source=tickets, into=tickets)
     def merge(self, who: str, source: str, into: str) -> None:
         self.send(who, "POST", f"/tickets/{source}/merge", json={"into": into})
+
+    @rule(who=st.sampled_from(_ROLES), ticket=tickets, until=st.sampled_from([None, "2036-01-01T00:00:00Z"]))
+    def snooze(self, who: str, ticket: str, until: str | None) -> None:
+        self.send(who, "POST", f"/tickets/{ticket}/snooze", json={"until": until})
+
+    @rule(who=st.sampled_from(_ROLES), ticket=tickets, verb=st.sampled_from(["unmerge", "spam", "not-spam"]))
+    def undo_or_mark(self, who: str, ticket: str, verb: str) -> None:
+        self.send(who, "POST", f"/tickets/{ticket}/{verb}")
 
     @rule(who=st.sampled_from(_ROLES), one=tickets, other=tickets, kind=st.sampled_from(_KINDS))
     def link(self, who: str, one: str, other: str, kind: str) -> None:
@@ -260,10 +285,12 @@ class Office(RuleBasedStateMachine):
         who=st.sampled_from(_ROLES),
         which=st.integers(0, 3),
         wide=st.sampled_from(["customer", "segment", "everything"]),
+        given=st.sampled_from([{"effect": "extend", "seconds": 5}, {"effect": "exclude"}]),
+        applies_to=st.sampled_from(["started", "running"]),
     )
-    def except_many(self, who: str, which: int, wide: str) -> None:
+    def except_many(self, who: str, which: int, wide: str, given: dict[str, Any], applies_to: str) -> None:
         of = {"customer": {"customer_id": self.desk.customer_id}, "segment": {"segment_id": self.segments[which]}}
-        body = {"scope": wide, "effect": "extend", "seconds": 5, "reason": "Storm.", **of.get(wide, {})}
+        body = {"scope": wide, "applies_to": applies_to, "reason": "Storm.", **given, **of.get(wide, {})}
         made = self.send(who, "POST", "/sla-exceptions", json=body)
         if made and wide == "everything":
             self.send(who, "DELETE", f"/sla-exceptions/{made['id']}")
@@ -286,7 +313,7 @@ class Office(RuleBasedStateMachine):
 
     @rule()
     def index(self) -> None:
-        while self.wait(search_index.turn(self.db)):
+        while self.wait(search_index.run_once(self.db)):
             pass
 
     @invariant()
@@ -302,6 +329,7 @@ class Office(RuleBasedStateMachine):
         self.wait(settled(self.db))
         assert self.wait(differences(self.db)) == []
         assert self.wait(member_differences(self.db)) == []
+        assert self.wait(merge_differences(self.db)) == []
 
 
 async def test_random_work_by_random_people_loses_and_leaks_nothing(world: World, desk: Desk) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from app.db import Database
 from tests.conftest import Person
-from tests.tickets.verified import Body, assert_verified, clocks, events, good, write_targets
+from tests.support.verification import Body, assert_verified, clocks, events, good, write_targets
 
 Open = Callable[..., Awaitable[Body]]
 Make = Callable[..., Awaitable[Person]]

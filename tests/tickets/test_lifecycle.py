@@ -3,7 +3,7 @@ from itertools import product
 import pytest
 
 from app.errors import Conflict
-from app.sla.core.words import AuthorKind, Status
+from app.sla.core.enums import AuthorKind, Status
 from app.tickets.lifecycle import NEXT, TicketClosed, TransitionNotAllowed, Visibility, after_message, check_transition
 
 # From each status (down) to each (across): `=` stays, `+` may, `-` may not.

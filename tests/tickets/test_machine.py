@@ -22,9 +22,11 @@ from hypothesis.stateful import (
 )
 
 from app.db import Database
-from app.tickets import exceptions, jobs
-from tests.sla.scenes import Sql, sweep_dry
-from tests.tickets.test_verify import differences
+from app.sla_exceptions import service as exceptions
+from app.tickets import rematch_jobs
+from tests.support.sla import Sql, sweep_dry
+from tests.support.verification import merge_differences
+from tests.verification.test_verify import differences
 
 T = TypeVar("T")
 RUNS = int(os.environ.get("NINETY_MACHINE_RUNS", "10"))
@@ -125,9 +127,13 @@ class Desk(RuleBasedStateMachine):
     def set_attributes(self, ticket: str, priority: str, tags: list[str]) -> None:
         self.send("PATCH", f"/tickets/{ticket}", {"priority": priority, "tags": tags})
 
-    @rule(source=consumes(tickets), into=tickets)
+    @rule(source=tickets, into=tickets)
     def merge(self, source: str, into: str) -> None:
         self.send("POST", f"/tickets/{source}/merge", {"into": into})
+
+    @rule(ticket=tickets, verb=st.sampled_from(["unmerge", "spam", "not-spam"]))
+    def undo_or_mark(self, ticket: str, verb: str) -> None:
+        self.send("POST", f"/tickets/{ticket}/{verb}")
 
     @rule(target=promises, ticket=tickets, seconds=st.sampled_from([0.2, 1, 3600, None]))
     def promise(self, ticket: str, seconds: float | None) -> Any:
@@ -198,11 +204,12 @@ class Desk(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.wait(self._worker())
         assert self.wait(differences(self.db)) == []
+        assert self.wait(merge_differences(self.db)) == []
 
     async def _worker(self) -> None:
         await sweep_dry(self.db)
-        await exceptions.turn(self.db)
-        while await jobs.work(self.db):
+        await exceptions.run_once(self.db)
+        while await rematch_jobs.run_once(self.db):
             pass
 
 

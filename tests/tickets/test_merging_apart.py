@@ -10,7 +10,7 @@ import pytest
 
 from app.db import Database
 from tests.conftest import Person
-from tests.tickets.verified import Body, assert_verified, events, good
+from tests.support.verification import Body, assert_verified, events, good
 
 Open = Callable[..., Awaitable[Body]]
 Make = Callable[..., Awaitable[Person]]

@@ -7,8 +7,8 @@ from uuid import UUID
 import httpx
 
 from app.db import Database
-from tests.sla.scenes import Sql, reply, the_clock
-from tests.tickets.test_verify import differences
+from tests.support.sla import Sql, reply, the_clock
+from tests.verification.test_verify import differences
 
 Open = Callable[..., Awaitable[dict[str, Any]]]
 

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 from app.db import Database
+from app.tickets import reminders
 from tests.conftest import Person
-from tests.sla.scenes import Sql, sweep_dry
-from tests.tickets.verified import Body, assert_verified, clocks, events, good, instant, pointers, soon
+from tests.support.events import actor_of
+from tests.support.sla import Sql, sweep_dry
+from tests.support.verification import Body, assert_verified, clocks, events, good, instant, pointers, soon
 
 Open = Callable[..., Awaitable[Body]]
 Make = Callable[..., Awaitable[Person]]
@@ -47,7 +49,7 @@ async def test_a_confirmation_is_tracked_and_ends_the_promised_reminder(
     assert await _promises(client, ticket) == ["withdrawn"]
     assert good(await client.get(f"/v1/tickets/{ticket['id']}"))["due_at"] is None
     (event,) = await events(client, ticket, "ticket.confirmed")
-    assert event["actor"] == {"kind": "customer", "id": str(customer.id)}
+    assert actor_of(event) == {"kind": "customer", "id": str(customer.id)}
     again = await customer.http.post(f"/v1/tickets/{ticket['id']}/confirm")
     assert (again.status_code, again.json()["code"]) == (409, "nothing_to_confirm")
     await assert_verified(db)
@@ -104,3 +106,27 @@ async def test_a_customer_opens_only_their_own(person: Make) -> None:
     customer = await person("customer")
     answer = await customer.http.post("/v1/tickets", json={"subject": "Help", "opened_by": "agent"})
     assert answer.status_code == 403
+
+
+async def test_a_due_reminder_brings_the_ticket_back_into_the_queue_and_says_so_once(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database
+) -> None:
+    due = soon(0.5)
+    waiting, confirmed, resolved = [
+        await open_ticket(opened_by="agent", asks_confirmation=True, remind_at=due) for _ in range(3)
+    ]
+    good(await client.patch(f"/v1/tickets/{waiting['id']}", json={"status": "pending"}))
+    good(await client.post(f"/v1/tickets/{waiting['id']}/snooze", json={"until": soon(3600)}))
+    good(await client.post(f"/v1/tickets/{confirmed['id']}/confirm"))
+    good(await client.patch(f"/v1/tickets/{resolved['id']}", json={"status": "resolved"}))
+    await asyncio.sleep(0.6)
+    for _ in range(2):
+        await reminders.run_once(db)
+    [told] = await events(client, waiting, "ticket.reminder_due")
+    assert actor_of(told)["kind"] == "system"
+    back = good(await client.get(f"/v1/tickets/{waiting['id']}"))
+    assert (back["status"], back["snoozed_until"]) == ("open", None)
+    for ticket in (confirmed, resolved):
+        assert await events(client, ticket, "ticket.reminder_due") == []
+    assert good(await client.get(f"/v1/tickets/{resolved['id']}"))["status"] == "resolved"
+    await assert_verified(db)

@@ -7,8 +7,8 @@ import httpx
 from fastapi import FastAPI
 
 from tests.conftest import ADMIN_KEY
+from tests.support.expect import problem
 from tests.web import raw
-from tests.web.expect import problem
 
 TYPE = (b"content-type", b"application/json")
 TICKET = json.dumps({"subject": "x", "customer": {"external_id": "c"}}).encode()

@@ -16,8 +16,8 @@ from app.db import Database, Query, Transaction
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ADMIN_KEY, client_for
-from tests.web.contract import Open, operations
-from tests.web.expect import problem
+from tests.support.expect import problem
+from tests.support.openapi import Open, operations
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 NOBODY = "01900000-0000-7000-8000-000000000000"

@@ -16,8 +16,8 @@ from app.main import create_app
 from app.settings import Settings
 from app.web import idempotency
 from tests.conftest import ADMIN_KEY, Person, client_for
-from tests.web.contract import Open, operations, things
-from tests.web.expect import problem
+from tests.support.expect import problem
+from tests.support.openapi import Open, operations, things
 
 Make = Callable[..., Awaitable[Person]]
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -80,9 +80,10 @@ async def test_every_post_can_be_repeated(app: FastAPI, client: httpx.AsyncClien
         if operation.method == "POST":
             # What one operation does, such as closing a ticket, would stand in the next one's way.
             ids = await things(client, open_ticket)
-            body, headers = operation.fresh_body(ids), _keyed(secrets.token_hex(8))
-            first = await client.post(operation.url(ids), json=body, headers=headers)
-            again = await client.post(operation.url(ids), json=body, headers=headers)
+            sent = operation.content(ids)
+            sent["headers"] = {**sent.get("headers", {}), **_keyed(secrets.token_hex(8))}
+            first = await client.post(operation.url(ids), **sent)
+            again = await client.post(operation.url(ids), **sent)
             # Without a worker nothing is delivered that could be sent again.
             assert first.is_success or operation.id == "redeliver_webhook_delivery", first.text
             assert "idempotency-replayed" not in first.headers
@@ -113,7 +114,7 @@ async def test_another_request_with_the_same_key_is_refused(client: httpx.AsyncC
     messages = f"/v1/tickets/{ticket['id']}/messages"
     for path, body in (
         ("/v1/tickets", {**TICKET, "subject": "Another"}),
-        ("/v1/tickets?x=1", TICKET),
+        ("/v1/tickets?suggest=true", TICKET),
         ("/v1/customers", {"name": "N"}),
         (messages, {"body": "x"}),
     ):
@@ -257,3 +258,19 @@ async def test_what_the_body_reader_refuses_takes_no_key(client: httpx.AsyncClie
     problem(bad, 400, "malformed_body")
     assert await _count(sql, "idempotency_records") == 0
     assert (await client.post("/v1/tickets", json=TICKET, headers=_keyed("k"))).status_code == 201
+
+
+@pytest.mark.parametrize("text", ['é"\\\n\t</x>\u2028' * 200, "  " + "y" * 2_000 + "\n", "e\u0301" * 1_000])
+async def test_what_a_request_brought_is_stored_once_and_its_repeat_gets_it_whole(
+    client: httpx.AsyncClient, open_ticket: Open, sql: Sql, text: str
+) -> None:
+    path = f"/v1/tickets/{(await open_ticket())['id']}/messages"
+    body = {"body": text}
+    first = await client.post(path, json=body, headers=_keyed("long"))
+    assert first.status_code == 201
+    again = await client.post(path, json=body, headers=_keyed("long"))
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert await sql.fetchval("SELECT length(body) FROM idempotency_records WHERE key = 'long'") < 1_000
+    other = await client.post(path, json={**body, "body": text + "!"}, headers=_keyed("long"))
+    problem(other, 422, "idempotency_key_reused")

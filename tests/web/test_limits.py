@@ -17,10 +17,10 @@ from app.errors import AppError
 from app.main import create_app
 from app.settings import Settings
 from app.web import limits
-from app.web.limits import HEADERS, Admission, Kind, Limits, RateLimited, TooManyAtOnce, kind_of
-from tests.auth.asking import operations
+from app.web.admission import BULK, HEAVY, READ, VITAL, WORK, Admission, Cost, Costs
+from app.web.limits import HEADERS, Limits, Place, RateLimited, TooManyAtOnce
 from tests.conftest import ADMIN_KEY, Person, client_for
-from tests.web.expect import problem
+from tests.support.expect import problem
 
 UUID7 = "0194b2e4-aaaa-7000-8000-000000000000"
 
@@ -57,7 +57,14 @@ def _told(used: Limits, who: Somebody) -> tuple[str, AppError | None]:
         used.count(scope, who)
     except RateLimited as error:
         refused = error
-    return scope[HEADERS][0][1].decode(), refused
+    return scope[HEADERS].headers(None)[0][1].decode().partition(", ")[0], refused
+
+
+async def _placed(used: Limits, who: Somebody, cost: Cost = READ) -> Place:
+    place = used.place({}, who)
+    with place:
+        await place.take(cost)
+    return place
 
 
 def test_a_caller_has_a_quota_that_comes_back_by_the_second(clock: Clock) -> None:
@@ -79,13 +86,14 @@ def test_a_caller_has_a_quota_that_comes_back_by_the_second(clock: Clock) -> Non
     assert _told(used, who)[0] == '"customer";r=59;t=1'
 
 
-def test_several_tokens_of_one_person_have_one_quota_for_each_role(clock: Clock) -> None:
+async def test_several_tokens_of_one_person_have_one_quota_for_each_role(clock: Clock) -> None:
     used, bearer = Limits(Settings(rate_limit_customer=2, rate_limit_agent=2, caller_concurrency=1)), uuid4()
     first, second = (Somebody(uuid4(), "customer", bearer) for _ in range(2))
     assert [_told(used, who)[1] is None for who in (first, second, first)] == [True, True, False]
     assert _told(used, Somebody(uuid4(), "agent", bearer))[0] == '"agent";r=1;t=30'
-    with used.one_of(first), pytest.raises(TooManyAtOnce):
-        used.one_of(second)
+    await _placed(used, first)
+    with pytest.raises(TooManyAtOnce):
+        await _placed(used, second)
 
 
 def test_it_says_how_long_to_wait(clock: Clock) -> None:
@@ -101,15 +109,15 @@ def test_it_says_how_long_to_wait(clock: Clock) -> None:
     assert refused.headers["Retry-After"] == "3"
 
 
-def test_who_has_a_request_under_way_is_not_forgotten(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_has_a_request_under_way_is_not_forgotten(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_MOST_CALLERS", 10)
     used, busy = Limits(Settings(caller_concurrency=1)), Somebody(uuid4())
-    with used.one_of(busy):
-        for _ in range(30):
-            clock.now += 3_600
-            _told(used, Somebody(uuid4()))
-        with pytest.raises(TooManyAtOnce):
-            used.one_of(busy)
+    await _placed(used, busy)
+    for _ in range(30):
+        clock.now += 3_600
+        _told(used, Somebody(uuid4()))
+    with pytest.raises(TooManyAtOnce):
+        await _placed(used, busy)
 
 
 async def test_what_one_may_not_do_counts_as_well(app: FastAPI, person: Callable[..., Awaitable[Person]]) -> None:
@@ -118,11 +126,11 @@ async def test_what_one_may_not_do_counts_as_well(app: FastAPI, person: Callable
     for _ in range(2):
         answer = await customer.http.get("/v1/agents")
         assert answer.status_code == 403
-        left.append(answer.headers["ratelimit"])
+        left.append(answer.headers["ratelimit"].partition(", ")[0])
     assert left == ['"customer";r=5999;t=1', '"customer";r=5998;t=1']
 
 
-def test_callers_are_remembered_in_bounds_and_who_is_limited_stays_so(
+async def test_callers_are_remembered_in_bounds_and_who_is_limited_stays_so(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_MOST_CALLERS", 100)
@@ -135,62 +143,109 @@ def test_callers_are_remembered_in_bounds_and_who_is_limited_stays_so(
         assert len(used._uses) <= 100
         assert (greedy.id, greedy.role) in used._uses or clock.now > 1_060
     for _ in range(150):
-        used.one_of(Somebody(uuid4())).__enter__()
+        await _placed(used, Somebody(uuid4()))
     assert len(used._uses) <= 100
 
 
-def test_so_many_of_a_caller_at_once_and_no_more() -> None:
+async def test_so_many_of_a_caller_at_once_and_no_more() -> None:
     used, who = Limits(Settings(caller_concurrency=2)), Somebody(uuid4())
-    with used.one_of(who), used.one_of(who):
-        with pytest.raises(TooManyAtOnce) as refused:
-            used.one_of(who)
-        assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "1")
-        used.one_of(Somebody(uuid4()))
-    with pytest.raises(ZeroDivisionError), used.one_of(who):
-        _ = 1 / 0
-    with used.one_of(who), used.one_of(who):
-        pass
+    first, second = await _placed(used, who), await _placed(used, who)
+    with pytest.raises(TooManyAtOnce) as refused:
+        await _placed(used, who)
+    assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "1")
+    await _placed(used, Somebody(uuid4()))
+    first.leave()
+    first.leave()
+    second.leave()
+    places = [await _placed(used, who) for _ in range(2)]
+    with pytest.raises(TooManyAtOnce):
+        await _placed(used, who)
+    assert [place.taken for place in places] == [1, 1]
 
 
-# Inside one thing, and yet as much as a list.
-_LARGE = ("/export", "/tickets", "/members", "/content")
-_OF_MANY = {"update_tickets", "import_tickets"}
+async def test_a_short_burst_of_a_caller_waits_in_line_and_is_served_in_order() -> None:
+    used, who = Limits(Settings(caller_concurrency=4)), Somebody(uuid4())
+    places, served = [await _placed(used, who) for _ in range(4)], list[int]()
+
+    async def ask(number: int) -> None:
+        mine = await _placed(used, who)
+        served.append(number)
+        mine.leave()
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(20):
+            tasks.create_task(ask(number))
+        await asyncio.sleep(0.01)
+        assert served == []
+        places[0].leave()
+    assert served == list(range(20))
 
 
-def test_lists_go_first_and_tickets_and_answers_last() -> None:
-    document = create_app(Settings(database_url="postgresql://nowhere.test/n")).openapi()
-    found: dict[str, Kind] = {}
-    for operation in operations(document):
-        path = operation.path
-        for name in operation.path_parameters:
-            path = path.replace(f"{{{name}}}", UUID7)
-        found[operation.id] = kind_of(operation.method, path)
-        vital = not path.startswith("/v1/") or operation.id == "stream_events"
-        is_work = operation.method != "GET"
-        is_bulk = operation.id in _OF_MANY if is_work else UUID7 not in path or path.endswith(_LARGE)
-        expected = Kind.vital if vital else Kind.bulk if is_bulk else Kind.work if is_work else Kind.read
-        assert found[operation.id] == expected, operation
-    assert found["create_ticket"] == found["create_message"] == Kind.work
-    assert found["list_tickets"] == found["report_response_times"] == found["export_customer"] == Kind.bulk
-    assert found["get_ticket"] == found["list_messages"] == Kind.read
-    assert found["get_liveness"] == Kind.vital
+async def test_who_gives_up_waiting_leaves_no_place_behind() -> None:
+    used, who = Limits(Settings(caller_concurrency=1)), Somebody(uuid4())
+    place = await _placed(used, who)
+    gone = asyncio.create_task(_placed(used, who))
+    await asyncio.sleep(0.01)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    # One whose turn comes in the instant in which it is cancelled gives it back.
+    torn = asyncio.create_task(_placed(used, who))
+    await asyncio.sleep(0.01)
+    place.leave()
+    torn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await torn
+    (await _placed(used, who)).leave()
+
+
+async def test_the_line_of_a_caller_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_COMING_SHARES", 3)
+    used, who = Limits(Settings(caller_concurrency=1)), Somebody(uuid4())
+    await _placed(used, who)
+    asked = await asyncio.gather(*(_placed(used, who) for _ in range(5)), return_exceptions=True)
+    assert [type(each) for each in asked] == [TooManyAtOnce] * 5
+    assert used.place({}, who)._use.coming == 0
+
+
+async def test_heavy_ones_leave_their_caller_half_of_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_HEAVY_LINE_SECONDS", 0.01)
+    used, who = Limits(Settings()), Somebody(uuid4())
+    heavy = [await _placed(used, who, HEAVY) for _ in range(2)]
+    with pytest.raises(TooManyAtOnce):
+        await _placed(used, who, HEAVY)
+    light = [await _placed(used, who) for _ in range(6)]
+    with pytest.raises(TooManyAtOnce):
+        await _placed(used, who)
+    for place in (*heavy, *light):
+        place.leave()
+    await _placed(used, who, HEAVY)
+
+
+async def test_an_answer_says_how_many_more_there_may_be_at_once() -> None:
+    used, who, scope = Limits(Settings(caller_concurrency=3)), Somebody(uuid4()), dict[str, Any]()
+    used.count(scope, who)
+    mine, _ = await _placed(used, who), await _placed(used, who)
+    (_, left), (_, policy) = scope[HEADERS].headers(mine)
+    assert left == b'"customer";r=5999;t=1, "concurrency";r=2'
+    assert policy == b'"customer";q=6000;w=60, "concurrency";q=3;qu="concurrent-requests"'
 
 
 def test_what_may_come_in_is_less_the_more_there_is() -> None:
-    admission = Admission(8)
-    asked = {
-        Kind.vital: ("GET", "/livez"),
-        Kind.work: ("POST", "/v1/tickets"),
-        Kind.read: ("GET", f"/v1/tickets/{UUID7}"),
-        Kind.bulk: ("GET", "/v1/tickets"),
-    }
-    most = {}
-    for kind, (method, path) in asked.items():
+    admission, most = Admission(8, Costs()), {}
+    for cost in (VITAL, WORK, READ, BULK):
         admission.running = 0
-        while admission.running < 100 and not admission.refuses({"method": method, "path": path}):
+        while admission.running < 100 and not admission.refuses(cost):
             admission.running += 1
-        most[kind] = admission.running
-    assert most == {Kind.vital: 100, Kind.work: 8, Kind.read: 6, Kind.bulk: 4}
+        most[cost] = admission.running
+    assert most == {VITAL: 100, WORK: 8, READ: 6, BULK: 4}
+
+
+def _layer(app: FastAPI) -> Any:
+    layer: Any = app.middleware_stack or app.build_middleware_stack()
+    while not hasattr(layer, "_admission"):
+        layer = layer.app
+    return layer
 
 
 @asynccontextmanager
@@ -209,8 +264,8 @@ async def test_limits_and_pages_from_end_to_end(database_url: str, tmp_path: Pat
     async with _started(database_url, tmp_path, **settings) as app, client_for(app, ADMIN_KEY) as http:
         body = {"subject": "x", "customer": {"external_id": "c"}}
         good = await http.get("/v1/tickets", headers={"Origin": PAGE})
-        assert good.headers["ratelimit-policy"] == '"admin";q=6;w=60'
-        assert good.headers["ratelimit"] == '"admin";r=5;t=10'
+        assert good.headers["ratelimit-policy"] == '"admin";q=6;w=60, "concurrency";q=1;qu="concurrent-requests"'
+        assert good.headers["ratelimit"] == '"admin";r=5;t=10, "concurrency";r=1'
         assert good.headers["strict-transport-security"] == "max-age=600; includeSubDomains"
         _may_be_read(good)
         # A refusal of any kind counts and says so, too.
@@ -255,10 +310,7 @@ async def test_so_many_of_a_caller_over_http_and_no_request_for_longer_than_it_m
 
 
 async def _shedding(app: FastAPI, http: httpx.AsyncClient, body: dict[str, Any]) -> None:
-    layer: Any = app.middleware_stack
-    while not hasattr(layer, "_admission"):
-        layer = layer.app
-    admission: Admission = layer._admission
+    admission: Admission = _layer(app)._admission
     assert admission.running == 0
     admission.running = 2
     shed = await http.get("/v1/tickets", headers={"Origin": PAGE})

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.web.schemas import fold
-from tests.web.expect import problem
+from tests.support.expect import problem
 
 TARGET = {"metric": "first_response", "seconds": 90}
 KINDS: dict[str, dict[str, Any]] = {

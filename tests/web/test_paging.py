@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from app.errors import Invalid
 from app.web.paging import Signer
 from tests.conftest import Person
-from tests.web.contract import Open, things
-from tests.web.expect import problem
+from tests.support.expect import problem
+from tests.support.openapi import Open, things
 
 Make = Callable[..., Awaitable[Person]]
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from app.errors import every_error
 from app.web.problems import as_problem, from_fault, pointer
 from tests.conftest import ADMIN_KEY, Person, client_for
+from tests.support.expect import problem
+from tests.support.openapi import METHODS, Open, operations
 from tests.web import raw
-from tests.web.contract import METHODS, Open, operations
-from tests.web.expect import problem
 
 Make = Callable[..., Awaitable[Person]]
 JSON = [(b"content-type", b"application/json")]
@@ -26,7 +26,6 @@ BESIDE_AN_ID = ("/v1/sla-policies/explain", "/v1/business-calendars/compute", "/
 
 ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
 NO_ROUTES = (
-    "/",
     "/v1",
     "/v2/tickets",
     "/v1/tickets/",
@@ -55,6 +54,39 @@ async def test_an_unknown_route_is_a_problem(app: FastAPI) -> None:
             assert (answer.status_code, answer.content) == (404, b"")
         else:
             problem(answer, 404, "not_found")
+
+
+async def test_a_path_that_nearly_is_one_says_what_was_meant(app: FastAPI, client: httpx.AsyncClient) -> None:
+    for path, meant in (
+        ("/v1/tickets/", "/v1/tickets"),
+        ("//v1/tickets", "/v1/tickets"),
+        ("/tickets", "/v1/tickets"),
+        ("/reports/backlog/", "/v1/reports/backlog"),
+        (f"/v1/tickets/{NOBODY}/", f"/v1/tickets/{NOBODY}"),
+        ("/livez/", "/livez"),
+        ("/docs/", "/docs"),
+    ):
+        for method in ("GET", "POST"):
+            told = problem(await raw.send(app, method, path, key=ADMIN_KEY), 404, "not_found")
+            assert told["detail"] == f"there is nothing at this path; there is something at {meant}"
+    for path in ("/v1/nothing/", "/v1/v1/tickets", "/v1//tickets", f"/{'x' * 300}/", "/", "/x\N{SNOWMAN}/"):
+        told = problem(await raw.send(app, "POST", path, key=ADMIN_KEY))
+        assert "something" not in told["detail"], path
+
+
+async def test_null_where_none_is_taken_says_what_would_be_right(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    path = f"/v1/tickets/{(await open_ticket())['id']}"
+    for body, said in (
+        ({"tags": None}, "/tags: Input should be a valid list, not null: leave it out, or write [] for none"),
+        ({"custom_fields": None}, "valid dictionary, not null: leave it out, or write {}"),
+        ({"subject": None}, "/subject: Input should be a valid string, not null: leave it out"),
+        ({"tags": ["a", None]}, "/tags/1: Input should be a valid string, not null: leave it out"),
+        ({"priority": None}, "'low', 'normal', 'high' or 'urgent', not null: leave it out"),
+    ):
+        told = problem(await client.patch(path, json=body), 422)
+        assert said in told["detail"]
+        assert told["errors"][0]["detail"] in told["detail"]
+    assert "null" not in problem(await client.patch(path, json={"tags": "a"}), 422)["detail"]
 
 
 @pytest.mark.parametrize("path", BESIDE_AN_ID)
@@ -156,7 +188,6 @@ async def test_each_wrong_part_is_pointed_at(client: httpx.AsyncClient) -> None:
 async def test_wrong_queries_paths_and_headers_are_pointed_at_as_such(client: httpx.AsyncClient) -> None:
     for path, where in (
         ("/v1/tickets?limit=0&status=nope&misspelt=1", {"/query/limit", "/query/status/0", "/query/misspelt"}),
-        ("/v1/tickets/not-an-id", {"/path/ticket_id"}),
         ("/v1/tickets/by-number/9223372036854775808", {"/path/number"}),
         ("/v1/reports/response-times?from=2026-01-01T00:00:00", {"/query/from"}),
     ):

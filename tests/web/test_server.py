@@ -13,10 +13,10 @@ import jwt
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.auth.provider import AUDIENCE, ISSUER, RS256, claims, jwk, new_key, pem
-from tests.conftest import administer, on_database
+from tests.conftest import Databases
 from tests.faults.harness import ADMIN_KEY, directory, service
-from tests.web.expect import problem
+from tests.support.expect import problem
+from tests.support.identity_provider import AUDIENCE, ISSUER, RS256, claims, jwk, new_key, pem
 from tests.web.wire import answers, exchange, head
 
 AUTH = f"Authorization: Bearer {ADMIN_KEY}"
@@ -34,23 +34,24 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(server_url: str, template: str) -> Iterator[Server]:
-    name = f"{template}_served"
-    administer(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    url = on_database(server_url, name)
+def server(databases: Databases) -> Iterator[Server]:
     settings = {
         "NINETY_HEAD_SECONDS": "1",
         "NINETY_BODY_SECONDS": "1",
         "NINETY_CONNECTIONS": "200",
         "NINETY_CONCURRENCY": "4",
+        "NINETY_CALLER_CONCURRENCY": "8",
         "NINETY_LOG_LEVEL": "debug",
         "NINETY_JWT_PUBLIC_KEY": pem(SIGNER),
         "NINETY_JWT_ISSUER": ISSUER,
         "NINETY_JWT_AUDIENCE": AUDIENCE,
     }
-    with directory() as place, service(place / "data", url, settings=settings) as (at, pid):
+    with (
+        databases() as url,
+        directory() as place,
+        service(place / "data", url, settings=settings) as (at, pid),
+    ):
         yield Server(at, pid, place / "service.log", url)
-    administer(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
@@ -193,6 +194,8 @@ async def test_a_busy_process_says_no_to_lists_and_goes_on(server: Server, http:
 
 
 async def _shed(http: httpx.AsyncClient) -> float:
+    # Figures are made once a second.
+    await asyncio.sleep(1.05)
     figures = (await http.get("/metrics")).text
     return sum(float(each) for each in re.findall(r"^ninety_http_shed_total\{.*\} (\S+)$", figures, re.MULTILINE))
 

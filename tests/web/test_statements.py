@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.db import Database
-from tests.web.contract import Open
+from tests.support.openapi import Open
 
 BRACKETS = {"BEGIN", "COMMIT"}
 
@@ -159,14 +159,13 @@ async def test_reads_are_one_statement_without_a_transaction(
         "/v1/articles?language=en",
         "/v1/automations",
         "/v1/reports/self-service?group_by=segment,article",
-        "/v1/reports/backlog?group_by=segment,region,policy",
+        "/v1/reports/backlog?group_by=region,priority",
         "/v1/sla-policies",
         "/v1/sla-jobs",
         "/v1/sla-exceptions",
         "/v1/segments",
         "/v1/segment-jobs",
         "/v1/business-calendars",
-        "/v1/reports/response-times?interval=day&group_by=team,priority",
     ):
         # A connection's first look at a type of array asks the catalogue for it, once.
         for _ in range(2):
@@ -179,15 +178,17 @@ async def test_a_list_costs_as_many_statements_for_many_rows_as_for_one(
     client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
 ) -> None:
     ticket = await _warm(client, open_ticket, statements)
-    for path in (f"/v1/tickets/{ticket['id']}/messages", f"/v1/tickets/{ticket['id']}/events", "/v1/agents"):
+    report = "/v1/reports/response-times?interval=day&group_by=team,agent&buckets=1,2"
+    for path in (f"/v1/tickets/{ticket['id']}/messages", f"/v1/tickets/{ticket['id']}/events", "/v1/agents", report):
         await client.get(path)
         few = len(statements())
         for n in range(5):
             await client.post(f"/v1/tickets/{ticket['id']}/messages", json={"body": f"{n}"})
             await client.post("/v1/agents", json={"name": f"A{n}"})
         statements()
-        assert len((await client.get(path)).json()["items"]) >= 5
-        assert len(statements()) == few <= 2, path
+        assert len((await client.get(path)).json()["items"]) >= (1 if path == report else 5)
+        # A report reads a snapshot: its span, its figures, what the core adds up, and a read for each kind of name.
+        assert len(statements()) == few <= (8 if path == report else 2), path
 
 
 async def test_a_hundred_imported_tickets_cost_no_more_statements_than_two(
@@ -210,3 +211,38 @@ async def test_a_hundred_imported_tickets_cost_no_more_statements_than_two(
         costs.append(len(statements()))
     assert costs[1] <= costs[0], costs
     assert costs[1] < 20
+
+
+async def test_a_queue_with_all_that_it_shows_is_one_request_of_few_statements(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    """However many rows there are."""
+    team = (await client.post("/v1/teams", json={"key": "queue", "name": "T"})).json()["id"]
+    agent = (await client.post("/v1/agents", json={"name": "A"})).json()["id"]
+    for n in range(25):
+        customer = {"external_id": f"queue-{n}", "name": f"N{n}"}
+        await open_ticket(customer=customer, team_id=team, assignee_id=agent, description=f"text {n}")
+    query = {"team_id": team, "include": "customer,assignee,team,last_message,clocks", "sort": "waiting_since"}
+    await client.get("/v1/tickets", params=query)
+    statements()
+    items = (await client.get("/v1/tickets", params=query)).json()["items"]
+    # The tickets, and each kind of thing beside them.
+    assert len(_work(statements())) == 6
+    assert len({item["customer"]["name"] for item in items}) == 25
+    assert {item["last_message"]["body"] for item in items} == {f"text {n}" for n in range(25)}
+    assert all(item["assignee"] == {"id": agent, "name": "A"} for item in items)
+    assert all(item["team"] == {"id": team, "key": "queue", "name": "T"} for item in items)
+    assert all(item["clocks"] for item in items)
+
+
+async def test_a_tickets_page_is_one_request_of_few_statements(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    ticket = await _warm(client, open_ticket, statements)
+    query = {"include": "clocks,messages,customer,assignee,team,last_message"}
+    await client.get(f"/v1/tickets/{ticket['id']}", params=query)
+    statements()
+    shown = (await client.get(f"/v1/tickets/{ticket['id']}", params=query)).json()
+    # Nobody has it, and no team.
+    assert len(_work(statements())) == 5
+    assert shown["messages"][-1]["body"] == shown["last_message"]["body"]

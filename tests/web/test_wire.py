@@ -1,174 +1,39 @@
 """The protocol under the application, over real sockets: what it reads, what it refuses, and when it hangs up."""
 
 import asyncio
-import json
-import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
-from threading import Thread
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx
 import pytest
-import uvicorn
-import uvloop
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.server import ServerState
 
+from app.http_server.protocol import BoundedProtocol
 from app.settings import Settings
-from app.web.frame import ALWAYS, Frame
-from app.web.limits import Admission
-from app.web.protocol import ADMISSION, BoundedProtocol
-from tests.web.expect import problem
+from app.web.admission import Admission, Costs
+from app.web.edge import ALWAYS, EdgeMiddleware
+from tests.support.expect import problem
+from tests.support.wire_server import (
+    BUSY,
+    CHUNKED,
+    CLOSE,
+    HOST,
+    MEGABYTE,
+    Hasty,
+    Service,
+    connect,
+    get,
+    post,
+    serving,
+    statuses,
+)
 from tests.web.wire import answers, exchange
-
-T = TypeVar("T")
-MEGABYTE = 1024 * 1024
-HOST = b"Host: x\r\n"
-BUSY = 1_000
-_LONG = {"/large": b"x" * 20 * MEGABYTE, "/some": b"x" * 50_000}
-
-
-class Hasty(BoundedProtocol):
-    stalled_seconds = 0.5
-
-
-@dataclass
-class Service:
-    """`/gate` answers once it is open, `/begun` begins at once and goes on after the body, `/stream` ends when its
-    reader left, `/large` and `/some` are long; everything else says what it was asked, once that is whole."""
-
-    url: str = ""
-    loop: asyncio.AbstractEventLoop | None = None
-    state: ServerState = field(default_factory=ServerState)
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    left: bool = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin = {"type": "http.response.start", "status": 200, "headers": []}
-        if scope["path"] == "/begun":
-            await send(begin)
-        elif scope["path"] == "/gate":
-            await self.gate.wait()
-        body = await _whole(receive)
-        if scope["path"] == "/stream":
-            await send(begin)
-            leaving = asyncio.ensure_future(receive())
-            while not leaving.done():
-                await send({"type": "http.response.body", "body": b"x", "more_body": True})
-                await asyncio.sleep(0.05)
-            self.left = True
-            return
-        said = {"method": scope["method"], "path": scope["path"], "body": body.decode()}
-        raw = json.dumps(said | {"headers": [name.decode() for name, _ in scope["headers"]]}).encode()
-        raw = _LONG.get(scope["path"], raw)
-        if scope["path"] != "/begun":
-            await send(begin | {"headers": [(b"content-length", str(len(raw)).encode())]})
-        await send({"type": "http.response.body", "body": raw})
-
-    def open_in(self, seconds: float) -> None:
-        assert self.loop
-        self.loop.call_soon_threadsafe(self.loop.call_later, seconds, self.gate.set)
-
-    async def connections(self, number: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.state.connections) != number:
-                await asyncio.sleep(0.01)
-
-
-async def _whole(receive: Receive) -> bytes:
-    body = b""
-    while (message := await receive())["type"] == "http.request":
-        body += message["body"]
-        if not message["more_body"]:
-            break
-    return body
-
-
-@asynccontextmanager
-async def serving(
-    app: ASGIApp | None = None,
-    admission: Admission | None = None,
-    protocol: type[BoundedProtocol] = BoundedProtocol,
-    **more: Any,
-) -> AsyncIterator[Service]:
-    service = Service()
-    settings = Settings(**{"head_seconds": 0.5, "body_seconds": 0.5, "connections": 50} | more)
-    config = uvicorn.Config(app or service, ws="none", lifespan="off", log_config=None, access_log=False)
-    config.load()
-
-    def connection() -> BoundedProtocol:
-        return protocol(config=config, server_state=service.state, app_state={ADMISSION: admission}, settings=settings)
-
-    async def end() -> None:
-        server.close()
-        service.gate.set()
-        for each in list(service.state.connections):
-            each.transport.abort()
-        await asyncio.gather(*service.state.tasks)
-
-    with socket.create_server(("127.0.0.1", 0)) as listening, _loop() as loop:
-        # So that what nobody reads lies in the process.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        service.loop, service.url = loop, f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server = await _on(loop, loop.create_server(connection, sock=listening))
-        try:
-            yield service
-        finally:
-            await _on(loop, end())
-            await service.connections(0)
-
-
-@contextmanager
-def _loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Of the kind that the service runs on: its transports are not those of asyncio."""
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    thread = Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     async with serving() as made:
         yield made
-
-
-def get(path: str, *lines: str) -> bytes:
-    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
-
-
-def post(path: str, *lines: str) -> bytes:
-    return get(path, *lines).replace(b"GET", b"POST", 1)
-
-
-CHUNKED = post("/", "Transfer-Encoding: chunked")
-CLOSE = "Connection: close"
-
-
-async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    at = urlsplit(url)
-    mine = socket.socket()
-    mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    mine.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(mine, (at.hostname, at.port))
-    return await asyncio.open_connection(sock=mine, limit=4096)
-
-
-def statuses(said: bytes) -> list[int]:
-    return [answer.status_code for answer in answers(said)]
 
 
 # What comes first, what then comes for ever, and whether the answers to it are read.
@@ -225,7 +90,7 @@ async def test_what_never_ends_is_cut_off_and_kept_nowhere(
 
 
 async def test_who_is_refused_again_and_again_and_reads_nothing_is_kept_waiting() -> None:
-    busy = Admission(4)
+    busy = Admission(4, Costs())
     busy.running = BUSY
     async with serving(admission=busy) as service:
         _, writer = await connect(service.url)
@@ -239,6 +104,42 @@ async def test_who_is_refused_again_and_again_and_reads_nothing_is_kept_waiting(
         tracemalloc.stop()
         writer.transport.abort()
         assert peak < 2 * MEGABYTE
+
+
+async def test_a_slow_but_steady_reader_gets_all_of_a_long_answer() -> None:
+    """It takes more than twice as long as one may read nothing."""
+    async with serving(protocol=Hasty) as service:
+        reader, writer = await connect(service.url)
+        writer.write(get("/large", CLOSE))
+        began, got, rest_at = asyncio.get_running_loop().time(), 0, 0
+        while chunk := await reader.read(MEGABYTE):
+            got += len(chunk)
+            if got >= rest_at:
+                rest_at += MEGABYTE
+                await asyncio.sleep(0.06)
+        assert asyncio.get_running_loop().time() - began > 2 * Hasty.stalled_seconds
+        assert got > 20 * MEGABYTE
+        writer.close()
+
+
+async def test_who_reads_nothing_is_hung_up_on_first_where_too_much_lies_unread() -> None:
+    class Small(BoundedProtocol):
+        most_unread_bytes = 10 * MEGABYTE
+
+    async with serving(protocol=Small) as service:
+        _, idle = await connect(service.url)
+        reader, steady = await connect(service.url)
+        for writer in (idle, steady):
+            writer.write(get("/large"))
+        got = 0
+        for number in range(1, 21):
+            while got < number * MEGABYTE and (chunk := await reader.read(MEGABYTE)):
+                got += len(chunk)
+            await asyncio.sleep(0.06)
+        assert got > 20 * MEGABYTE - 1
+        await service.connections(1)
+        steady.close()
+        idle.transport.abort()
 
 
 async def test_a_hundred_requests_may_wait_behind_one(service: Service) -> None:
@@ -385,10 +286,10 @@ async def test_who_reads_slowly_gets_it_all() -> None:
 @pytest.mark.parametrize("origins", ["", "https://page.example"])
 async def test_a_shed_request_is_told_so_like_any_other_whoever_says_it(origins: str) -> None:
     """The protocol itself; or the frame, where web pages may ask."""
-    busy = Admission(4)
+    busy = Admission(4, Costs())
     busy.running = BUSY
     settings = Settings(cors_origins=origins)
-    async with serving(Frame(Service(), settings, busy), busy, cors_origins=origins) as service:
+    async with serving(EdgeMiddleware(Service(), settings, busy), busy, cors_origins=origins) as service:
         shed: list[httpx.Response] = answers(await exchange(service.url, get("/v1/tickets") + get("/v1/teams", CLOSE)))
     assert len(shed) == 2
     for answer in shed:

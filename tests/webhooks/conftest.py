@@ -13,7 +13,7 @@ from app.settings import Settings
 from app.webhooks import planning
 from app.webhooks.sending import Sender, sender
 from tests.conftest import ADMIN_KEY, settled
-from tests.webhooks.receiver import Receiver, receiver
+from tests.support.webhook_receiver import Receiver, receiver
 
 Hook = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -53,14 +53,14 @@ def hook(client: httpx.AsyncClient) -> Hook:
 async def plan(db: Database) -> None:
     """Make deliveries of all that has happened."""
     await settled(getattr(db._pool, "_connect_args")[0])  # noqa: B009 - asyncpg tells of it in no other way
-    while await planning.turn(db):
+    while await planning.run_once(db):
         continue
 
 
 async def deliver(db: Database, sending: Sender) -> None:
     """Plan what the log has, send what is due, and write down what came of it, until nothing is left to do."""
     await plan(db)
-    while await sending.turn():
+    while await sending.run_once():
         await sending.settled()
         await sending.record()
 

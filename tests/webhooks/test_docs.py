@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.webhooks import guard, retries, targets, told
+from app.webhooks import http_client, payloads, retries, targets
 from app.webhooks.signing import key_of, make_secret, sign
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
@@ -88,9 +88,9 @@ console.log(JSON.stringify(seen));
 
 
 def test_what_the_page_says_of_times_and_sizes_is_so() -> None:
-    assert f"within {guard.SECONDS_IN_ALL:.0f} seconds" in _PAGE
+    assert f"within {http_client.SECONDS_IN_ALL:.0f} seconds" in _PAGE
     assert "under 20 kB" in _PAGE
-    assert told.MOST_BYTES == 20_000
+    assert payloads.MOST_BYTES == 20_000
     assert retries.KEPT_TRYING.days == 3
     assert (retries.OPEN_SECONDS, retries.OPEN_SECONDS_AT_MOST, retries.FAILURES_TO_OPEN) == (15, 300, 5)
     assert targets.parse("https://a.example:1024/", private=False).port == 1024

@@ -9,12 +9,12 @@ import pytest
 from app.db import Database
 from app.settings import Settings
 from app.webhooks import claiming
+from app.webhooks.payloads import TooLarge
 from app.webhooks.sending import Endpoint, Sender
-from app.webhooks.told import TooLarge
 from app.worker import run
-from tests.web.contract import Open
+from tests.support.openapi import Open
+from tests.support.webhook_receiver import Received, Receiver, answer, receiver
 from tests.webhooks.conftest import Hook, plan, until
-from tests.webhooks.receiver import Received, Receiver, answer, receiver
 
 
 async def test_those_that_hang_and_a_poison_hold_up_nobody(
@@ -26,7 +26,7 @@ async def test_those_that_hang_and_a_poison_hold_up_nobody(
     stop = asyncio.Event()
 
     async def picky(got: Received) -> bytes:
-        return answer(500 if got.event["ticket_id"] in poison else 200)
+        return answer(500 if got.event["ticketid"] in poison else 200)
 
     async def hanging(_: Received) -> bytes:
         await stop.wait()
@@ -42,7 +42,7 @@ async def test_those_that_hang_and_a_poison_hold_up_nobody(
             poison.append((await open_ticket())["id"])
             tickets = [(await open_ticket())["id"] for _ in range(15)]
             wanted = {(f"/hook/{n}", ticket) for n in range(len(healthy)) for ticket in tickets}
-            await until(lambda: wanted <= {(got.path, got.event["ticket_id"]) for got in there.received})
+            await until(lambda: wanted <= {(got.path, got.event["ticketid"]) for got in there.received})
             assert not working.done()
             tried = "attempts > 0 AND state = 'pending' AND webhook_id = ANY($1)"
             ids = [each["id"] for each in hung]
@@ -50,7 +50,7 @@ async def test_those_that_hang_and_a_poison_hold_up_nobody(
             # Each of those that hang has a few slots, and no more.
             assert 0 < under_way <= claiming.FRESH * 2 * len(hung)
             stop.set()
-        assert [got for got in there.received if got.event["ticket_id"] == poison[0]]
+        assert [got for got in there.received if got.event["ticketid"] == poison[0]]
 
 
 async def test_a_payload_that_cannot_be_made_is_retried_alone(
@@ -64,10 +64,10 @@ async def test_a_payload_that_cannot_be_made_is_retried_alone(
             raise TooLarge
         return b"{}"
 
-    monkeypatch.setattr("app.webhooks.told.body", body)
+    monkeypatch.setattr("app.webhooks.payloads.body", body)
     await open_ticket()
     await plan(db)
-    await sending.turn()
+    await sending.run_once()
     await sending.settled()
     await sending.record()
     page = (await client.get(f"/v1/webhooks/{made['id']}/deliveries")).json()["items"]

@@ -8,9 +8,9 @@ from app.db import Database
 from app.webhooks import planning
 from app.webhooks.sending import Sender
 from tests.conftest import settled
-from tests.web.contract import Open
+from tests.support.openapi import Open
+from tests.support.webhook_receiver import Receiver
 from tests.webhooks.conftest import Hook, deliver
-from tests.webhooks.receiver import Receiver
 
 
 async def test_the_first_webhook_is_told_from_now_on_and_the_next_one_takes_nothing_from_it(
@@ -20,7 +20,7 @@ async def test_the_first_webhook_is_told_from_now_on_and_the_next_one_takes_noth
     read_up_to = "SELECT xid::text::bigint FROM event_readers WHERE name = 'webhooks'"
     before = await open_ticket()
     [newest] = await sql.fetchrow("SELECT max(xid::text::bigint) FROM events")
-    assert not await planning.turn(db)
+    assert not await planning.run_once(db)
     assert await sql.fetchval(read_up_to) < newest
     await settled(database_url)
     first = await hook(there.url, types=["ticket.created"])

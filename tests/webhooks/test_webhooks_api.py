@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from app.db import Database
 from app.settings import Settings, SettingsError, load_settings
 from app.webhooks.sending import Sender, sender
-from tests.customers.everything import places_of
-from tests.web.contract import Open
+from tests.support.openapi import Open
+from tests.support.personal_data import places_of
+from tests.support.webhook_receiver import Received, Receiver, answer
 from tests.webhooks.conftest import Hook, deliver, hurry, plan
-from tests.webhooks.receiver import Received, Receiver, answer
 
 GOOD = {"url": "https://hooks.example.com/in", "types": ["ticket.created"]}
 
@@ -65,12 +65,31 @@ async def test_what_makes_no_sense_is_refused_with_its_place(
 async def test_nobody_is_told_through_a_webhook_what_they_may_not_read(
     client: httpx.AsyncClient, person: Any, hook: Hook, there: Receiver
 ) -> None:
-    keyless = await person("service", scopes=["webhooks:write"])
-    refused = await keyless.http.post("/v1/webhooks", json={**GOOD, "types": ["api_key.created"]})
+    deaf = (await person("service", scopes=["webhooks:write"])).http
+    refused = await deaf.post("/v1/webhooks", json=GOOD)
+    assert (refused.status_code, "events:read" in refused.text) == (403, True)
+    keyless = (await person("service", scopes=["webhooks:write", "events:read"])).http
+    refused = await keyless.post("/v1/webhooks", json={**GOOD, "types": ["api_key.created"]})
     assert (refused.status_code, "keys:read" in refused.text) == (403, True)
-    made = await keyless.http.post("/v1/webhooks", json={**GOOD, "types": ["*"]})
-    changed = await keyless.http.patch(made.headers["location"], json={"types": ["webhook.created"]})
+    made = await keyless.post("/v1/webhooks", json={**GOOD, "types": ["*"]})
+    changed = await keyless.patch(made.headers["location"], json={"types": ["webhook.created"]})
     assert changed.status_code == 403
+
+
+async def test_a_webhook_goes_elsewhere_only_by_who_may_read_what_it_is_told(
+    client: httpx.AsyncClient, person: Any
+) -> None:
+    """Another URL, another secret, or turned on: whatever it tells is told to somebody else."""
+    keyless = (await person("service", scopes=["webhooks:write", "events:read"])).http
+    path = (await client.post("/v1/webhooks", json={**GOOD, "types": ["api_key.created"]})).headers["location"]
+    for change in ({"url": "https://mine.example.com/in"}, {"active": True}, {"types": ["*", "api_key.revoked"]}):
+        assert (await keyless.patch(path, json=change)).status_code == 403
+    assert (await keyless.post(f"{path}/rotate-secret", json={})).status_code == 403
+    assert (await client.get(path)).json()["version"] == 1
+    # To be told less, or nothing, is no secret.
+    assert (await keyless.patch(path, json={"active": False})).is_success
+    assert (await keyless.patch(path, json={"types": ["ticket.created"]})).is_success
+    assert (await keyless.patch(path, json={"url": "https://mine.example.com/in"})).is_success
 
 
 async def test_a_secret_is_shown_once_and_lies_nowhere_but_where_it_signs(
@@ -83,8 +102,8 @@ async def test_a_secret_is_shown_once_and_lies_nowhere_but_where_it_signs(
         made = await client.post("/v1/webhooks", json=body, headers={"Idempotency-Key": "k"})
         again = await client.post("/v1/webhooks", json=body, headers={"Idempotency-Key": "k"})
         path = made.headers["location"]
-        rotated = await client.post(f"{path}/rotate-secret", json={}, headers={"Idempotency-Key": "r"})
-        twice = await client.post(f"{path}/rotate-secret", json={}, headers={"Idempotency-Key": "r"})
+        rotated = await client.post(f"{path}/rotate-secret", headers={"Idempotency-Key": "r"})
+        twice = await client.post(f"{path}/rotate-secret", headers={"Idempotency-Key": "r"})
         await open_ticket()
         await deliver(db, sending)
         read = [await client.get(path), await client.get("/v1/webhooks"), await client.get(f"{path}/deliveries")]
@@ -162,7 +181,7 @@ async def test_an_answer_that_comes_after_its_customer_was_erased_is_kept_nowher
     await hook(there.url, types=["ticket.created"])
     ticket = await open_ticket(customer={"external_id": "canary-id", "name": "canary-name"}, subject="canary-name")
     await plan(db)
-    assert await sending.turn()
+    assert await sending.run_once()
     await sending.settled()
     await client.post(f"/v1/customers/{ticket['customer_id']}/erase")
     await sending.record()
@@ -173,3 +192,20 @@ async def test_an_answer_that_comes_after_its_customer_was_erased_is_kept_nowher
     await deliver(db, sending)
     assert await sql.fetchval("SELECT state FROM webhook_deliveries") == "delivered"
     assert len({got.id for got in there.received}) == 1
+
+
+async def test_deliveries_of_all_webhooks_are_listed_newest_first(client: httpx.AsyncClient, sql: Any) -> None:
+    hooks = [(await client.post("/v1/webhooks", json=GOOD)).json()["id"] for _ in range(2)]
+    made = [(await client.post(f"/v1/webhooks/{id_}/test")).json()["id"] for id_ in (*hooks, hooks[0])]
+    await sql.execute("UPDATE webhook_deliveries SET state = 'dead' WHERE id = $1", made[1])
+
+    async def listed(**asked: Any) -> list[str]:
+        answer = await client.get("/v1/webhooks/deliveries", params=asked)
+        assert answer.status_code == 200, answer.text
+        return [each["id"] for each in answer.json()["items"]]
+
+    assert await listed() == made[::-1]
+    assert await listed(state="dead") == [made[1]]
+    assert await listed(webhook_id=hooks[0], state="pending") == [made[2], made[0]]
+    first = (await client.get("/v1/webhooks/deliveries", params={"limit": 1})).json()
+    assert await listed(limit=2, cursor=first["next_cursor"]) == made[1::-1]

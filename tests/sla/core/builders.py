@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 from app.segments.rules import parse_conditions
 from app.sla.conditions import TICKET_FIELDS
 from app.sla.core.calendar import BusinessCalendar, Hours
-from app.sla.core.clock import Clock
+from app.sla.core.clock import Clock, EndedReason
 from app.sla.core.engine import TicketClocks, replay
-from app.sla.core.goal import Uneven
-from app.sla.core.policy import Effect, OnReopen, Policy, SlaException, Target
+from app.sla.core.enums import AuthorKind, Metric, Priority, Status
+from app.sla.core.goal import NonLinearClocks
+from app.sla.core.policy import AppliesTo, Effect, OnReopen, Policy, SlaException, Target
 from app.sla.core.timeline import (
+    ClocksEnded,
     Covered,
     Entry,
     Excepted,
-    Merged,
     Opened,
     Promised,
     PromiseOver,
     Said,
     StatusSet,
 )
-from app.sla.core.words import AuthorKind, Metric, Priority, Status
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 """A Monday."""
@@ -121,9 +121,10 @@ def granted(
     starts: float = 0,
     expires: float | None = None,
     number: int = 1,
+    applies_to: AppliesTo = AppliesTo.running,
 ) -> SlaException:
     until = None if expires is None else at(expires)
-    return SlaException(UUID(int=number), effect, frozenset(metrics), at(starts), until, seconds)
+    return SlaException(UUID(int=number), effect, frozenset(metrics), at(starts), until, seconds, applies_to=applies_to)
 
 
 microseconds = st.integers(0, 200_000_000).map(lambda count: timedelta(microseconds=count))
@@ -182,12 +183,14 @@ def exceptions(draw: st.DrawFn, now: datetime) -> SlaException:
         starts,
         until if freeze or draw(st.booleans()) else None,
         draw(_seconds) if effect in (Effect.extend, Effect.retarget) else None,
+        applies_to=draw(st.sampled_from(AppliesTo)),
     )
 
 
 @st.composite
 def timelines(draw: st.DrawFn, max_size: int = 8) -> list[Entry]:
-    """A ticket's life: it opens under a policy or none, then anything happens, forward in time, to a merge at last."""
+    """A ticket's life: it opens under a policy or none, then anything happens, forward in time, at last to a merge or
+    to spam."""
     now = START
     entries: list[Entry] = [Covered(now, draw(st.none() | policies()), draw(priorities))]
     if draw(st.booleans()):
@@ -200,7 +203,8 @@ def timelines(draw: st.DrawFn, max_size: int = 8) -> list[Entry]:
         entries.append(draw(any_entry(now)))
     if draw(st.integers(0, 3)) == 0:
         now += draw(steps)
-        entries += [Merged(now), StatusSet(now, Status.closed, AGENT)]
+        reason = draw(st.sampled_from([EndedReason.merged, EndedReason.spam]))
+        entries += [ClocksEnded(now, reason), StatusSet(now, Status.closed, AGENT)]
     return entries
 
 
@@ -223,8 +227,8 @@ def clocks_of(entries: list[Entry]) -> tuple[Clock, ...]:
     return replay(entries).clocks
 
 
-def added_up(clocks: Iterable[Clock], now: datetime) -> Uneven:
-    uneven = Uneven(now)
+def added_up(clocks: Iterable[Clock], now: datetime) -> NonLinearClocks:
+    uneven = NonLinearClocks(now)
     for clock in clocks:
         uneven.add(clock)
     return uneven

@@ -2,16 +2,26 @@
 by entry, and time counted as membership of slices. Shares no code with the engine, the clock or the calendar."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.clock import EndedReason, State
-from app.sla.core.policy import Effect, OnReopen, Policy, SlaException, Target
-from app.sla.core.timeline import Covered, Entry, Excepted, Merged, Opened, Promised, PromiseOver, Said, StatusSet
-from app.sla.core.words import AuthorKind, Metric, Priority, Status
+from app.sla.core.enums import AuthorKind, Metric, Priority, Status
+from app.sla.core.policy import AppliesTo, Effect, OnReopen, Policy, SlaException, Target
+from app.sla.core.timeline import (
+    ClocksEnded,
+    Covered,
+    Entry,
+    Excepted,
+    Opened,
+    Promised,
+    PromiseOver,
+    Said,
+    StatusSet,
+)
 from tests.sla.core.brute_calendar import Judge, Spans, clipped, length
 
 HORIZON = datetime(2026, 9, 1, tzinfo=UTC)
@@ -132,25 +142,44 @@ class Life:
     def die(self, n: int, reason: EndedReason | None) -> None:
         self.died.append(n)
         self.stopped, self.reason = reason is None, reason
-        if reason is not None and any(each.effect is Effect.exclude for each in self.exceptions()):
+        if reason is not None and self.excluded:
             self.reason = EndedReason.exception
 
     def exceptions(self) -> list[SlaException]:
         """What was granted when it was last looked at, and reaches it."""
-        looked = list(self.born)
-        looked += [n for n in self._lived() if isinstance(self.moments[n].entry, Excepted)]
-        moment = self.moments[max(looked)]
+        return self._granted(self._looked()[-1])
+
+    def _looked(self) -> list[int]:
+        excepted = [n for n in self._lived() if isinstance(self.moments[n].entry, Excepted)]
+        return sorted({*self.born, *excepted})
+
+    def _granted(self, n: int) -> list[SlaException]:
+        moment = self.moments[n]
         return [
             each
             for each in moment.exceptions
             if not each.metrics or self.metric in each.metrics
             if each.expires_at is None or each.expires_at > self.started_at
+            if each.applies_to is AppliesTo.running or each.starts_at <= self.started_at
             if each.starts_at <= moment.at or each.effect is Effect.freeze
         ]
 
     @property
     def excluded(self) -> bool:
-        return any(each.effect is Effect.exclude for each in self.exceptions())
+        return _excludes(self.exceptions())
+
+    def broken_at(self) -> datetime | None:
+        """The deadline that had passed when it came to be excluded."""
+        since, before = None, False
+        for n in self._looked():
+            excludes = _excludes(self._granted(n))
+            since = n if excludes and (not before or n in self.born) else since
+            before = excludes
+        if since is None or since in self.born:
+            return None
+        born, died = ([n for n in each if n < since] for each in (self.born, self.died))
+        due_at = replace(self, moments=self.moments[:since], born=born, died=died).due_at()
+        return due_at if due_at and due_at < self.moments[since].at else None
 
     def need(self, *, relieved: bool = True) -> timedelta | None:
         target = self.last.target(self.metric)
@@ -194,7 +223,9 @@ class Life:
 
     def due_at(self, *, relieved: bool = True) -> datetime | None:
         need = self.need(relieved=relieved)
-        if need is None or (relieved and self.excluded):
+        if relieved and self.excluded:
+            return self.broken_at()
+        if need is None:
             return None
         return self.reach(need, relieved=relieved)
 
@@ -279,8 +310,8 @@ class Lives:
             if waits and waits.alive and moment.answers():
                 waits.die(n, None)
                 answered = True
-            if waits and waits.alive and isinstance(entry, Merged):
-                waits.die(n, EndedReason.merged)
+            if waits and waits.alive and isinstance(entry, ClocksEnded):
+                waits.die(n, entry.reason)
             asks = isinstance(entry, Opened) and entry.by is AuthorKind.customer
             asks |= isinstance(entry, Said) and entry.public and entry.author is AuthorKind.customer and not moment.done
             asks |= isinstance(entry, StatusSet) and moment.reopened and entry.by is AuthorKind.customer
@@ -291,18 +322,18 @@ class Lives:
 
     def _updates(self) -> None:
         life: Life | None = None
-        opened = merged = False
+        opened, ended = False, None
         for n, moment in enumerate(self.moments):
             opened |= isinstance(moment.entry, Opened)
-            merged |= isinstance(moment.entry, Merged)
+            ended = moment.entry.reason if isinstance(moment.entry, ClocksEnded) else ended
             if life and life.alive:
                 if moment.answers():
                     life.die(n, None)
-                elif merged or moment.over:
-                    life.die(n, EndedReason.merged if merged else _reason(moment.entry))
+                elif ended or moment.over:
+                    life.die(n, ended or _reason(moment.entry))
             # Whatever happened: who was promised updates and may yet get one waits for it.
             wanted = moment.target(Metric.periodic_update) is not None and not moment.done
-            if opened and not merged and wanted and not (life and life.alive):
+            if opened and not ended and wanted and not (life and life.alive):
                 life = self._bear(Metric.periodic_update, n)
 
     def _resolution(self) -> None:
@@ -315,8 +346,8 @@ class Lives:
                     life = self._bear(Metric.resolution, n)
                 else:
                     life.born.append(n)
-            if life and life.alive and (moment.over or isinstance(moment.entry, Merged)):
-                life.die(n, EndedReason.merged if isinstance(moment.entry, Merged) else None)
+            if life and life.alive and (moment.over or isinstance(moment.entry, ClocksEnded)):
+                life.die(n, moment.entry.reason if isinstance(moment.entry, ClocksEnded) else None)
 
     def _promises(self) -> None:
         made: list[Life] = []
@@ -327,10 +358,14 @@ class Lives:
             for life in made:
                 if not life.alive:
                     continue
-                if isinstance(entry, Merged):
-                    life.die(n, EndedReason.merged)
+                if isinstance(entry, ClocksEnded):
+                    life.die(n, entry.reason)
                 if isinstance(entry, PromiseOver) and entry.cycle == life.cycle:
                     life.die(n, None if entry.kept else EndedReason.withdrawn)
+
+
+def _excludes(some: list[SlaException]) -> bool:
+    return any(each.effect is Effect.exclude for each in some)
 
 
 def _reason(entry: Entry) -> EndedReason:

@@ -7,9 +7,9 @@ import pytest
 
 from app.sla.core.clock import EndedReason, State
 from app.sla.core.engine import advance, replay
+from app.sla.core.enums import AuthorKind, Metric, Status
 from app.sla.core.policy import OnReopen
 from app.sla.core.timeline import Entry
-from app.sla.core.words import AuthorKind, Metric, Status
 from tests.sla.core.builders import (
     BOT,
     CUSTOMER,

@@ -7,9 +7,9 @@ import pytest
 
 from app.sla.core.clock import State
 from app.sla.core.engine import advance, replay
+from app.sla.core.enums import Metric, Priority, Status
 from app.sla.core.policy import first_match
 from app.sla.core.timeline import Entry
-from app.sla.core.words import Metric, Priority, Status
 from tests.sla.core.builders import (
     CUSTOMER,
     FIRST,

@@ -6,9 +6,9 @@ import pytest
 
 from app.sla.core.clock import EndedReason, State
 from app.sla.core.engine import advance, replay
-from app.sla.core.policy import Effect, OnReopen
-from app.sla.core.timeline import Entry, Excepted, Merged, Promised, PromiseOver
-from app.sla.core.words import Metric, Status
+from app.sla.core.enums import Metric, Status
+from app.sla.core.policy import NO_RELIEF, AppliesTo, Effect, OnReopen
+from app.sla.core.timeline import ClocksEnded, Entry, Excepted, Promised, PromiseOver
 from tests.sla.core.builders import (
     CUSTOMER,
     FIRST,
@@ -102,7 +102,7 @@ def test_case_13_an_agent_who_reopens_starts_no_response() -> None:
 def test_case_21_merged_ends_what_runs_and_nothing_starts_again(seconds: float, state: State) -> None:
     cover = covered(policy(target(FIRST, 90), target(RESOLUTION, 90), target(UPDATE, 90)))
     entries: list[Entry] = [cover, opened(), Promised(at(0), at(90))]
-    merged = replay([*entries, Merged(at(seconds)), status(seconds, Status.closed)])
+    merged = replay([*entries, ClocksEnded(at(seconds), EndedReason.merged), status(seconds, Status.closed)])
     assert sorted(clock.metric for clock in merged.clocks) == [FIRST, UPDATE, PROMISE, RESOLUTION]
     for clock in merged.clocks:
         assert (clock.ended_at, clock.ended_reason) == (at(seconds), EndedReason.merged)
@@ -111,7 +111,7 @@ def test_case_21_merged_ends_what_runs_and_nothing_starts_again(seconds: float, 
 
 def test_case_21_what_was_answered_before_the_merge_stays_answered() -> None:
     answered = ticket(opened(), said(10))
-    merged = advance(answered, Merged(at(20)))
+    merged = advance(answered, ClocksEnded(at(20), EndedReason.merged))
     assert only_clock(merged) == only_clock(answered)
     assert only_clock(merged, RESOLUTION).state(at(WEEK)) is State.cancelled
 
@@ -139,7 +139,7 @@ def test_promises_outlive_resolution_and_are_kept_late_or_withdrawn() -> None:
 
 @pytest.mark.parametrize(("metric", "reached"), [(FIRST, True), (RESOLUTION, False)])
 def test_an_excluded_clock_has_no_deadline_and_ends_stopped_or_cancelled(metric: Metric, reached: bool) -> None:
-    excluding = Excepted(at(100), (granted(Effect.exclude, None, metric, starts=100, expires=110),))
+    excluding = Excepted(at(80), (granted(Effect.exclude, None, metric, starts=80, expires=110),))
     late = ticket(opened(), excluding)
     assert only_clock(late).state(at(105)) is (State.running if reached else State.breached)
     # It stays with the clock after it expired.
@@ -148,6 +148,27 @@ def test_an_excluded_clock_has_no_deadline_and_ends_stopped_or_cancelled(metric:
     given_up = only_clock(advance(late, status(200, Status.resolved)))
     assert given_up.state(at(WEEK)) is (State.cancelled if reached else State.breached)
     assert given_up.ended_reason is (EndedReason.exception if reached else EndedReason.resolved_without_response)
+
+
+def test_a_breach_that_has_happened_stays_one_when_its_clock_is_excluded() -> None:
+    excluding = Excepted(at(100), (granted(Effect.exclude, None, FIRST, starts=100, expires=110),))
+    late = ticket(opened(), excluding)
+    for clock in (only_clock(late), only_clock(advance(late, said(200)))):
+        assert (clock.state(at(WEEK)), clock.due_at, clock.relief.excluded) == (State.breached, at(90), True)
+    more = granted(Effect.extend, 60, starts=0, expires=None)
+    still = only_clock(advance(late, Excepted(at(120), (*excluding.exceptions, more))))
+    assert (still.state(at(130)), still.due_at) == (State.breached, at(90))
+    # Taken back, it is judged as if it had never been granted.
+    back = only_clock(advance(late, Excepted(at(120), ())))
+    assert (back.state(at(130)), back.due_at, back.relief.excluded) == (State.breached, at(90), False)
+
+
+def test_an_exception_for_what_starts_reaches_nothing_that_runs() -> None:
+    exclude = granted(Effect.exclude, None, starts=50, expires=100, applies_to=AppliesTo.started)
+    running = ticket(opened(), Excepted(at(50), (exclude,)))
+    assert (only_clock(running).relief, only_clock(running).due_at) == (NO_RELIEF, at(90))
+    for start, excluded in ((50, True), (99, True), (100, False)):
+        assert only_clock(ticket(Excepted(at(50), (exclude,)), opened(start))).relief.excluded is excluded
 
 
 def test_exceptions_reach_only_clocks_that_run_while_they_are_in_force() -> None:

@@ -9,10 +9,10 @@ import pytest
 from app.sla.core.calendar import BusinessCalendar, Hours
 from app.sla.core.clock import Clock, State
 from app.sla.core.engine import replay
+from app.sla.core.enums import Metric, Priority, Status
 from app.sla.core.goal import Cohort, judge_mean
 from app.sla.core.policy import Policy
 from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
-from app.sla.core.words import Metric, Priority, Status
 from tests.sla.core.builders import (
     AGENT,
     ALWAYS,

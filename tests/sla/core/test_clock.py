@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.sla.core.clock import Clock, EndedReason, State
+from app.sla.core.enums import Priority, Status
 from app.sla.core.policy import NO_RELIEF, Policy, Relief, Terms, terms
-from app.sla.core.words import Priority, Status
 from tests.sla.core.builders import FIRST, MICROSECOND, PROMISE, START, at, microseconds, percents, policies, priorities
 
 # What a clock may go through as time passes, once it can no longer be answered or covered anew.
@@ -151,11 +151,11 @@ def test_relief_moves_the_deadline_and_what_it_would_have_been_stays_known(clock
         (Relief(seconds=own), own),
         (Relief(seconds=own, extra_seconds=more), own + more),
     ]:
-        relieved = clock.relieved(relief)
+        relieved = clock.relieved(relief, clock.started_at)
         assert (relieved.due_at, relieved.target_seconds) == (START + timedelta(seconds=seconds), seconds)
         assert relieved.unrelieved_due_at == relieved.original_due_at == clock.due_at
-        assert relieved.relieved(NO_RELIEF) == clock
-    excluded = clock.relieved(Relief(excluded=True))
+        assert relieved.relieved(NO_RELIEF, clock.started_at) == clock
+    excluded = clock.relieved(Relief(excluded=True), clock.started_at)
     assert (excluded.due_at, excluded.next_at(), excluded.unrelieved_due_at) == (None, None, clock.due_at)
     assert set(excluded.warnings()) <= {None}
 
@@ -164,7 +164,7 @@ def test_relief_moves_the_deadline_and_what_it_would_have_been_stays_known(clock
 def test_frozen_time_is_a_gap_known_beforehand(clock: Clock, ahead: timedelta, wait: timedelta) -> None:
     assert clock.due_at is not None
     start, until = START + ahead, START + ahead + wait
-    frozen = clock.relieved(Relief(frozen=(start, until)))
+    frozen = clock.relieved(Relief(frozen=(start, until)), clock.started_at)
     # Used up at the very instant at which time stops: reached when it runs on.
     assert frozen.due_at == (clock.due_at if clock.due_at < start else clock.due_at + wait)
     assert (frozen.elapsed(start), frozen.elapsed(until)) == (ahead, ahead)
@@ -181,7 +181,7 @@ def test_a_promise_brings_its_own_deadline_and_its_warnings_are_shares_of_it(wai
     assert clock.warnings() == (START + (due_at - START) * percent // 100,)
     assert clock.target_seconds is not None
     assert clock.target_seconds - 1 < (due_at - START).total_seconds() <= clock.target_seconds
-    assert clock.relieved(Relief(extra_seconds=60)).due_at == due_at + timedelta(seconds=60)
+    assert clock.relieved(Relief(extra_seconds=60), clock.started_at).due_at == due_at + timedelta(seconds=60)
 
 
 def test_what_is_used_up_at_the_instant_of_a_pause_is_reached_when_the_clock_runs_on() -> None:
@@ -195,7 +195,7 @@ def test_what_is_used_up_at_the_instant_of_a_pause_is_reached_when_the_clock_run
 
 
 def test_what_is_paused_and_frozen_at_once_is_left_out_once() -> None:
-    clock = _clock(Terms(90, pause_on=frozenset({Status.pending}))).relieved(Relief(frozen=(at(10), at(50))))
+    clock = _clock(Terms(90, pause_on=frozenset({Status.pending}))).relieved(Relief(frozen=(at(10), at(50))), at(0))
     paused = clock.in_status(Status.pending, at(20)).in_status(Status.open, at(30))
     assert (paused.due_at, paused.elapsed(at(60)), paused.unrelieved_due_at) == (
         at(130),

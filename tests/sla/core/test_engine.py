@@ -5,8 +5,8 @@ from hypothesis import given
 
 from app.sla.core.clock import State
 from app.sla.core.engine import TicketClocks, advance, replay
+from app.sla.core.enums import DONE, AuthorKind, Status
 from app.sla.core.timeline import Entry, Opened, Said, StatusSet
-from app.sla.core.words import DONE, AuthorKind, Status
 from tests.sla.core.builders import (
     AGENT,
     BOT,

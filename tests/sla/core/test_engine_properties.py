@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from functools import reduce
 from itertools import accumulate, pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.sla.core.clock import Clock, State
 from app.sla.core.engine import TicketClocks, advance, replay
-from app.sla.core.policy import NO_RELIEF, Policy
+from app.sla.core.enums import DONE, Metric, Priority, Status
+from app.sla.core.policy import NO_RELIEF, Effect, Policy
 from app.sla.core.timeline import Covered, Entry, Excepted, StatusSet
-from app.sla.core.words import DONE, Metric, Priority, Status
 from tests.sla.core.builders import (
     AGENT,
     FIRST,
@@ -21,16 +21,27 @@ from tests.sla.core.builders import (
     PROMISE,
     RESOLUTION,
     any_entry,
+    at,
     clocks_of,
+    covered,
+    granted,
     of,
+    opened,
     policies,
     priorities,
+    promise,
     steps,
     timelines,
 )
 from tests.sla.core.slow_model import HORIZON, Life, Lives
 
 _ZERO = timedelta(0)
+# Late at 90 s, taken out of judgement at 100 s.
+_BROKEN_THEN_EXCLUDED: list[Entry] = [
+    covered(promise((None, 90))),
+    opened(),
+    Excepted(at(100), (granted(Effect.exclude, starts=100),)),
+]
 _OVER = {State.met, State.breached, State.cancelled, State.stopped}
 
 
@@ -45,7 +56,7 @@ def _seen(at: datetime | None) -> datetime | None:
     return at and min(at, HORIZON)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(timelines(), steps)
 def test_the_clocks_are_those_of_the_slow_model(entries: list[Entry], step: timedelta) -> None:
     now = entries[-1].at + step
@@ -148,6 +159,7 @@ def _resolved(clock: Clock) -> timedelta:
 
 
 @given(timelines(), steps)
+@example(_BROKEN_THEN_EXCLUDED, _ZERO)
 def test_what_is_due_and_when(entries: list[Entry], step: timedelta) -> None:
     now = entries[-1].at + step
     for clock in clocks_of(entries):
@@ -155,8 +167,9 @@ def test_what_is_due_and_when(entries: list[Entry], step: timedelta) -> None:
         assert clock.state(now) in _OVER if clock.ended_at else clock.state(now) is not State.met
         assert clock.breached(now) is (due_at is not None and (clock.ended_at or now) > due_at)
         if target is None or clock.relief.excluded:
-            assert (due_at, clock.remaining(now)) == (None, None)
-            assert clock.next_at() is None
+            # What had broken before it was excluded stays broken, and keeps the deadline that it missed.
+            assert (due_at, clock.remaining(now)) == (clock.broken_at, None)
+            assert clock.next_at() in (due_at, None)
         elif due_at is None:
             assert clock.paused
             assert clock.elapsed(now) <= target
@@ -172,6 +185,7 @@ def test_what_is_due_and_when(entries: list[Entry], step: timedelta) -> None:
 
 
 @given(timelines())
+@example(_BROKEN_THEN_EXCLUDED)
 def test_following_the_next_instants_misses_none(entries: list[Entry]) -> None:
     for clock in clocks_of(entries):
         end = clock.ended_at
@@ -185,6 +199,7 @@ def test_following_the_next_instants_misses_none(entries: list[Entry]) -> None:
 
 
 @given(timelines())
+@example(_BROKEN_THEN_EXCLUDED)
 def test_the_first_deadline_stays_known(entries: list[Entry]) -> None:
     first: dict[tuple[Metric, int], datetime] = {}
     for known in accumulate(entries, advance, initial=TicketClocks()):
@@ -239,6 +254,7 @@ def test_a_pause_of_no_length_changes_nothing(entries: list[Entry], word: Status
 
 
 @given(timelines(), steps)
+@example(_BROKEN_THEN_EXCLUDED, _ZERO)
 def test_exceptions_taken_back_leave_the_deadline_that_would_have_been(entries: list[Entry], step: timedelta) -> None:
     at = entries[-1].at + step
     before = replay(entries)

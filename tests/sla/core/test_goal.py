@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.clock import Clock
+from app.sla.core.enums import Status
 from app.sla.core.goal import Cohort, Judgement, judge_mean
 from app.sla.core.policy import NO_TERMS, Relief, Terms
-from app.sla.core.words import Status
 from tests.sla.core.builders import CALENDARS, FIRST, MICROSECOND, OFFICE, RESOLUTION, START, added_up, at
 
 _waits = st.integers(0, 400_000_000).map(lambda count: timedelta(microseconds=count))

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.sla.core.enums import Priority
 from app.sla.core.policy import Policy, first_match
-from app.sla.core.words import Priority
 from tests.sla.core.builders import FIRST, policies, priorities, promise
 
 

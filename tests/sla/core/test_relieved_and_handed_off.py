@@ -1,8 +1,8 @@
 """Exceptions where several meet, and whoever asks for a person."""
 
+from app.sla.core.enums import Status
 from app.sla.core.policy import Effect, SlaException
 from app.sla.core.timeline import Entry, Excepted, HandedOff
-from app.sla.core.words import Status
 from tests.sla.core.builders import (
     AGENT,
     BOT,

@@ -1,5 +1,6 @@
 """Shares of waits against what a percentile is by definition: the smallest wait that so many percent do not exceed."""
 
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from itertools import accumulate
@@ -8,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sla.core.calendar import BusinessCalendar
+from app.sla.core.calendar import LATEST, BusinessCalendar
 from app.sla.core.clock import Clock
+from app.sla.core.enums import Status
 from app.sla.core.goal import Judgement
 from app.sla.core.policy import Terms
-from app.sla.core.share import Passing, Share
-from app.sla.core.words import Status
+from app.sla.core.share import ClocksAgainstTarget, Share
 from tests.sla.core.builders import CALENDARS, FIRST, MICROSECOND, OFFICE, START, at
 
 _percents = st.one_of(
@@ -27,7 +28,7 @@ def test_a_percentile_is_within_the_target_exactly_where_so_many_waits_are(
 ) -> None:
     share = Share(len(waits), sum(wait > target for wait in waits), percent)
     if not waits:
-        assert (share.judgement, share.within, share.spent) == (Judgement.no_data, None, None)
+        assert (share.judgement, share.within, share.budget_used) == (Judgement.no_data, None, None)
         return
     wanted = Fraction(round(percent * 100), 10_000)
     percentile = next(
@@ -38,9 +39,9 @@ def test_a_percentile_is_within_the_target_exactly_where_so_many_waits_are(
     assert share.within == pytest.approx(float(100 * within))
     assert (share.judgement is Judgement.met) == (within >= wanted)
     if wanted < 1:
-        assert share.spent == pytest.approx(float((1 - within) / (1 - wanted)))
+        assert share.budget_used == pytest.approx(float((1 - within) / (1 - wanted)))
     else:
-        assert share.spent is None
+        assert share.budget_used is None
 
 
 @pytest.mark.parametrize(
@@ -84,40 +85,48 @@ def _clock(calendar: BusinessCalendar | None, opened: int, changes: list[int]) -
 )
 def test_a_clock_passes_the_target_at_the_last_instant_within_it(clock: Clock, target: int, later: int) -> None:
     now, most = clock.started_at + timedelta(seconds=later), timedelta(seconds=target)
-    passing = Passing(most, now)
+    passing = ClocksAgainstTarget(most, now)
     passing.add(clock)
     assert passing.waits == [clock.elapsed(now)]
-    assert passing.misses == int(clock.elapsed(now) > most)
-    far = now + timedelta(days=30_000)
-    if passing.misses or clock.elapsed(far) <= most:
+    if clock.elapsed(now) > most:
+        assert passing.misses == 1
+    # The instant at which a policy of so many seconds would be due.
+    due_at = clock._replace(terms=replace(clock.terms, seconds=target)).due_at
+    assert passing.misses == int(due_at is not None and due_at < now)
+    if passing.misses or due_at is None or due_at >= LATEST:
         assert passing.instants == []
         return
-    [instant] = passing.instants
-    assert instant >= now
-    assert clock.elapsed(instant) == most
-    assert clock.elapsed(instant + MICROSECOND) == most + MICROSECOND
+    assert passing.instants == [due_at]
+    assert due_at >= now
+    assert clock.elapsed(due_at) == most
 
 
-def test_what_is_used_up_at_closing_is_passed_when_the_business_opens_again() -> None:
-    """A wait that reaches the target at five in the evening is within it all night."""
+def test_what_is_used_up_at_closing_is_passed_while_closed() -> None:
+    """By the instant, as the deadline of a policy is: nobody may wait all night within the target."""
     closing = START.replace(hour=17, minute=0)
     clock = Clock(FIRST, 1, closing - timedelta(seconds=60), Terms(calendar=OFFICE))
-    passing = Passing(timedelta(seconds=60), closing - timedelta(seconds=1))
+    passing = ClocksAgainstTarget(timedelta(seconds=60), closing - timedelta(seconds=1))
     passing.add(clock)
-    assert passing.instants == [closing + timedelta(hours=16)]
+    assert passing.instants == [closing]
+    passing = ClocksAgainstTarget(timedelta(seconds=60), closing + timedelta(minutes=30))
+    passing.add(clock)
+    assert (passing.misses, passing.instants) == (1, [])
+    assert not passing.is_late(clock.stop(closing))
+    assert passing.is_late(clock.stop(closing + MICROSECOND))
+    assert passing.is_late(clock.stop(closing + timedelta(hours=17)))
 
 
 def test_a_wait_of_exactly_the_target_is_within_it_and_passes_it_now() -> None:
     clock = Clock(FIRST, 1, at(0), Terms(calendar=OFFICE))
-    passing = Passing(timedelta(seconds=60), at(60))
+    passing = ClocksAgainstTarget(timedelta(seconds=60), at(60))
     passing.add(clock)
     assert (passing.misses, passing.instants) == (0, [at(60)])
-    late = Passing(timedelta(seconds=60), at(60) + MICROSECOND)
+    late = ClocksAgainstTarget(timedelta(seconds=60), at(60) + MICROSECOND)
     late.add(clock)
     assert (late.misses, late.instants) == (1, [])
 
 
 def test_what_is_not_used_up_within_the_calendar_is_never_passed() -> None:
-    passing = Passing(timedelta(days=70_000), at(60))
+    passing = ClocksAgainstTarget(timedelta(days=70_000), at(60))
     passing.add(Clock(FIRST, 1, at(0), Terms(calendar=OFFICE)))
     assert passing.instants == []

@@ -1,0 +1,158 @@
+"""P21: what one caller asks costs bounded memory, whatever was stored and however slowly it is read."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from bench.services import sql as statement
+from embedded_postgres import EmbeddedPostgres
+from tests.faults.harness import ADMIN_KEY, client, directory, service
+
+pytestmark = pytest.mark.fault
+MEGABYTE = 2**20
+TICKETS = 9_000
+UNREAD = 12
+REPORT = "/v1/reports/response-times?metric=first_response&interval=hour&buckets=15,30,60,90"
+
+
+@dataclass
+class There:
+    """A service with a past of one customer."""
+
+    base: str
+    process: psutil.Process
+    url: str
+    customer: str
+
+    @property
+    def memory(self) -> int:
+        used: int = self.process.memory_info().rss
+        return used
+
+
+@asynccontextmanager
+async def _there() -> AsyncIterator[There]:
+    with directory() as place, EmbeddedPostgres(place / "postgres", durable=False) as url:
+        settings = {
+            "NINETY_TICKET_BYTES": str(2**40),
+            "NINETY_CUSTOMER_DAY_BYTES": str(2**40),
+        }
+        with service(place / "data", url, settings=settings) as (base, pid):
+            async with client(base) as http:
+                made = await http.post("/v1/customers", json={"external_id": "c"})
+                customer = made.json()["id"]
+            sql = await asyncpg.connect(url)
+            await sql.execute(statement("uuid7"))
+            end = await sql.fetchval("SELECT now()")
+            past = (TICKETS, 10, UUID(customer), timedelta(days=360), end)
+            await sql.execute(statement("seed_ninety"), *past, timeout=300)
+            await sql.execute("VACUUM ANALYZE")
+            await sql.close()
+            yield There(base, psutil.Process(pid), url, customer)
+
+
+def _import() -> bytes:
+    """4.7 MB that nobody has seen before."""
+    stem, day = uuid4().hex, "2013-03-21T09"
+    said = [
+        {"at": f"{day}:{30 + n}:00Z", "kind": "message", "author": "agent", "body": "x" * 360} for n in range(10)
+    ]  # fmt: skip
+    ticket = {"subject": "x", "created_at": f"{day}:00:00Z", "timeline": said}
+    tickets = [
+        {**ticket, "external_id": f"{stem}-{n}", "customer": {"external_id": f"i-{n % 50}"}} for n in range(1_000)
+    ]
+    return json.dumps({"tickets": tickets}).encode()
+
+
+async def _write_much(there: There) -> str:
+    """A ticket with 400 messages of 90,000 bytes, straight into the tables: the ticket's path."""
+    sql = await asyncpg.connect(there.url)
+    ticket = await sql.fetchval("SELECT id FROM tickets ORDER BY created_at LIMIT 1")
+    await sql.execute(
+        "INSERT INTO messages (id, ticket_id, author_kind, author_id, visibility, body, created_at)"
+        " SELECT gen_random_uuid(), $1, 'customer', $2, 'public', repeat(md5(n::text), 2800), now()"
+        " FROM generate_series(1, 400) AS n",
+        ticket,
+        UUID(there.customer),
+    )
+    await sql.close()
+    return f"/v1/tickets/{ticket}"
+
+
+async def _ask_and_read_nothing(there: There, path: str) -> asyncio.StreamWriter:
+    at = urlsplit(there.base)
+    _, writer = await asyncio.open_connection(at.hostname, at.port, limit=2**12)
+    lines = (f"GET {path} HTTP/1.1", f"Host: {at.netloc}", f"Authorization: Bearer {ADMIN_KEY}", "", "")
+    writer.write("\r\n".join(lines).encode())
+    return writer
+
+
+async def _read(http: httpx.AsyncClient, path: str, **more: Any) -> None:
+    async with http.stream("GET", path, timeout=120, **more) as answer:
+        size = sum([len(piece) async for piece in answer.aiter_raw()])
+    assert answer.status_code == 200, path
+    assert size > 10_000
+
+
+async def _leave_unread(there: There, path: str) -> None:
+    writers = [await _ask_and_read_nothing(there, path) for _ in range(UNREAD)]
+    await asyncio.sleep(3)
+    for writer in writers:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def _send(http: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await http.post("/v1/imports/tickets", content=_import(), headers=headers, timeout=120)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["created"] == 1_000
+
+
+async def _peak_of(there: There, work: Coroutine[Any, Any, None]) -> int:
+    task, most = asyncio.create_task(work), there.memory
+    while not task.done():
+        most = max(most, there.memory)
+        await asyncio.sleep(0.01)
+    await task
+    return max(most, there.memory)
+
+
+async def test_pages_exports_reports_imports_and_answers_that_nobody_reads_cost_bounded_memory(
+    shows: Callable[[str, str], None],
+) -> None:
+    async with _there() as there, client(there.base) as http:
+        ticket = await _write_much(there)
+        for _ in range(50):
+            assert (await http.get("/v1/tickets?limit=1")).status_code == 200
+        idle = there.memory
+        peaks: dict[str, int] = {}
+        export = f"/v1/customers/{there.customer}/export?limit=50"
+        page = f"{ticket}/messages?limit=200"
+        for name, work in (
+            ("pages", _read(http, page)),
+            ("12 pages unread", _leave_unread(there, page)),
+            ("export", _read(http, export)),
+            ("12 exports unread", _leave_unread(there, export)),
+            ("feed", _read(http, "/v1/events?limit=5000")),
+            ("report", _read(http, REPORT)),
+            ("report as CSV", _read(http, REPORT, headers={"Accept": "text/csv"})),
+            ("import", _send(http)),
+        ):
+            peaks[name] = await _peak_of(there, work)
+    bound = 1.5 * idle + 64 * MEGABYTE
+    told = ", ".join(f"{name} {peak / MEGABYTE:.0f}" for name, peak in peaks.items())
+    shows("P21", f"idle {idle / MEGABYTE:.0f} MB, bound {bound / MEGABYTE:.0f} MB; at most: {told}")
+    assert max(peaks.values()) < bound
