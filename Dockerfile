@@ -12,6 +12,7 @@ COPY --from=build /opt/venv /opt/venv
 COPY alembic.ini ./
 COPY migrations ./migrations
 COPY app ./app
+COPY embedded_postgres ./embedded_postgres
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 NINETY_HOST=0.0.0.0 NINETY_DATA_DIR=/tmp/ninety
 USER ninety
 EXPOSE 8000

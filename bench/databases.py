@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from app.embedded import EmbeddedPostgres
+from embedded_postgres import EmbeddedPostgres
 
 
 @contextmanager

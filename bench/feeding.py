@@ -26,7 +26,7 @@ _WRITE = """INSERT INTO events (type, occurred_at, actor_kind, subject_id, ticke
         '{"changes": {"status": {"before": "new", "after": "open"}}}'
     FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $1)) AS made"""
 _AT_ONCE = 50
-_RECORDED = re.compile(rb'"recorded_at":"([^"]+)"')
+_RECORDED = re.compile(rb'"recordedat":"([^"]+)"')
 
 
 async def export_rate(service: Service, events: int, rounds: int) -> Spread:
@@ -58,7 +58,7 @@ class Delivered:
 
 
 async def deliver(service: Service, listeners: int, a_second: int, seconds: int) -> Delivered:
-    """Listeners on one process, and events one by one at an even pace; from `recorded_at` to the bytes at the
+    """Listeners on one process, and events one by one at an even pace; from `recordedat` to the bytes at the
     listener, each event at each listener."""
     lags: list[float] = []
     recorded: dict[bytes, float] = {}

@@ -8,9 +8,9 @@ from uuid import UUID
 from app.segments.rules import AllOf
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.engine import replay
+from app.sla.core.enums import AuthorKind, Metric, Priority, Status
 from app.sla.core.policy import Policy, Target
 from app.sla.core.timeline import Covered, Entry, Opened, Said, StatusSet
-from app.sla.core.words import AuthorKind, Metric, Priority, Status
 from bench.rounds import Spread
 
 _TICKETS = 2_000

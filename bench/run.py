@@ -11,6 +11,7 @@ from rich.markup import escape
 from bench import seeding, verdicts
 from bench.breaches import detection_ms, with_kills
 from bench.business import compare_hours
+from bench.clock_lists import p95_by_form
 from bench.databases import database, server
 from bench.feeding import compare_logs, deliver, export_rate
 from bench.imports import import_rate
@@ -99,6 +100,10 @@ async def _searches(plan: Plan, services: Services) -> list[Verdict]:
     return verdicts.of_searches(searched)
 
 
+async def _clock_lists(plan: Plan, services: Services) -> list[Verdict]:
+    return verdicts.of_clock_lists(await p95_by_form(services[LARGE], min(plan.rounds, 3), plan.search_requests // 4))
+
+
 async def _breaches(plan: Plan, services: Services) -> list[Verdict]:
     lags = await detection_ms(services[LARGE], plan.open_clocks, plan.burst, plan.bursts)
     return verdicts.of_breaches(lags)
@@ -146,5 +151,5 @@ async def _memory(plan: Plan, services: Services) -> list[Verdict]:
 _ALONE: dict[str, Callable[[Plan, Services], Awaitable[list[Verdict]]]] = {
     "search": _searches, "breach": _breaches, "kills": _kills, "webhooks": _webhooks, "business": _business,
     "segments": _segments, "import": _imports, "replay": _replays, "feed": _feed, "overload": _overload,
-    "memory": _memory,
+    "memory": _memory, "clocks": _clock_lists,
 }  # fmt: skip

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 import httpx
@@ -53,7 +55,8 @@ async def compare_searches(small: Service, large: Service, rounds: int, requests
     for number in range(rounds):
         for kind in KINDS:
             for service in (small, large) if number % 2 else (large, small):
-                took[service.name][kind].append(await _p95_ms(service, kind, words[service.name], requests))
+                path = partial(_path, kind, words[service.name])
+                took[service.name][kind].append(await p95_ms(service, path, requests))
     ratios = {
         kind: Spread.of([b / a for a, b in zip(took[small.name][kind], took[large.name][kind], strict=True)])
         for kind in KINDS
@@ -62,14 +65,18 @@ async def compare_searches(small: Service, large: Service, rounds: int, requests
     return Searched(p95s[0], p95s[1], ratios)
 
 
-async def _p95_ms(service: Service, kind: str, words: int, requests: int) -> float:
+def _path(kind: str, words: int, chance: Random) -> str:
+    return f"/v1/tickets?{KINDS[kind].format(n=chance.randrange(words))}"
+
+
+async def p95_ms(service: Service, path_of: Callable[[Random], str], requests: int) -> float:
     chance = Random(requests)
     took: list[float] = []
     async with httpx.AsyncClient(base_url=service.base_url, headers=service.headers, timeout=30) as client:
 
         async def ask() -> None:
             for _ in range(requests // _AT_ONCE):
-                path = f"/v1/tickets?{KINDS[kind].format(n=chance.randrange(words))}"
+                path = path_of(chance)
                 began = time.perf_counter()
                 answer = await client.get(path)
                 took.append((time.perf_counter() - began) * 1000)

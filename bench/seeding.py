@@ -25,6 +25,7 @@ async def seed(service: Service, count: int) -> None:
 async def settle(service: Service) -> None:
     """Statistics, visibility and dirty pages as a database has them that was not filled a second ago."""
     async with service.connection() as connection:
+        await connection.execute("SET statement_timeout = 0")
         await connection.execute("VACUUM ANALYZE", timeout=600)
         # Not every role of a given DATABASE_URL may ask for one; then the server's own comes when it comes.
         with suppress(asyncpg.InsufficientPrivilegeError):

@@ -67,6 +67,10 @@ def of_searches(searched: Searched) -> list[Verdict]:
     ]
 
 
+def of_clock_lists(p95s: dict[str, Spread]) -> list[Verdict]:
+    return [Verdict(f"clocks, {form}, p95", spread, "at most", 20, "ms") for form, spread in p95s.items()]
+
+
 def of_breaches(lags: dict[str, Spread]) -> list[Verdict]:
     return [
         Verdict("breach noticed, p99", lags["p99"], "at most", 250, "ms"),

@@ -53,7 +53,7 @@ class _Receiver:
         if event["subject"] == self.poison:
             return _BROKEN
         now = time.time()
-        self.lags.append((now - datetime.fromisoformat(event["recorded_at"]).timestamp()) * 1000)
+        self.lags.append((now - datetime.fromisoformat(event["recordedat"]).timestamp()) * 1000)
         self.arrived.append(now)
         return _OK
 
