@@ -73,7 +73,8 @@ class _Supervisor(Multiprocess):
 def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], None]) -> bool:
     """Until SIGINT or SIGTERM; `ready` gets the URL, `tend` is called several times a second on this thread. Whether
     it ever started. Raises SettingsError."""
-    key_in(settings)
+    for provider in settings.token_settings:
+        key_in(provider)
     _allow_files(settings.connections)
     listening = _listen(settings)
     url = f"http://{settings.host}:{listening.getsockname()[1]}"

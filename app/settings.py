@@ -12,13 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.token_settings import TokenSettings, Words, providers_in, words
+
 PREFIX = "NINETY_"
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256"
-]  # fmt: skip
 RateLimit = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Words = Annotated[tuple[str, ...], NoDecode]
 BASE_PATH = r"(/(?!\.+(/|$))[A-Za-z0-9._~-]+)+"
 OWN_WORDS = frozenset({"v1", "console", "docs", "problems", "openapi.json", "livez", "readyz", "metrics"})
 """With which the service's own paths begin."""
@@ -29,11 +26,7 @@ class SettingsError(ValueError):
     """A setting is unknown or makes no sense. The message is for people."""
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, text.split(","))))
-
-
-class Settings(BaseSettings):
+class Settings(TokenSettings, BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
 
     database_url: Annotated[
@@ -54,28 +47,8 @@ class Settings(BaseSettings):
     admin_key: Annotated[str | None, Field(pattern=r"^nty_[0-9a-f]{32}_[A-Za-z0-9_-]{43}$", repr=False)] = None
     """A bootstrap admin key, in place of the one that a first start makes."""
 
-    jwt_jwks_url: str | None = None
-    jwt_public_key: str | None = None
-    jwt_secret: Annotated[str | None, Field(min_length=32, repr=False)] = None
-    """Where the keys of tokens are: at one of these. Without any of them there are no tokens."""
-    jwt_issuer: Annotated[str | None, Field(min_length=1)] = None
-    jwt_audience: Annotated[str | None, Field(min_length=1)] = None
-    jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode] = ()
-    """RS256, ES256 and EdDSA unless told otherwise; HS256, and nothing else, with a shared secret."""
-    jwt_role_claim: Annotated[str, Field(min_length=1)] = "role"
-    jwt_scope_claim: Annotated[str, Field(min_length=1)] = "scope"
-    jwt_customer_claim: Annotated[str, Field(min_length=1)] = "customer_id"
-    jwt_agent_claim: Annotated[str, Field(min_length=1)] = "agent_id"
-    jwt_external_id_claim: Annotated[str | None, Field(min_length=1)] = None
-    """Holds the `external_id` of the agent or customer. Without it agents are known by `sub`."""
-    jwt_audience_claim: Literal["aud", "client_id", "azp"] = "aud"
-    jwt_scope_prefix: str = ""
-    jwt_role_map: Words = ()
-    """`word=role`: with it no other word of a token is a role."""
-    jwt_default_role: Literal["customer", "agent", "service"] | None = None
-    jwt_leeway_seconds: Annotated[int, Field(ge=0, le=120)] = 30
-    jwt_allow_http: bool = False
-    """Keys over plain HTTP, from this machine only."""
+    jwt_providers: Annotated[tuple[TokenSettings, ...], NoDecode, Field(repr=False)] = ()
+    """More who sign tokens, each with keys and claims of its own: a JSON list."""
 
     base_path: Annotated[str, Field(max_length=200)] = ""
     """Stands before every path of the service where it is called from: `/support`."""
@@ -178,10 +151,10 @@ class Settings(BaseSettings):
         # asyncpg knows `postgresql` only; a plain prefix swap keeps odd but valid URLs (socket hosts) as they are.
         return "postgresql" + url[url.index("://") :]
 
-    @field_validator("jwt_algorithms", "jwt_role_map", "cors_origins", "cors_headers", "customers_set", mode="before")
+    @field_validator("cors_origins", "cors_headers", "customers_set", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        return _words(value) if isinstance(value, str) else value
+    def _split_words(cls, value: object) -> object:
+        return words(value) if isinstance(value, str) else value
 
     @field_validator("base_path")
     @classmethod
@@ -197,7 +170,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_networks(cls, value: object) -> object:
         try:
-            return tuple(map(ip_network, _words(value))) if isinstance(value, str) else value
+            return tuple(map(ip_network, words(value))) if isinstance(value, str) else value
         except ValueError:
             raise ValueError("addresses and networks, as 10.0.0.7 and 10.1.0.0/16, separated by commas") from None
 
@@ -215,64 +188,23 @@ class Settings(BaseSettings):
                 raise ValueError("an origin is https://host or https://host:port, and nothing more")
         return origins
 
-    @field_validator("jwt_public_key")
+    @field_validator("jwt_providers", mode="before")
     @classmethod
-    def _is_public(cls, pem: str | None) -> str | None:
-        if pem is not None and "PRIVATE KEY" in pem:
-            raise ValueError("this is a private key: give the public one")
-        return pem
+    def _are_providers(cls, value: object) -> object:
+        return providers_in(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _tokens_make_sense(self) -> "Settings":
-        sources = [each for each in (self.jwt_jwks_url, self.jwt_public_key, self.jwt_secret) if each]
-        if len(sources) > 1:
-            raise ValueError("tokens are verified by one of jwt_jwks_url, jwt_public_key and jwt_secret")
-        if not sources:
-            if self.jwt_issuer or self.jwt_audience or self.jwt_algorithms:
-                raise ValueError("tokens need jwt_jwks_url, jwt_public_key or jwt_secret")
-            return self
-        if not self.jwt_issuer or not self.jwt_audience:
-            raise ValueError("tokens need jwt_issuer and jwt_audience")
-        if self.jwt_jwks_url:
-            self._check_provider(self.jwt_jwks_url)
-        fitting = ("HS256",) if self.jwt_secret else ("RS256", "ES256", "EdDSA")
-        if (
-            self.jwt_algorithms
-            and ("HS256" in self.jwt_algorithms or self.jwt_secret)
-            and self.jwt_algorithms != fitting
-        ):
-            raise ValueError("HS256 goes with jwt_secret, and nothing else does")
-        # The model is frozen for everybody else.
-        object.__setattr__(self, "jwt_algorithms", self.jwt_algorithms or fitting)
+    def _issuers_differ(self) -> "Settings":
+        names = [name for each in self.token_settings for name in each.jwt_issuers]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"jwt_issuer: {', '.join(sorted(twice))} is there twice, and a token has one provider")
         return self
 
     @property
-    def jwt_issuers(self) -> list[str]:
-        """All of them sign with the same keys."""
-        return list(_words(self.jwt_issuer or ""))
-
-    @property
-    def jwt_audiences(self) -> list[str]:
-        return list(_words(self.jwt_audience or ""))
-
-    @property
-    def jwt_roles(self) -> dict[str, str]:
-        return {word.strip(): role.strip() for word, _, role in (each.rpartition("=") for each in self.jwt_role_map)}
-
-    @field_validator("jwt_role_map")
-    @classmethod
-    def _maps_to_roles(cls, pairs: tuple[str, ...]) -> tuple[str, ...]:
-        for pair in pairs:
-            word, _, role = pair.rpartition("=")
-            if not word.strip() or role.strip() not in ("customer", "agent", "lead", "admin", "service"):
-                raise ValueError("write word=role, separated by commas, with customer, agent, lead, admin or service")
-        return pairs
-
-    def _check_provider(self, jwks_url: str) -> None:
-        url = urlsplit(jwks_url)
-        local = self.jwt_allow_http and url.scheme == "http" and url.hostname in _LOOPBACK
-        if not url.hostname or url.username is not None or not (url.scheme == "https" or local):
-            raise ValueError("jwt_jwks_url is an https:// URL")
+    def token_settings(self) -> tuple[TokenSettings, ...]:
+        """Of each provider whose tokens are taken."""
+        return (*((self,) if self.jwt_issuer else ()), *self.jwt_providers)
 
     @classmethod
     def settings_customise_sources(
@@ -310,6 +242,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **overrides: object) 
 def _explained(error: Mapping[str, Any]) -> str:
     """With the variable to set, and without regular expressions."""
     name = str(error["loc"][0]) if error["loc"] else ""
+    within = ".".join(str(part).removeprefix("jwt_") for part in error["loc"][1:] if part != name)
     variable = name.upper() if name.upper() in _WITHOUT_PREFIX else PREFIX + name.upper()
     says = _PATTERNS.get(name, str(error["msg"])) if error["type"] == "string_pattern_mismatch" else str(error["msg"])
-    return f"{variable}: {says}" if name else says
+    return f"{variable}: {within + ': ' if within else ''}{says}" if name else says

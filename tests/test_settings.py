@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from app.auth.tokens import key_in
@@ -68,6 +70,17 @@ _SECRET = "s" * 32
         {"jwt_public_key": "-----BEGIN PRIVATE KEY-----", **_TOKENS},
         _TOKENS,
         {"jwt_algorithms": "RS256"},
+        {"jwt_providers": "https://id.example"},
+        {"jwt_providers": "{}"},
+        {"jwt_providers": "[{}]"},
+        {"jwt_providers": f'[{{"issuer": "https://a.example", "secret": "{_SECRET}"}}]'},
+        {"jwt_providers": f'[{{"issuer": "https://a.example", "audience": "x", "secrets": "{_SECRET}"}}]'},
+        {"jwt_providers": '[{"issuer": "https://a.example", "audience": "x", "jwks_url": "http://a.example"}]'},
+        {
+            "jwt_providers": '[{"issuer": "https://id.example/", "audience": "x", "jwks_url": "https://a.example"}]',
+            "jwt_secret": _SECRET,
+            **_TOKENS,
+        },
         {"cors_origins": "*"},
         {"cors_origins": "https://a.example/"},
         {"cors_origins": "https://A.example"},
@@ -111,9 +124,22 @@ def test_a_key_that_is_none_for_its_algorithms_is_refused_before_anything_starts
             key_in(load_settings({}, jwt_public_key=pem, jwt_algorithms="ES256", **_TOKENS))
 
 
+def test_of_several_providers_the_wrong_one_is_named() -> None:
+    good = {"issuer": "https://a.example", "audience": "x", "jwks_url": "https://a.example/keys"}
+    wrong = {**good, "issuer": "https://b.example", "role_map": "boss=king"}
+    with pytest.raises(SettingsError, match=r"^NINETY_JWT_PROVIDERS: 1\.role_map: .*write word=role"):
+        load_settings({}, jwt_providers=json.dumps([good, wrong]))
+    with pytest.raises(SettingsError, match=r"unknown name jwks; known are .*jwks_url"):
+        load_settings({}, jwt_providers=json.dumps([{**good, "jwks": "x"}]))
+    loaded = load_settings({}, jwt_providers=json.dumps([good, {**good, "issuer": "c,d"}]))
+    assert [each.jwt_issuers for each in loaded.token_settings] == [["https://a.example"], ["c", "d"]]
+
+
 def test_settings_do_not_show_secrets() -> None:
     shown = repr(load_settings({}, database_url="postgresql://u:canary@h/d", jwt_secret=f"canary{_SECRET}", **_TOKENS))
     assert "canary" not in shown
+    more = [{"issuer": "https://a.example", "audience": "x", "secret": f"canary{_SECRET}"}]
+    assert "canary" not in repr(load_settings({}, jwt_providers=json.dumps(more)))
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])

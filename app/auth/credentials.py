@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from uuid import UUID
 
 from cachetools import LRUCache
@@ -17,7 +17,7 @@ from app.auth.jwks import Jwks, http_client
 from app.auth.keys import split_key
 from app.auth.roles import Role, granted
 from app.auth.tables import agents, api_keys, customers
-from app.auth.tokens import Bearer, Tokens, key_in
+from app.auth.tokens import Bearer, Keys, Tokens, TokensOfSeveral, key_in
 from app.db import Database, Query
 from app.release import word
 from app.settings import Settings
@@ -73,7 +73,7 @@ _STANDS_FOR = Query(
 class Credentials:
     """Turns keys and tokens into actors, and remembers them for seconds."""
 
-    def __init__(self, db: Database, tokens: Tokens | None, at_once: int) -> None:
+    def __init__(self, db: Database, tokens: Tokens | TokensOfSeveral | None, at_once: int) -> None:
         self._db = db
         self._tokens = tokens
         # With the instant until which it holds. Who is remembered for longer is no stranger when asked for again.
@@ -87,16 +87,16 @@ class Credentials:
     async def open(cls, db: Database, settings: Settings) -> AsyncIterator["Credentials"]:
         """Raises SettingsError."""
         at_once = max(1, settings.pool_size // 2)
-        if settings.jwt_jwks_url:
-            async with http_client() as http:
-                jwks = Jwks(settings.jwt_jwks_url, http)
-                try:
-                    yield cls(db, Tokens(settings, jwks), at_once)
-                finally:
-                    await jwks.close()
-            return
-        key = key_in(settings)
-        yield cls(db, Tokens(settings, key) if key else None, at_once)
+        async with AsyncExitStack() as stack:
+            each = []
+            for trusted in settings.token_settings:
+                keys: Keys | None = key_in(trusted)
+                if trusted.jwt_jwks_url:
+                    keys = jwks = Jwks(trusted.jwt_jwks_url, await stack.enter_async_context(http_client()))
+                    stack.push_async_callback(jwks.close)
+                if keys:
+                    each.append(Tokens(trusted, keys))
+            yield cls(db, each[0] if len(each) == 1 else TokensOfSeveral(each) if each else None, at_once)
 
     async def actor(self, token: str) -> Actor:
         """Raises Unauthenticated; it does not say which part is wrong."""

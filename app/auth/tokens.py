@@ -4,7 +4,7 @@ What a role may do is not theirs to say."""
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID, uuid5
@@ -17,7 +17,8 @@ from jwt.utils import base64url_decode
 from app.auth.dependencies import Unauthenticated
 from app.auth.jwks import PublicKey, fits
 from app.auth.roles import SCOPES, Role, granted
-from app.settings import Settings, SettingsError
+from app.settings import SettingsError
+from app.token_settings import TokenSettings
 
 MOST_CHARACTERS = 8192
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}")
@@ -52,7 +53,7 @@ class OneKey:
         return self._key if isinstance(self._key, bytes) or fits(self._key, algorithm) else None
 
 
-def key_in(settings: Settings) -> OneKey | None:
+def key_in(settings: TokenSettings) -> OneKey | None:
     """The key that the settings hold. Raises SettingsError where it is none for its algorithms."""
     if settings.jwt_secret:
         return OneKey(settings.jwt_secret.encode())
@@ -93,14 +94,19 @@ class Bearer:
 
 
 class Tokens:
-    def __init__(self, settings: Settings, keys: Keys) -> None:
+    def __init__(self, settings: TokenSettings, keys: Keys) -> None:
         self._settings = settings
         self._keys = keys
         self._role_map = settings.jwt_roles
         self._roles = {word: Role(role) for word, role in (self._role_map or {r: r for r in Role}).items()}
 
+    @property
+    def issuers(self) -> list[str]:
+        return self._settings.jwt_issuers
+
     async def bearer(self, token: str) -> Bearer:
         """Raises Unauthenticated, ProviderAway and KeyNotYetKnown."""
+        check_shape(token)
         kid, algorithm = self._header(token)
         key = await self._keys.key(kid, algorithm)
         if key is None:
@@ -115,8 +121,6 @@ class Tokens:
             raise _bad(_reason(wrong)) from None
 
     def _header(self, token: str) -> tuple[str | None, str]:
-        if len(token) > MOST_CHARACTERS or not _SHAPE.fullmatch(token):
-            raise Unauthenticated("this is neither a key nor a token")
         try:
             header = jwt.get_unverified_header(token)
         except _BAD as wrong:
@@ -203,6 +207,32 @@ class Tokens:
         if value is not None and not (isinstance(value, str) and 0 < len(value) <= _MOST_SUB and "\0" not in value):
             raise _Wrong("not an external id")
         return value
+
+
+class TokensOfSeveral:
+    """Each issuer's tokens are verified by its own keys, and read by its own settings."""
+
+    def __init__(self, each: Sequence[Tokens]) -> None:
+        self._by_issuer = {issuer: tokens for tokens in each for issuer in tokens.issuers}
+
+    async def bearer(self, token: str) -> Bearer:
+        """Raises what those of the issuer raise. What the token says of its issuer is only believed once they have
+        verified it."""
+        check_shape(token)
+        try:
+            claims = jwt.decode(token, options={"verify_signature": False})
+            tokens = self._by_issuer.get(str(claims.get("iss")))
+        except _BAD as wrong:
+            raise _bad(_reason(wrong)) from None
+        if tokens is None:
+            raise _bad("the issuer is none of those that are known")
+        return await tokens.bearer(token)
+
+
+def check_shape(token: str) -> None:
+    """Raises Unauthenticated."""
+    if len(token) > MOST_CHARACTERS or not _SHAPE.fullmatch(token):
+        raise Unauthenticated("this is neither a key nor a token")
 
 
 def _check_unambiguous(token: str) -> None:
