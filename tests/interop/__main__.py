@@ -29,7 +29,6 @@ _HERE = Path(__file__).parent
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _RECIPE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 _ENOUGH = 20
-_PRIVATE = {"NINETY_WEBHOOK_PRIVATE_TARGETS": "true"}
 
 
 @contextmanager
@@ -38,6 +37,29 @@ def _served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+@contextmanager
+def _identity_provider() -> Iterator[str]:
+    """Its issuer."""
+    with subprocess.Popen(["node", _HERE / "provider.mjs"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            issuer = process.stdout.readline().strip()
+            if not issuer:
+                raise SystemExit("the identity provider did not start")
+            yield issuer
+        finally:
+            process.terminate()
+
+
+def _settings(issuer: str) -> dict[str, str]:
+    provider = {
+        "issuer": issuer, "jwks_url": f"{issuer}/jwks", "allow_http": True, "audience": "ninety",
+        "role_claim": "groups", "role_map": "Support=agent,Support Leads=lead", "default_role": "service",
+        "scope_prefix": "ninety/",
+    }  # fmt: skip
+    return {"NINETY_WEBHOOK_PRIVATE_TARGETS": "true", "NINETY_JWT_PROVIDERS": json.dumps([provider])}
 
 
 def _receiver(received: list[dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
@@ -173,13 +195,15 @@ def _print(rows: list[dict[str, str]]) -> None:
 def main(quick: bool) -> int:
     received: list[dict[str, Any]] = []
     with (
-        live(_PRIVATE) as (url, keys),
+        _identity_provider() as issuer,
+        live(_settings(issuer)) as (url, keys),
         _served(_receiver(received)) as hooks,
         _served(_flaky(url)) as flaky,
         httpx.Client(base_url=url, headers={"Authorization": f"Bearer {keys['admin']}"}, timeout=60) as http,
         tempfile.TemporaryDirectory() as directory,
     ):
         webhook = http.post("/v1/webhooks", json={"url": f"{hooks}/in", "types": ["*"]}).raise_for_status().json()
+        http.post("/v1/agents", json={"name": "Ann", "external_id": "ann"}).raise_for_status()
         ids = {name: values[0] for name, values in asyncio.run(stock(url, 1)).items()}
         feed = _feed(http)
         _wait(lambda: len(received) >= _ENOUGH)
@@ -187,7 +211,7 @@ def main(quick: bool) -> int:
         given = {
             "url": url, "key": keys["admin"], "feed": feed, "every_type": _every_type(feed),
             "deliveries": list(received), "secret": webhook["secret"], "instants": _instants(http, ids),
-            "flaky": flaky, "recipe": recipe,
+            "flaky": flaky, "recipe": recipe, "issuer": issuer,
         }  # fmt: skip
         file = Path(directory) / "given.json"
         file.write_text(json.dumps(given))

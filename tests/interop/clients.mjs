@@ -7,8 +7,9 @@ import { EventSource } from "eventsource";
 import { readFileSync } from "node:fs";
 import { Webhook } from "standardwebhooks";
 import { z } from "zod";
+import { ofAPerson, ofAProgram } from "./identity.mjs";
 
-const { url, key, feed, every_type: everyType, deliveries, secret, instants, flaky } = JSON.parse(readFileSync(process.argv[2], "utf8"));
+const { url, key, feed, every_type: everyType, deliveries, secret, instants, flaky, issuer } = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const headers = { Authorization: `Bearer ${key}` };
 // It was written for pages.
 globalThis.window = globalThis;
@@ -96,5 +97,31 @@ await tried("axios-retry", "asks again after Retry-After", async () => {
   const waited = Date.now() - began;
   check(status === 200 && waited >= 1000, `status ${status}, waited ${waited} ms`);
   return `200 after ${waited} ms, as told`;
+});
+const asking = async (token, path) => {
+  const answer = await fetch(`${url}${path}`, { headers: { Authorization: `Bearer ${token}` } });
+  return { status: answer.status, body: await answer.json() };
+};
+const of = `oidc-provider ${version("oidc-provider")}`;
+let ofTheProgram;
+await tried("openid-client", `client credentials of ${of}`, async () => {
+  ofTheProgram = await ofAProgram(issuer);
+  const { role, scopes } = (await asking(ofTheProgram, "/v1/me")).body;
+  check(role === "service" && `${scopes}` === "events:read", `is ${role} with ${scopes}`);
+  const statuses = [];
+  for (const path of ["/v1/events", "/v1/tickets"]) statuses.push((await asking(ofTheProgram, path)).status);
+  check(`${statuses}` === "200,403", `got ${statuses}`);
+  return `${role} with ${scopes}; no more`;
+});
+await tried("openid-client", `code with PKCE of ${of}`, async () => {
+  const token = await ofAPerson(issuer, "ann");
+  const { role, agent } = (await asking(token, "/v1/me")).body;
+  check(role === "lead" && agent?.external_id === "ann", `is ${role}, ${JSON.stringify(agent)}`);
+  const [head, , signature] = ofTheProgram.split(".");
+  const { status } = await asking([head, token.split(".")[1], signature].join("."), "/v1/me");
+  check(status === 401, `a signature of something else got ${status}`);
+  const stranger = await asking(await ofAPerson(issuer, "bob"), "/v1/me");
+  check(stranger.status === 401, `somebody who is no agent here got ${stranger.status}`);
+  return `${role}, the agent ${agent.name}`;
 });
 process.exit(0);
