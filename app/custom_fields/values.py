@@ -19,6 +19,7 @@ from app.errors import FieldError, Forbidden, Invalid
 from app.events.resource import merged
 from app.release import understood, word
 from app.revision_cache import RevisionCache
+from app.web import names
 
 REVISION = select(revision_row.c.revision).scalar_subquery()
 _LIVE = Query(select(custom_fields).where(custom_fields.c.archived_at.is_(None)).order_by(custom_fields.c.id))
@@ -58,7 +59,7 @@ async def checked(
     set."""
     pointer = "/custom_fields" if subject is Subject.ticket else "/attributes"
     after = merged(pointer, before, patch)
-    definitions = await (_IN_FORCE.now(tx) if revision is None else _IN_FORCE.at(tx, revision))
+    definitions = await (IN_FORCE.now(tx) if revision is None else IN_FORCE.at(tx, revision))
     errors = [
         FieldError(f"{pointer}/{name}", *wrong)
         for name, value in patch.items()
@@ -82,7 +83,7 @@ async def checked(
 
 async def check_customer_sets(tx: Transaction, subject: Subject, names: Iterable[str]) -> None:
     """Raises Forbidden for what is the staff's to set, in the same words whether there is such a field or not."""
-    definitions = await _IN_FORCE.now(tx)
+    definitions = await IN_FORCE.now(tx)
     for name in names:
         field = definitions.get((subject, name))
         if field is None or not field.writable_by_customers:
@@ -91,12 +92,12 @@ async def check_customer_sets(tx: Transaction, subject: Subject, names: Iterable
 
 async def told_to_customers(tx: Transaction, subject: Subject, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Those that a definition shows to customers."""
-    return _visible(await _IN_FORCE.now(tx), subject, fields) if fields else {}
+    return _visible(await IN_FORCE.now(tx), subject, fields) if fields else {}
 
 
 def seen_to_change(tx: Transaction, subject: Subject, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Whether customers see the difference, by the definitions that this process knows."""
-    known = _IN_FORCE.known(tx)
+    known = IN_FORCE.known(tx)
     return known is None or _visible(known, subject, before) != _visible(known, subject, after)
 
 
@@ -109,7 +110,7 @@ async def _read_in_force(tx: Transaction) -> Definitions:
     return dict(understood(_defined, await tx.rows(_LIVE)))
 
 
-_IN_FORCE = RevisionCache(Query(select(revision_row.c.revision)), _read_in_force)
+IN_FORCE = RevisionCache(Query(select(revision_row.c.revision)), _read_in_force)
 
 
 def _defined(row: Row) -> tuple[tuple[str, str], Definition]:
@@ -122,6 +123,19 @@ def _defined(row: Row) -> tuple[tuple[str, str], Definition]:
         row["writable_by_customers"],
     )
     return (row["subject"], row["key"]), definition
+
+
+async def check_prepared(tx: Transaction, pointer: str, fields: Mapping[str, Any]) -> None:
+    """Values that tickets are to get one day, of whatever type: nothing is required. Raises Invalid."""
+    definitions = await IN_FORCE.now(tx)
+    for name, value in fields.items():
+        definition = definitions.get((Subject.ticket, name))
+        wrong = misfit(definition, value) if definition and value is not None else None
+        if definition is None:
+            known = [key for subject, key in definitions if subject == Subject.ticket]
+            wrong = "unknown_field", names.unknown(name, known)
+        if wrong:
+            raise Invalid.at(f"{pointer}/{name}", *wrong)
 
 
 def _same(before: object, value: object) -> bool:
@@ -141,6 +155,11 @@ def _wrong(
         return ("unknown_field", "no such custom field is defined") if subject is Subject.ticket else None
     if not definition.applies(ticket_type):
         return "not_for_type", f"this field is not for tickets of type {ticket_type}"
+    return misfit(definition, value)
+
+
+def misfit(definition: Definition, value: object) -> tuple[str, str] | None:
+    """Code and detail of why the field cannot hold the value."""
     return None if _FITS[definition.type](value, definition) else ("wrong_type", _said(definition))
 
 

@@ -10,9 +10,9 @@ from typing_extensions import TypeAliasType
 
 from app.customers.schemas import Language, Region
 from app.sla.core.enums import AuthorKind, Channel, Priority, Status, TicketType
-from app.sla.schemas.types import ChannelWord
+from app.sla.schemas.types import ChannelWord, Product
 from app.tickets.lifecycle import Visibility
-from app.tickets.schemas import AuthorKindWord, PriorityWord, Product, StatusWord, TypeWord, VisibilityWord
+from app.tickets.schemas import AuthorKindWord, PriorityWord, StatusWord, TypeWord, VisibilityWord
 from app.web.problems import Problem
 from app.web.schemas import FROM_TEXT, Email, ExternalId, Fields, In, Instant, Key, Line, Name, Out, Prose, Tags
 

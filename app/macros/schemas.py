@@ -5,8 +5,9 @@ from uuid import UUID
 from pydantic import MISSING, Field
 
 from app.macros.places import WORDS
+from app.sla.schemas.types import Product
 from app.tickets.lifecycle import Visibility
-from app.tickets.schemas import PriorityWord, Product, StatusWord, TicketOut, TypeWord, VisibilityWord
+from app.tickets.schemas import PriorityWord, StatusWord, TicketOut, TypeWord, VisibilityWord
 from app.web.problems import Problem
 from app.web.query import Oneself
 from app.web.schemas import FROM_TEXT, Fields, Id, In, Name, Out, Page, Prose, Tags

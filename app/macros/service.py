@@ -7,16 +7,18 @@ from uuid import UUID
 
 from app.agents.service import AGENTS
 from app.auth.dependencies import Actor, check_lead
+from app.custom_fields.values import check_prepared
 from app.customers.service.customers import CUSTOMERS
 from app.db import Row, Transaction, Values
 from app.errors import AppError, Conflict, Forbidden, Invalid
 from app.events.resource import Resource
 from app.macros import places
-from app.macros.schemas import MacroIn, MacroPatch
+from app.macros.schemas import MacroChanges, MacroIn, MacroPatch
 from app.macros.tables import macros
 from app.sla.core.enums import Status
 from app.tickets.lifecycle import TicketClosed
 from app.tickets.queries import get_ticket, ticket_to_response
+from app.tickets.references import check_there
 from app.tickets.schemas import MessageIn, TicketPatch
 from app.tickets.service import change_ticket, reply
 from app.web.paging import Listing, Order
@@ -46,12 +48,15 @@ def check_staff(actor: Actor) -> None:
 
 async def create_macro(tx: Transaction, actor: Actor, body: MacroIn) -> Row:
     _check_writer(actor)
+    await _check_changes(tx, body)
     return await MACROS.create(tx, actor, _checked(_values(body), {}))
 
 
 async def change_macro(tx: Transaction, actor: Actor, id: UUID, patch: MacroPatch, if_match: str | None) -> Row:
     _check_writer(actor)
     before = await MACROS.locked(tx, id, if_match)
+    if _values(patch).get("changes", before["changes"]) != before["changes"]:
+        await _check_changes(tx, patch)
     return await MACROS.change(tx, actor, before, _checked(_values(patch), before))
 
 
@@ -170,6 +175,14 @@ def _values(body: MacroIn | MacroPatch) -> dict[str, Any]:
     if "changes" in body.model_fields_set or isinstance(body, MacroIn):
         values["changes"] = body.model_dump(mode="json", include={"changes"}, exclude_unset=True).get("changes", {})
     return values
+
+
+async def _check_changes(tx: Transaction, body: MacroIn | MacroPatch) -> None:
+    """Raises Invalid for what no ticket can be given: the macro would be refused at each of them."""
+    if isinstance(body.changes, MacroChanges):
+        given = body.changes.model_dump(exclude_unset=True)
+        await check_there(tx, "/changes", given)
+        await check_prepared(tx, "/changes/custom_fields", given.get("custom_fields", {}))
 
 
 def _checked(values: dict[str, Any], before: Values) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def to_response(row: Values) -> dict[str, Any]:
 
 async def preview(tx: Transaction, raw: object) -> dict[str, Any]:
     """One statement, and nothing is kept of it: no two previews are alike."""
-    rule = segments.rule_from(raw)
+    rule = await segments.rule_from(tx, raw)
     found = select(_c.id).select_from(WITH_ORGANIZATION).where(ALIVE, holds(rule, FIGURES)).cte("found")
     some = select(found.c.id).limit(literal_column(str(_SAMPLE)))
     row = await tx.row(

@@ -6,7 +6,7 @@ nothing, so `ne` and `not_in` hold (IS DISTINCT FROM) and every other comparison
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any, TypeAlias
 
 from app.instants import written
-from app.segments.known_words import in_any, known_words, nearest
+from app.segments.known_words import nearest
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 200
@@ -47,25 +47,27 @@ class ConditionOp(StrEnum):
     EXISTS = "exists"
 
 
+Scalar: TypeAlias = str | int | float | bool | datetime
+Value: TypeAlias = Scalar | tuple[Scalar, ...]
+# Code and detail of why no fact of this field can be so, to the op; None where one can.
+Impossible: TypeAlias = Callable[[str, ConditionOp, Scalar], tuple[str, str] | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
     """The fields a rule may name: exactly, or by a prefix such as `ticket.custom_fields.`.
 
-    `words` holds all the words a text field can take, so that a misspelt one is refused instead of never matching."""
+    What `impossible` tells of is refused: a misspelt word would never match, and nobody would notice."""
 
     exact: Mapping[str, FieldType]
     prefixes: Mapping[str, FieldType] = field(default_factory=dict)
-    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    impossible: Impossible | None = None
 
     def type_of(self, name: str) -> FieldType | None:
         if name in self.exact:
             return self.exact[name]
         open_ = (type_ for prefix, type_ in self.prefixes.items() if name.startswith(prefix) and name != prefix)
         return next(open_, None)
-
-
-Scalar: TypeAlias = str | int | float | bool | datetime
-Value: TypeAlias = Scalar | tuple[Scalar, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,18 +194,18 @@ def first_failure(rule: Rule, facts: Mapping[str, object]) -> Rule | None:
 
 
 def fields_read(rule: Rule) -> frozenset[str]:
-    return frozenset(_names(rule))
+    return frozenset(condition.field for condition in conditions_of(rule))
 
 
-def _names(rule: Rule) -> Iterator[str]:
+def conditions_of(rule: Rule) -> Iterator[Condition]:
     match rule:
         case Condition():
-            yield rule.field
+            yield rule
         case Not():
-            yield from _names(rule.rule)
+            yield from conditions_of(rule.rule)
         case AllOf() | AnyOf():
             for part in rule.rules:
-                yield from _names(part)
+                yield from conditions_of(part)
 
 
 def to_json(rule: Rule) -> dict[str, Any]:
@@ -229,14 +231,14 @@ def _plain(value: Value) -> object:
 
 _EQUALITY = frozenset({ConditionOp.EQ, ConditionOp.NE})
 _LISTS = frozenset({ConditionOp.IN, ConditionOp.NOT_IN})
-_ORDER = frozenset({ConditionOp.LT, ConditionOp.LTE, ConditionOp.GT, ConditionOp.GTE})
-_PARTS = frozenset({ConditionOp.CONTAINS, ConditionOp.STARTS_WITH})
+ORDER = frozenset({ConditionOp.LT, ConditionOp.LTE, ConditionOp.GT, ConditionOp.GTE})
+PARTS = frozenset({ConditionOp.CONTAINS, ConditionOp.STARTS_WITH})
 _OPS: Mapping[FieldType, frozenset[ConditionOp]] = {
     # No order on declared text: "priority gt normal" would go by the alphabet.
-    FieldType.TEXT: _EQUALITY | _LISTS | _PARTS | {ConditionOp.EXISTS},
-    FieldType.NUMBER: _EQUALITY | _LISTS | _ORDER | {ConditionOp.EXISTS},
+    FieldType.TEXT: _EQUALITY | _LISTS | PARTS | {ConditionOp.EXISTS},
+    FieldType.NUMBER: _EQUALITY | _LISTS | ORDER | {ConditionOp.EXISTS},
     FieldType.BOOLEAN: _EQUALITY | {ConditionOp.EXISTS},
-    FieldType.INSTANT: _EQUALITY | _ORDER | {ConditionOp.EXISTS},
+    FieldType.INSTANT: _EQUALITY | ORDER | {ConditionOp.EXISTS},
     FieldType.TEXT_SET: frozenset({ConditionOp.CONTAINS, ConditionOp.EXISTS}),
     FieldType.ANY_SCALAR: frozenset(ConditionOp),
     FieldType.MEMBERSHIP: _EQUALITY | _LISTS | {ConditionOp.CONTAINS, ConditionOp.EXISTS},
@@ -319,20 +321,19 @@ class _Reader:
         return name, type_
 
     def _value(self, name: str, type_: FieldType, op: ConditionOp, raw: object, pointer: str) -> Value:
-        kinds = _kinds(type_, op)
-        words = self.fields.words.get(name)
-        if op in _PARTS and type_ is not FieldType.MEMBERSHIP:
-            part = _scalar(raw, kinds, None, pointer)
-            if words is not None and not in_any(words, str(part), begins=op is ConditionOp.STARTS_WITH):
-                raise RuleError(pointer, "unknown_word", known_words(str(part), words))
-            return part
         if op not in _LISTS:
-            return _scalar(raw, kinds, words, pointer)
+            return self._scalar(name, type_, op, raw, pointer)
         if not isinstance(raw, list):
             raise RuleError(pointer, "wrong_value_type", f"{op} takes a list of 1 to {MAX_LIST} values.")
         if not 1 <= len(raw) <= MAX_LIST:
             raise RuleError(pointer, "wrong_length", f"{op} takes a list of 1 to {MAX_LIST} values.")
-        return tuple([_scalar(each, kinds, words, f"{pointer}/{index}") for index, each in enumerate(raw)])
+        return tuple([self._scalar(name, type_, op, each, f"{pointer}/{index}") for index, each in enumerate(raw)])
+
+    def _scalar(self, name: str, type_: FieldType, op: ConditionOp, raw: object, pointer: str) -> Scalar:
+        value = _scalar(raw, _kinds(type_, op), pointer)
+        if self.fields.impossible and (why := self.fields.impossible(name, op, value)):
+            raise RuleError(pointer, *why)
+        return value
 
 
 def _op(raw: object, type_: FieldType, pointer: str) -> ConditionOp:
@@ -348,22 +349,22 @@ def _op(raw: object, type_: FieldType, pointer: str) -> ConditionOp:
 def _kinds(type_: FieldType, op: ConditionOp) -> tuple[FieldType, ...]:
     if op is ConditionOp.EXISTS:
         return (_BOOLEAN,)
-    if op in _PARTS or type_ is FieldType.MEMBERSHIP:
+    if op in PARTS or type_ is FieldType.MEMBERSHIP:
         return (_TEXT,)
     if type_ is FieldType.ANY_SCALAR:
         # Text is ordered here, by code point: a free-form field may hold ISO dates.
-        return (_TEXT, _NUMBER) if op in _ORDER else (_TEXT, _NUMBER, _BOOLEAN)
+        return (_TEXT, _NUMBER) if op in ORDER else (_TEXT, _NUMBER, _BOOLEAN)
     return (type_,)
 
 
-def _scalar(raw: object, kinds: tuple[FieldType, ...], words: Sequence[str] | None, pointer: str) -> Scalar:
+def _scalar(raw: object, kinds: tuple[FieldType, ...], pointer: str) -> Scalar:
     if raw is None:
         raise RuleError(pointer, "wrong_value_type", "null equals nothing: ask for a missing field with exists false.")
     if kinds == (_INSTANT,):
         return _instant(raw, pointer)
     if not isinstance(raw, (str, int, float)) or _kind(raw) not in kinds:
         raise RuleError(pointer, "wrong_value_type", f"The value must be of type {' or '.join(kinds)}.")
-    return _word(_text(raw, pointer), words, pointer) if isinstance(raw, str) else _number(raw, pointer)
+    return _text(raw, pointer) if isinstance(raw, str) else _number(raw, pointer)
 
 
 def _number(raw: int | float, pointer: str) -> int | float:
@@ -380,12 +381,6 @@ def _text(raw: object, pointer: str) -> str:
     if _UNSTORABLE.search(raw):
         raise RuleError(pointer, "unstorable_text", "Text holds neither NUL nor lone surrogates.")
     return raw
-
-
-def _word(text: str, words: Sequence[str] | None, pointer: str) -> str:
-    if words is not None and text not in words:
-        raise RuleError(pointer, "unknown_word", known_words(text, words))
-    return text
 
 
 def _instant(raw: object, pointer: str) -> datetime:

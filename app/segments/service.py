@@ -15,6 +15,7 @@ from app.revision_cache import RevisionCache
 from app.segments import job_queue
 from app.segments.decide import Segment
 from app.segments.fields import FIGURES, OF_SEGMENTS
+from app.segments.possible import possible
 from app.segments.rules import Rule, RuleError, fields_read, parse
 from app.segments.schemas import SegmentIn, SegmentJobKind, SegmentPatch
 from app.segments.tables import segment_revision, segment_versions, segments
@@ -51,17 +52,18 @@ class SegmentArchived(Conflict):
     title = "The segment is archived"
 
 
-def rule_from(raw: object, pointer: str = "/rule") -> Rule:
+async def rule_from(tx: Transaction, raw: object) -> Rule:
     """Raises Invalid, with a pointer to the wrong part."""
     try:
-        return parse(raw, OF_SEGMENTS, pointer)
+        rule = parse(raw, OF_SEGMENTS, "/rule")
+        return parse(raw, await possible(tx, OF_SEGMENTS, rule, {}, {}), "/rule")
     except RuleError as wrong:
         raise Invalid.at(wrong.pointer, wrong.code, wrong.detail) from None
 
 
 async def _rule_written(tx: Transaction, raw: object) -> None:
     """Raises Invalid. The first rule that reads figures is decided on by a job, and the log is read from now on."""
-    if raw is None or fields_read(rule_from(raw)).isdisjoint(FIGURES):
+    if raw is None or fields_read(await rule_from(tx, raw)).isdisjoint(FIGURES):
         return
     rules = [segment.rule for segment in (await IN_FORCE.now(tx)).values()]
     if all(rule is None or fields_read(rule).isdisjoint(FIGURES) for rule in rules):
@@ -86,7 +88,8 @@ async def change_segment(tx: Transaction, actor: Actor, id: UUID, patch: Segment
     values = patch.model_dump()
     if values.pop("key", before["key"]) != before["key"]:
         raise Invalid.at("/key", "fixed", "a segment's key never changes: rules, reports and tickets name it")
-    await _rule_written(tx, values.get("rule"))
+    if values.get("rule") != before["rule"]:
+        await _rule_written(tx, values.get("rule"))
     changes = log.changes(before, values)
     if "rule" in changes:
         values["rule_version"] = before["rule_version"] + 1

@@ -5,10 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic import TypeAdapter
+from sqlalchemy import select
+
+from app.agents.tables import teams
+from app.db import Query, Transaction
 from app.errors import Invalid
+from app.segments import service as segments
 from app.segments.fields import FIGURES, OF_CUSTOMERS
+from app.segments.possible import possible
 from app.segments.rules import Fields, FieldType, Memberships, Rule, RuleError, fields_read, parse_conditions
 from app.sla.core.enums import Channel, Priority, TicketType
+from app.sla.schemas.types import Product
+from app.web.schemas import Key, Line
 
 # A change of any of them re-matches the ticket; its status and assignee are left out on purpose, because neither moves
 # a clock to another policy.
@@ -23,43 +32,45 @@ TICKET_FIELDS = Fields(
         "ticket.tags": FieldType.TEXT_SET,
     },
     prefixes={"ticket.custom_fields.": FieldType.ANY_SCALAR},
-    words={
-        "ticket.priority": [word.value for word in Priority],
-        "ticket.type": [word.value for word in TicketType],
-        "ticket.channel": [word.value for word in Channel],
-    },
 )
+WORDS: Mapping[str, Sequence[str]] = {
+    "ticket.priority": [word.value for word in Priority],
+    "ticket.type": [word.value for word in TicketType],
+    "ticket.channel": [word.value for word in Channel],
+}
+_FORMS = {
+    "ticket.subject": TypeAdapter(Line), "ticket.product": TypeAdapter(Product), "ticket.tags": TypeAdapter(Key),
+}  # fmt: skip
 SEGMENT, TEAM = "segment", "ticket.team_id"
 POLICY_FIELDS = Fields(
     {**TICKET_FIELDS.exact, **OF_CUSTOMERS.exact, SEGMENT: FieldType.MEMBERSHIP},
     {**TICKET_FIELDS.prefixes, **OF_CUSTOMERS.prefixes},
-    TICKET_FIELDS.words,
 )
-# What was written before a word was known to be none is read as it is: it never holds.
-_STORED_FIELDS = replace(POLICY_FIELDS, words={})
-_WITH_FIGURES = Fields({**POLICY_FIELDS.exact, **FIGURES}, POLICY_FIELDS.prefixes, POLICY_FIELDS.words)
+_TEAMS = Query(select(teams.c.id).order_by(teams.c.key))
 
 
-def as_rule(conditions: Mapping[str, Any], fields: Fields = _STORED_FIELDS) -> Rule:
+def as_rule(conditions: Mapping[str, Any], fields: Fields = POLICY_FIELDS) -> Rule:
+    """As it is stored: what no ticket can have is read, too, and never holds."""
     return parse_conditions(conditions["all"], conditions["any"], fields)
 
 
-def names(conditions: Mapping[str, Any]) -> frozenset[str]:
-    """Of `SEGMENT` and `TEAM`, which they read: those can only be checked by who knows the ones there are. Raises
-    Invalid for wrong conditions."""
-    return frozenset(fields_read(checked(conditions, POLICY_FIELDS))) & {SEGMENT, TEAM}
+async def check(tx: Transaction, conditions: Mapping[str, Any]) -> None:
+    """Raises Invalid for what no policy can read, and for what no ticket can have."""
+    rule = _checked(conditions, POLICY_FIELDS)
+    read = fields_read(rule)
+    words = dict(WORDS)
+    if SEGMENT in read:
+        words[SEGMENT] = [segment.key for segment in (await segments.IN_FORCE.now(tx)).values()]
+    if TEAM in read:
+        words[TEAM] = [str(row["id"]) for row in await tx.rows(_TEAMS)]
+    _checked(conditions, await possible(tx, POLICY_FIELDS, rule, words, _FORMS))
 
 
-def checked_with(conditions: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> None:
-    """Raises Invalid where they name a segment or a team that is not there."""
-    checked(conditions, replace(POLICY_FIELDS, words={**POLICY_FIELDS.words, **known}))
-
-
-def checked(conditions: Mapping[str, Any], fields: Fields) -> Rule:
+def _checked(conditions: Mapping[str, Any], fields: Fields) -> Rule:
     try:
         return as_rule(conditions, fields)
     except RuleError as wrong:
-        if wrong.code == "unknown_field" and _is_figure(conditions, wrong.pointer):
+        if wrong.code == "unknown_field" and _is_figure(conditions, fields, wrong.pointer):
             raise Invalid.at(
                 f"/conditions{wrong.pointer}", "history_figure",
                 "no policy reads figures of a customer's history: make a segment of them, and ask for that",
@@ -67,9 +78,9 @@ def checked(conditions: Mapping[str, Any], fields: Fields) -> Rule:
         raise Invalid.at(f"/conditions{wrong.pointer}", wrong.code, wrong.detail) from None
 
 
-def _is_figure(conditions: Mapping[str, Any], pointer: str) -> bool:
+def _is_figure(conditions: Mapping[str, Any], fields: Fields, pointer: str) -> bool:
     try:
-        as_rule(conditions, _WITH_FIGURES)
+        as_rule(conditions, replace(fields, exact={**fields.exact, **FIGURES}))
     except RuleError as wrong:
         return wrong.pointer != pointer
     return True

@@ -10,17 +10,15 @@ from sqlalchemy import and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from uuid_utils.compat import uuid7
 
-from app.agents.tables import teams
 from app.auth.dependencies import Actor, require_policy_admin
 from app.db import Query, Row, Transaction, Values
 from app.errors import Conflict, Invalid, NotFound
 from app.events import log
 from app.release import NewerRelease, understood, word
 from app.revision_cache import RevisionCache
-from app.segments import service as segments
 from app.segments.rules import Rule, RuleError, fields_read, first_failure, to_json
-from app.sla import calendars, job_queue
-from app.sla.conditions import SEGMENT, TEAM, as_rule, checked_with, names, reads_customers
+from app.sla import calendars, conditions, job_queue
+from app.sla.conditions import SEGMENT, as_rule, reads_customers
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.enums import METRICS, Metric, Priority, Status
 from app.sla.core.policy import PAUSE_ON, OnReopen, Policy, Target
@@ -70,7 +68,6 @@ _LIVE = Query(
 )
 _VERSION = Query(_every.where(_by_id, versions.c.version == bindparam("number")))
 _CALENDAR_KNOWN = Query(select(_cal.id).where(_cal.id == bindparam("calendar_id"), _cal.archived_at.is_(None)))
-_TEAMS = Query(select(teams.c.id).order_by(teams.c.key))
 _LOCK = Query(
     select(policies.c.version, policies.c.archived_at, func.clock_timestamp().label("now"))
     .where(_by_id)
@@ -113,7 +110,7 @@ async def create_policy(tx: Transaction, actor: Actor | None, body: SlaPolicyIn)
         await taken.check(tx, policies, {"key_folded": fold(body.key)})
         raise Conflict("another one with this key was there a moment ago: repeat it")
     after = _written(body.model_dump(mode="json"))
-    await _write_version(tx, id_, 1, after, calendar_before=None)
+    await _write_version(tx, id_, 1, after, before={})
     _record_event(tx, actor, "created", id_, made["now"], {"version": 1, "after": after})
     await tx.flush()
     return await get_policy(tx, id_)
@@ -139,7 +136,7 @@ async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolic
     if "key" in changes:
         await taken.check(tx, policies, {"key_folded": fold(after["key"])}, id)
     version = before["version"] + 1
-    await _write_version(tx, id, version, after, calendar_before=was["calendar_id"])
+    await _write_version(tx, id, version, after, before=was)
     tx.write(_UPDATE, key_id=id, key=after["key"], key_folded=fold(after["key"]), version=version, updated_at=now)
     _record_event(tx, actor, "updated", id, now, {"version": version, "changes": changes})
     await tx.flush()
@@ -299,14 +296,17 @@ def _written(policy: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _write_version(
-    tx: Transaction, id: UUID, version: int, after: dict[str, Any], calendar_before: str | None
+    tx: Transaction, id: UUID, version: int, after: dict[str, Any], before: Mapping[str, Any]
 ) -> None:
-    await _check(tx, after)
+    # What it has already stays, though it could not be written any more.
+    if after["conditions"] != before.get("conditions"):
+        await conditions.check(tx, after["conditions"])
+    _check_targets(after)
     calendar_id = UUID(after["calendar_id"]) if after["calendar_id"] else None
-    # One that it has already may have been archived since: the policy goes on using it.
+    # Its calendar may have been archived since: the policy goes on using it.
     if (
         calendar_id
-        and after["calendar_id"] != calendar_before
+        and after["calendar_id"] != before.get("calendar_id")
         and await tx.row(_CALENDAR_KNOWN, calendar_id=calendar_id) is None
     ):
         raise Invalid.at("/calendar_id", "unknown", "there is no business calendar with this id")
@@ -315,15 +315,7 @@ async def _write_version(
     job_queue.count_up(tx)
 
 
-async def _check(tx: Transaction, policy: Mapping[str, Any]) -> None:
-    named = names(policy["conditions"])
-    if named:
-        known: dict[str, list[str]] = {}
-        if SEGMENT in named:
-            known[SEGMENT] = [segment.key for segment in (await segments.IN_FORCE.now(tx)).values()]
-        if TEAM in named:
-            known[TEAM] = [str(row["id"]) for row in await tx.rows(_TEAMS)]
-        checked_with(policy["conditions"], known)
+def _check_targets(policy: Mapping[str, Any]) -> None:
     seen = set()
     for index, target in enumerate(policy["targets"]):
         percents = target["warn_at_percent"]

@@ -3,7 +3,7 @@ fields are one JSON path."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -12,14 +12,20 @@ from app.auth.dependencies import Actor
 from app.auth.oneself import filter_value
 from app.custom_fields.schemas import Subject
 from app.custom_fields.tables import custom_fields
+from app.custom_fields.values import IN_FORCE, Definition, misfit
 from app.db import Query, Transaction
 from app.errors import Invalid
+from app.segments.known_words import known_words
+from app.segments.tables import segments
 from app.ticket_lists.schemas import FIELDS_PREFIX, TicketFilter
+from app.tickets.references import check_there
 from app.web import names
 from app.web.query import Empty
 
 # Of archived ones there may still be values.
 _FIELDS = Query(select(custom_fields.c.key).where(custom_fields.c.subject == Subject.ticket.value).distinct())
+# Of archived ones there are tickets.
+_SEGMENTS = Query(select(segments.c.key).order_by(segments.c.position, segments.c.id))
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,15})(?:\.\d{1,15})?", re.ASCII)
 
 
@@ -37,6 +43,39 @@ async def _check_fields(tx: Transaction, asked: Mapping[str, object]) -> None:
     for key in asked:
         if key not in known:
             raise Invalid.at(f"/query/{FIELDS_PREFIX}{key}", names.UNKNOWN, names.unknown(key, known))
+
+
+async def check_possible(tx: Transaction, asked: TicketFilter, names_: Collection[str]) -> None:
+    """Raises Invalid for what no ticket can be, by those filters that have these names. Tags, products and external
+    ids may come later."""
+    given = {name: getattr(asked, name) for name in names_ if getattr(asked, name) is not None}
+    await check_there(tx, "/filter", given)
+    if "segment" in given:
+        keys = [row["key"] for row in await tx.rows(_SEGMENTS)]
+        for each in given["segment"]:
+            if each is not Empty.none and each not in keys:
+                raise Invalid.at("/filter/segment", "unknown_word", known_words(each, keys))
+    for key, values in (given.get("custom_fields") or {}).items():
+        await _check_values(tx, key, values or ())
+
+
+async def _check_values(tx: Transaction, key: str, values: Sequence[str | Empty]) -> None:
+    known = {row["key"] for row in await tx.rows(_FIELDS)}
+    if key not in known:
+        raise Invalid.at(f"/filter/custom_fields/{key}", names.UNKNOWN, names.unknown(key, known))
+    definition = (await IN_FORCE.now(tx)).get((Subject.ticket, key))
+    for value in values:
+        if definition and value is not Empty.none and (wrong := _misfit(definition, value)):
+            raise Invalid.at(f"/filter/custom_fields/{key}", *wrong)
+
+
+def _misfit(definition: Definition, value: str) -> tuple[str, str] | None:
+    """A value stands for the text, the number or the boolean that it may be."""
+    meant: list[object] = [value]
+    if _NUMBER.fullmatch(value) or value in ("true", "false"):
+        meant.append(json.loads(value))
+    wrong = [misfit(definition, each) for each in meant]
+    return None if None in wrong else wrong[0]
 
 
 def json_path(fields: Mapping[str, Sequence[str | Empty] | None]) -> str | None:

@@ -8,9 +8,9 @@ from uuid import UUID
 from pydantic import MISSING, BaseModel, ConfigDict, Field, model_validator
 
 from app.search.schemas import Words
-from app.sla.schemas.types import ChannelWord
+from app.sla.schemas.types import ChannelWord, Product
 from app.tickets.lifecycle import SlaState
-from app.tickets.schemas import ListedTicketOut, PriorityWord, Product, StatusWord, TypeWord
+from app.tickets.schemas import ListedTicketOut, PriorityWord, StatusWord, TypeWord
 from app.tickets.side_loading import Beside
 from app.web.paging import PageQuery
 from app.web.query import NONE, NONE_OR_ME, AnyOf, ManyIds, MyIds, MyIdsOrNone, OrNone

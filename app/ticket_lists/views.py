@@ -11,6 +11,7 @@ from app.auth.dependencies import Actor
 from app.db import Row, Transaction
 from app.errors import Forbidden, Invalid, NotFound
 from app.events.resource import Resource
+from app.ticket_lists import filters
 from app.ticket_lists.permissions import check_sharing
 from app.ticket_lists.schemas import TicketFilter, TicketOrder, ViewIn, ViewPatch
 from app.ticket_lists.tables import views
@@ -42,6 +43,7 @@ async def create_view(tx: Transaction, actor: Actor, body: ViewIn) -> Row:
     check_sharing(actor, body.shared)
     values = _values(body, {})
     _check_order(values)
+    await _check_filter(tx, body, {})
     return await VIEWS.create(tx, actor, {**values, "agent_id": actor.agent_id})
 
 
@@ -50,6 +52,7 @@ async def change_view(tx: Transaction, actor: Actor, id: UUID, patch: ViewPatch,
     values = _values(patch, before["filter"])
     check_sharing(actor, values.get("shared", False))
     _check_order({**before, **values})
+    await _check_filter(tx, patch, before["filter"])
     return await VIEWS.change(tx, actor, before, values)
 
 
@@ -83,6 +86,14 @@ def _values(body: ViewIn | ViewPatch, before: Mapping[str, Any]) -> dict[str, An
         sent = body.filter.model_dump(mode="json", exclude_unset=True)
         values["filter"] = {name: value for name, value in {**before, **sent}.items() if value is not None}
     return values
+
+
+async def _check_filter(tx: Transaction, body: ViewIn | ViewPatch, before: Mapping[str, Any]) -> None:
+    """Raises Invalid for what no ticket can be. What the view asks for already stays, though it be gone since."""
+    if isinstance(body.filter, TicketFilter):
+        sent = body.filter.model_dump(mode="json", exclude_unset=True)
+        fresh = {name for name, value in sent.items() if value != before.get(name)}
+        await filters.check_possible(tx, body.filter, fresh)
 
 
 def _check_order(values: dict[str, Any]) -> None:

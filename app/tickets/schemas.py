@@ -10,7 +10,7 @@ from app.events.catalogue import Event
 from app.knowledge.schemas import SuggestionOut
 from app.sla.core.enums import AuthorKind, Channel, Priority, Status, TicketType
 from app.sla.schemas.clocks import SlaClockOut
-from app.sla.schemas.types import ChannelWord
+from app.sla.schemas.types import ChannelWord, Product
 from app.tickets.lifecycle import LinkKind, Visibility
 from app.web.paging import PageQuery
 from app.web.problems import Problem
@@ -36,9 +36,6 @@ PriorityWord = Annotated[Priority, FROM_TEXT]
 TypeWord = Annotated[TicketType, FROM_TEXT]
 VisibilityWord = Annotated[Visibility, FROM_TEXT]
 AuthorKindWord = Annotated[AuthorKind, FROM_TEXT]
-
-
-Product = Annotated[Name, Field(max_length=100)]
 
 
 # A week.

@@ -145,7 +145,9 @@ async def test_all_of_it_is_done_or_nothing(client: httpx.AsyncClient, open_tick
     assert (refused.status_code, refused.json()["code"]) == (409, "macro_does_not_fit")
     preview = await _apply(client, macro, nameless, params={"preview": "true"})
     assert preview.json()["code"] == "macro_does_not_fit"
-    unknown = await _made(client, body="Hello.", changes={"priority": "urgent", "team_id": str(NOBODY)})
+    team = good(await client.post("/v1/teams", json={"key": "gone", "name": "Gone"}))
+    unknown = await _made(client, body="Hello.", changes={"priority": "urgent", "team_id": team["id"]})
+    assert (await client.delete(f"/v1/teams/{team['id']}")).is_success
     assert (await _apply(client, unknown, nameless)).status_code == 422
     wrong = await _made(client, body="Hello.", changes={"priority": "urgent", "status": "new"})
     good(await client.patch(f"/v1/tickets/{nameless['id']}", json={"status": "open"}))

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from app.segments.possible import not_among
 from app.segments.rules import (
     AllOf,
     Fields,
@@ -24,7 +25,7 @@ FIELDS = Fields(
         "tags": FieldType.TEXT_SET,
     },
     prefixes={"custom.": FieldType.ANY_SCALAR},
-    words={"word": ("low", "high")},
+    impossible=lambda name, _, value: not_among(("low", "high"), str(value)) if name == "word" else None,
 )
 
 

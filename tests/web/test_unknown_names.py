@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.sla.conditions import POLICY_FIELDS
+from app.sla.conditions import WORDS
 from app.sla.core.enums import Channel, TicketType
 from app.web.names import unknown
 from tests.support.expect import problem
@@ -159,5 +159,5 @@ async def test_a_word_that_no_ticket_has_is_refused_where_it_is_written(client: 
         }  # fmt: skip
         found = problem(await client.post("/v1/sla-policies", json=policy), 422, "invalid")
         assert f"Did you mean {near}?" in found["detail"]
-    assert POLICY_FIELDS.words["ticket.channel"] == list(Channel)
-    assert POLICY_FIELDS.words["ticket.type"] == list(TicketType)
+    assert WORDS["ticket.channel"] == list(Channel)
+    assert WORDS["ticket.type"] == list(TicketType)

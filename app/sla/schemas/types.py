@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.sla.core.enums import AutomationKey, Channel, Metric, Status
-from app.web.schemas import FROM_TEXT
+from app.web.schemas import FROM_TEXT, Name
 
 TEN_YEARS = 315_360_000
 
@@ -24,3 +24,4 @@ class Hours(StrEnum):
 
 
 ChannelWord = Annotated[Channel, FROM_TEXT]
+Product = Annotated[Name, Field(max_length=100)]
