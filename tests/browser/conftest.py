@@ -41,7 +41,8 @@ class Service:
         return answer.json()
 
     def get(self, path: str, **params: Any) -> Any:
-        answer = self.http.get(path, params=params)
+        # Parameters, even none, replace those of the path.
+        answer = self.http.get(path, params=params or None)
         assert answer.is_success, answer.text
         return answer.json()
 
