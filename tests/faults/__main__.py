@@ -15,7 +15,6 @@ from rich.table import Table
 # What is shown elsewhere, or not yet.
 _ELSEWHERE = {
     "P22": "python -m bench --case overload",
-    "P34": "not shown yet: largest report, import and scrapers at once",
 }
 _THROUGH_POOLER = (
     "tests/test_smoke.py", "tests/test_locks.py", "tests/tickets/test_opening.py", "tests/tickets/test_merging.py",

@@ -1,78 +1,22 @@
 """P21: what one caller asks costs bounded memory, whatever was stored and however slowly it is read."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import httpx
-import psutil  # type: ignore[import-untyped]
 import pytest
 
-from bench.services import sql as statement
-from embedded_postgres import EmbeddedPostgres
-from tests.faults.harness import ADMIN_KEY, client, directory, service
+from tests.faults.harness import ADMIN_KEY, client
+from tests.faults.weight import REPORT, There, a_past, an_import
 
 pytestmark = pytest.mark.fault
 MEGABYTE = 2**20
-TICKETS = 9_000
 UNREAD = 12
-REPORT = "/v1/reports/response-times?metric=first_response&interval=hour&buckets=15,30,60,90"
-
-
-@dataclass
-class There:
-    """A service with a past of one customer."""
-
-    base: str
-    process: psutil.Process
-    url: str
-    customer: str
-
-    @property
-    def memory(self) -> int:
-        used: int = self.process.memory_info().rss
-        return used
-
-
-@asynccontextmanager
-async def _there() -> AsyncIterator[There]:
-    with directory() as place, EmbeddedPostgres(place / "postgres", durable=False) as url:
-        settings = {
-            "NINETY_TICKET_BYTES": str(2**40),
-            "NINETY_CUSTOMER_DAY_BYTES": str(2**40),
-        }
-        with service(place / "data", url, settings=settings) as (base, pid):
-            async with client(base) as http:
-                made = await http.post("/v1/customers", json={"external_id": "c"})
-                customer = made.json()["id"]
-            sql = await asyncpg.connect(url)
-            await sql.execute(statement("uuid7"))
-            end = await sql.fetchval("SELECT now()")
-            past = (TICKETS, 10, UUID(customer), timedelta(days=360), end)
-            await sql.execute(statement("seed_ninety"), *past, timeout=300)
-            await sql.execute("VACUUM ANALYZE")
-            await sql.close()
-            yield There(base, psutil.Process(pid), url, customer)
-
-
-def _import() -> bytes:
-    """4.7 MB that nobody has seen before."""
-    stem, day = uuid4().hex, "2013-03-21T09"
-    said = [
-        {"at": f"{day}:{30 + n}:00Z", "kind": "message", "author": "agent", "body": "x" * 360} for n in range(10)
-    ]  # fmt: skip
-    ticket = {"subject": "x", "created_at": f"{day}:00:00Z", "timeline": said}
-    tickets = [
-        {**ticket, "external_id": f"{stem}-{n}", "customer": {"external_id": f"i-{n % 50}"}} for n in range(1_000)
-    ]
-    return json.dumps({"tickets": tickets}).encode()
 
 
 async def _write_much(there: There) -> str:
@@ -116,7 +60,7 @@ async def _leave_unread(there: There, path: str) -> None:
 
 async def _send(http: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = await http.post("/v1/imports/tickets", content=_import(), headers=headers, timeout=120)
+    answer = await http.post("/v1/imports/tickets", content=an_import(), headers=headers, timeout=120)
     assert answer.status_code == 200, answer.text
     assert answer.json()["created"] == 1_000
 
@@ -133,7 +77,7 @@ async def _peak_of(there: There, work: Coroutine[Any, Any, None]) -> int:
 async def test_pages_exports_reports_imports_and_answers_that_nobody_reads_cost_bounded_memory(
     shows: Callable[[str, str], None],
 ) -> None:
-    async with _there() as there, client(there.base) as http:
+    async with a_past() as there, client(there.base) as http:
         ticket = await _write_much(there)
         for _ in range(50):
             assert (await http.get("/v1/tickets?limit=1")).status_code == 200
