@@ -52,7 +52,8 @@ _now, _start, _end = (bindparam(name, type_=_INSTANT) for name in ("now", "start
 _target = bindparam("target", type_=Interval)
 _running = _c.ended_at.is_(None)
 _answered = _c.stopped_at.is_not(None)
-_judged = ~_c.excluded
+# Spam is counted under its name and nowhere else.
+_judged = and_(~_c.excluded, ~_c.spam)
 # Whose time is not simply the time since it started: the core works that out, clock by clock.
 _has_gaps = func.cardinality(_c.pauses + _c.resolved + _c.frozen) > 0
 _uneven = and_(_running, or_(_c.calendar_id.is_not(None), _has_gaps))
@@ -75,7 +76,7 @@ def _sum(wait: Any, of: Any) -> Any:
 
 
 _clocks = (
-    _c.metric == bindparam("metric"), _c.started_at >= _start, _c.started_at < _end, _c.started_at <= _now, ~_c.spam,
+    _c.metric == bindparam("metric"), _c.started_at >= _start, _c.started_at < _end, _c.started_at <= _now,
 )  # fmt: skip
 _tickets = (
     _fits("priority", ATTRIBUTES["priority"], Text),
@@ -95,7 +96,8 @@ _FIGURES = (
     _count(_uneven).label("uneven"),
     _count(_exactly).label("answered_exactly"),
     _count(_c.ended_reason.is_not(None)).label("unanswered"),
-    func.count().filter(_c.excluded).label("excluded"),
+    func.count().filter(_c.excluded, ~_c.spam).label("excluded"),
+    func.count().filter(_c.spam).label("spam"),
 )
 _passed_at = _c.started_at + _target
 
@@ -233,7 +235,7 @@ async def _judged_window(tx: Transaction, goal: Values, windows: Sequence[_Windo
     judged = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
     return {
         **{name: goal[name] for name in ("statistic", "target_seconds", "target_percent")},
-        **{name: window.row[name] for name in ("answered", "running", "unanswered", "excluded")},
+        **{name: window.row[name] for name in ("answered", "running", "unanswered", "excluded", "spam")},
         "mean_answered": mean.mean_answered_seconds,
         "mean_floor": mean.mean_floor_seconds,
         **judged,

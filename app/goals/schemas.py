@@ -113,6 +113,7 @@ class GoalInterval(Out):
     running: int
     unanswered: int
     excluded: int
+    spam: int
     mean_answered: float | None
     mean_floor: float | None
     misses: int | None
@@ -143,6 +144,7 @@ class ServiceGoalStatus(Out):
     running: int
     unanswered: int = Field(description="Ended without an answer; in no mean, percentile or attainment.")
     excluded: int
+    spam: int = Field(description="Of tickets marked as spam; in no other figure.")
     mean_answered: float | None
     mean_floor: float | None = Field(description="Answered and running waits over both; waiting can only raise it.")
     value: float | None = Field(

@@ -134,7 +134,7 @@ async def test_an_organization_that_is_there_is_taken_and_what_went_since_stays(
     client: httpx.AsyncClient, sql: Sql
 ) -> None:
     organization = good(await client.post("/v1/organizations", json={"name": "O"}))
-    rule = {"field": "customer.organization_id", "op": "in", "value": [organization["id"]]}
+    rule: dict[str, Any] = {"field": "customer.organization_id", "op": "in", "value": [organization["id"]]}
     segment = good(await client.post("/v1/segments", json={"key": "s", "name": "S", "rule": rule}))
     written = good(await client.post("/v1/sla-policies", json=policy(**rule)))
     await sql.execute("DELETE FROM organizations")

@@ -22,11 +22,13 @@ async def _mark(client: httpx.AsyncClient, ticket: Body, word: str = "spam") -> 
 async def _figures(client: httpx.AsyncClient, goal: Body) -> list[Body]:
     report = good(await client.get("/v1/reports/response-times"))["items"][0]
     status = good(await client.get(f"/v1/service-goals/{goal['id']}/status"))
+    history = good(await client.get(f"/v1/service-goals/{goal['id']}/history"))["items"]
     backlog = good(await client.get("/v1/reports/backlog"))["items"]
     queue = good(await client.get("/v1/sla-clocks"))["items"]
     return [
         {name: report[name] for name in ("met", "breached", "cancelled", "running", "unanswered")},
-        {name: status[name] for name in ("answered", "running", "unanswered", "excluded")},
+        {name: status[name] for name in ("answered", "running", "unanswered", "excluded", "spam")},
+        {"day": [(day["answered"], day["running"], day["spam"]) for day in history if day["spam"] or day["answered"]]},
         {"open": sum(item["open"] for item in backlog)},
         {"queue": sorted(clock["id"] for clock in queue)},
     ]
@@ -56,10 +58,12 @@ async def test_spam_is_in_no_figure_goal_or_queue_and_comes_back_exactly(
     assert [item["id"] for item in good(await client.get("/v1/tickets?spam=false"))["items"]] == [kept["id"]]
     ended = {clock["ended_reason"] for clock in good(await client.get(f"/v1/tickets/{waiting['id']}/clocks"))["items"]}
     assert ended == {"spam"}
-    report, status, backlog, queue = await _figures(client, goal)
+    report, status, days, backlog, queue = await _figures(client, goal)
     assert {name: report[name] for name in ("met", "breached", "running")} == {"met": 1, "breached": 0, "running": 0}
     assert {reason: n for reason, n in report["unanswered"].items() if n} == {"spam": 2}
-    assert status == {"answered": 1, "running": 0, "unanswered": 0, "excluded": 0}
+    alone = {"answered": 1, "running": 0, "unanswered": 0, "excluded": 0, "spam": 2}
+    assert {name: status[name] for name in alone} == alone
+    assert days == {"day": [(1, 0, 2)]}
     assert (backlog["open"], len(queue["queue"])) == (1, 1)
     for ticket in (answered, waiting):
         back = await _mark(client, ticket, "not-spam")
