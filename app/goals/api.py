@@ -15,6 +15,8 @@ from app.goals.schemas import (
     ServiceGoalPatch,
     ServiceGoalStatus,
 )
+from app.goals.why import why
+from app.goals.why_schemas import GoalWhy, GoalWhyQuery
 from app.web.admission import BULK, HEAVY, costs
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
@@ -86,3 +88,13 @@ async def get_service_goal_history(
     what the goal asked for then, over the clocks that started in it."""
     await tx.snapshot()
     return await history(tx, goal_id, query)
+
+
+@routes.get("/{goal_id}/why", response_model=GoalWhy, summary="Explain a goal's mean")
+@costs(HEAVY)
+async def explain_service_goal(goal_id: UUID, tx: Tx, actor: Reader, query: Annotated[GoalWhyQuery, Query()]) -> Any:
+    """Of the waits that began in a span of 31 days at most, or in the window of the last miss, against as long a span
+    before: where the seconds went, what comes of other shares and other means by dimension, and what each cause did,
+    each with the tickets behind it."""
+    await tx.snapshot()
+    return await why(tx, goal_id, query)

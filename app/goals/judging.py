@@ -85,6 +85,8 @@ _tickets = (
     _fits("segment", ATTRIBUTES["segment"], Text),
     _fits("region", ATTRIBUTES["region"], Text),
 )
+# Of clocks joined with their tickets; by what `cohort_of` gives.
+COHORT = (*_clocks, *_tickets)
 _NOW = Query(select(func.statement_timestamp().label("now")))
 _FIGURES = (
     _count(_answered).label("answered"),
@@ -135,6 +137,12 @@ _QUERIES = {filtered: _Queries(filtered=filtered) for filtered in (False, True)}
 _AT_A_TIME = 200
 
 
+def cohort_of(goal: Values, start: datetime, now: datetime, end: datetime) -> dict[str, Any]:
+    """The clocks of a goal that started in a span, as `COHORT` asks for them."""
+    filter_ = {name: goal["filter"].get(name) for name in FILTERS}
+    return {"metric": goal["metric"], "start": start, "end": end, "now": now, **filter_}
+
+
 class _Window:
     """The clocks that started in a span, as of `now`: their mean, or which share of them is within the target."""
 
@@ -143,13 +151,9 @@ class _Window:
         self.now = now
         self.target_seconds: int = goal["target_seconds"]
         self.percent: float | None = goal["target_percent"] or _PERCENT.get(goal["statistic"])
-        filter_ = goal["filter"]
-        self.queries = _QUERIES[any(filter_.values())]
+        self.queries = _QUERIES[any(goal["filter"].values())]
         target = timedelta(seconds=self.target_seconds)
-        self.given = {
-            "metric": goal["metric"], "start": start, "end": end, "now": now, "target": target,
-            **{name: filter_.get(name) for name in FILTERS},
-        }  # fmt: skip
+        self.given = {**cohort_of(goal, start, now, end), "target": target}
         self.uneven = NonLinearClocks(now)
         self.passing = ClocksAgainstTarget(target, now)
         self.late_at_closing = 0
@@ -196,7 +200,7 @@ async def judge(tx: Transaction, id: UUID, *, burn_rate: bool = True) -> dict[st
     """The goal's status now. The transaction must read a snapshot. Without the `burn_rate` the clocks are counted
     once. Raises NewerRelease."""
     goal = await GOALS.get(tx, id)
-    _check_known(goal)
+    check_known(goal)
     clock = await tx.row(_NOW)
     assert clock is not None
     now: datetime = clock["now"]
@@ -243,7 +247,7 @@ async def _judged_window(tx: Transaction, goal: Values, windows: Sequence[_Windo
     }
 
 
-def _check_known(goal: Row) -> None:
+def check_known(goal: Row) -> None:
     """Raises NewerRelease: what is not understood whole must not be judged by half of it."""
     word(Statistic, goal["statistic"])
     word(Metric, goal["metric"])

@@ -3,6 +3,7 @@ how much of other means within them. Pure and exact."""
 
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
+from itertools import cycle, islice
 from typing import NamedTuple, TypeVar
 
 Group = TypeVar("Group", bound=Hashable)
@@ -39,11 +40,11 @@ def mix_and_within(before: Mapping[Group, GroupTotal], after: Mapping[Group, Gro
 
 
 def whole_parts(parts: Mapping[Group, Fraction], total: int) -> dict[Group, int]:
-    """The parts in whole numbers that add up to `total`, each less than one away from what it is where the parts add up
-    to within half of `total`. The largest remainders are rounded up."""
+    """The parts in whole numbers that add up to `total`, which is what they add up to but for rounding: those that come
+    nearest are rounded away first."""
     whole = {group: part.numerator // part.denominator for group, part in parts.items()}
     left = total - sum(whole.values())
-    by_remainder = sorted(parts, key=lambda group: parts[group] - whole[group], reverse=True)
-    for group in by_remainder[:left]:
-        whole[group] += 1
+    order = sorted(parts, key=lambda group: parts[group] - whole[group], reverse=left > 0)
+    for group in islice(cycle(order), abs(left)):
+        whole[group] += 1 if left > 0 else -1
     return whole

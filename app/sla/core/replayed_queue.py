@@ -60,13 +60,13 @@ WHOLE = 1000
 
 def waits(jobs: Sequence[Job], servers: Sequence[tuple[int, int]]) -> list[int]:
     """Nobody is interrupted; the lowest rank first, then who was ready first. Who has been free longest takes it. Who
-    is never taken waits until the last one leaves."""
+    is never taken waits until the last one leaves, at least no time."""
     events = [(job.ready, 0, number) for number, job in enumerate(jobs)]
     events += [(start, 1, number) for number, (start, _) in enumerate(servers)]
     heapq.heapify(events)
     ends = [end for _, end in servers]
     last = max(ends, default=0)
-    waited = [last - job.opened for job in jobs]
+    waited = [max(last - job.opened, 0) for job in jobs]
     queue: list[tuple[int, int, int]] = []
     free: deque[int] = deque()
     while events:

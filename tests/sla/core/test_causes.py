@@ -80,12 +80,12 @@ def test_mix_and_within_add_up_to_the_change_of_the_mean(
     assert sum((sum(each) for each in effects.values()), Fraction(0)) == means[1] - means[0]
 
 
-@given(st.lists(st.fractions(-(10**9), 10**9), min_size=1, max_size=9))
-def test_whole_parts_add_up_and_stay_near(parts: list[Fraction]) -> None:
-    total = round(sum(parts, Fraction(0)))
+@given(st.lists(st.fractions(-(10**9), 10**9), min_size=1, max_size=9), st.integers(-1, 1))
+def test_whole_parts_add_up_and_stay_near(parts: list[Fraction], off: int) -> None:
+    total = round(sum(parts, Fraction(0))) + off
     whole = whole_parts(dict(enumerate(parts)), total)
     assert sum(whole.values()) == total
-    assert all(abs(whole[place] - part) < 2 for place, part in enumerate(parts))
+    assert all(abs(whole[place] - part) <= 3 for place, part in enumerate(parts))
 
 
 @st.composite
@@ -138,7 +138,7 @@ def _slow_waits(jobs: Sequence[Job], servers: Sequence[tuple[int, int]]) -> list
             free_at[server] = instant + jobs[taken].handling
         else:
             instant += 1
-    return [begun.get(n, last) - job.opened for n, job in enumerate(jobs)]
+    return [max(begun.get(n, last) - job.opened, 0) for n, job in enumerate(jobs)]
 
 
 def test_handling_is_scaled_so_that_the_usual_mean_is_the_observed_one() -> None:
