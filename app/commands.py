@@ -38,6 +38,7 @@ from app.verification.clocks import verify as verify_clocks
 from app.verification.goals import verify_goals
 from app.verification.memberships import repair_members, verify_members
 from app.verification.merges import verify_merges
+from app.verification.outlook import verify_outlook
 from app.web import logs, metrics
 from embedded_postgres import EmbeddedError, EmbeddedPostgres
 
@@ -113,13 +114,15 @@ def verify(*, repair: bool) -> None:
         customers, members = _run(ready, partial(_verify_members, repair=repair))
         merged, merges = _run(ready, _verify_merges)
         goals = _run(ready, _verify_goals)
+        waits, learnt = _run(ready, partial(_verify_outlook, repair=repair))
     out.print(f"{tickets - unverifiable} tickets verified, {differences} differences")
     if unverifiable:
         out.print(f"{unverifiable} not verifiable: the log's retention has dropped how they began")
     out.print(f"{customers} customers' segments verified, {members} differences")
     out.print(f"{merged} merged tickets and customers verified, {merges} differences")
     out.print(f"{goals} differences in the history of goals")
-    raise typer.Exit(1 if differences or members or merges or goals else 0)
+    out.print(f"{waits} waits of outlooks verified, {learnt} differences")
+    raise typer.Exit(1 if differences or members or merges or goals or learnt else 0)
 
 
 def create_key(
@@ -237,6 +240,13 @@ async def _verify_goals(db: Database) -> int:
     for each in found:
         out.print(f"{each.goal_id} {each.field}: stored {each.stored}, computed {each.computed}", markup=False)
     return len(found)
+
+
+async def _verify_outlook(db: Database, *, repair: bool) -> tuple[int, int]:
+    count, found = await verify_outlook(db, repair=repair)
+    for each in found:
+        out.print(f"{each.clock_id} {each.field}: stored {each.stored}, computed {each.computed}", markup=False)
+    return count, len(found)
 
 
 def fail(error: Exception) -> None:

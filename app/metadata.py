@@ -14,6 +14,7 @@ from app.goals import tables as goals
 from app.knowledge import tables as knowledge
 from app.macros import tables as macros
 from app.operations import tables as operations
+from app.outlook import tables as outlook
 from app.search import tables as search
 from app.segments import tables as segments
 from app.sla import tables as sla
@@ -37,6 +38,7 @@ __all__ = [
     "macros",
     "metadata",
     "operations",
+    "outlook",
     "search",
     "segments",
     "sla",

@@ -36,7 +36,8 @@ from app.web.schemas import fold
 REVISION = select(revision.c.revision).scalar_subquery()
 
 _DEFINED = [
-    "name", "position", "conditions", "calendar_id", "on_reopen", "reopen_on_customer_message", "bot_counts", "targets",
+    "name", "position", "conditions", "calendar_id", "on_reopen", "reopen_on_customer_message", "bot_counts",
+    "shown_to_customers", "targets",
 ]  # fmt: skip
 _SHOWN = [
     policies.c.id, policies.c.key, versions.c.version, *(versions.c[name] for name in _DEFINED), versions.c.created_at,
@@ -264,7 +265,7 @@ def as_policy(row: Values, calendar: BusinessCalendar | None) -> Policy:
     )
     return Policy(
         row["id"], row["version"], row["position"], _rule_of(row), targets, row["bot_counts"],
-        word(OnReopen, row["on_reopen"]), row["reopen_on_customer_message"], calendar,
+        word(OnReopen, row["on_reopen"]), row["reopen_on_customer_message"], calendar, row["shown_to_customers"],
     )  # fmt: skip
 
 

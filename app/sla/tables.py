@@ -82,6 +82,7 @@ sla_policy_versions = Table(
     Column("calendar_id", Uuid, ForeignKey("business_calendars.id")),
     Column("on_reopen", Text, nullable=False, server_default="resume"),
     Column("reopen_on_customer_message", Boolean, nullable=False, server_default=true()),
+    Column("shown_to_customers", Boolean, nullable=False, server_default=true()),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
 )
 

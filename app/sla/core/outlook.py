@@ -4,13 +4,17 @@ A table that backs off: the last waits of those who found as many ahead of them,
 priority; where those are too few, of coarser keys, and of the next shorter queues. Who gave up is censored, not left
 out: all that is known of them is that their answer would have taken longer (Kaplan and Meier)."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from heapq import heappop, heappush
 from math import nan
 from typing import NamedTuple
+from uuid import UUID
 
+from app.sla.core.calendar import LATEST
 from app.sla.core.enums import Priority
 
 # So many waits of a key are remembered, and so many it takes to say anything.
@@ -18,13 +22,13 @@ REMEMBERED, NEEDED = 1_500, 60
 SAID = (0.5, 0.8, 0.95)
 
 # The first number ahead of each class: 0, 1, 2, 3, 4-5, 6-7, 8-10, 11-14, 15-20, 21 and more.
-_AHEAD = (0, 1, 2, 3, 4, 6, 8, 11, 15, 21)
-MOST_AHEAD = _AHEAD[-1]
+AHEAD = (0, 1, 2, 3, 4, 6, 8, 11, 15, 21)
+MOST_AHEAD = AHEAD[-1]
 NOBODY_ONLINE, MOST_HANDS = 0, 2
 
 
 def ahead_class(ahead: int) -> int:
-    return bisect_right(_AHEAD, ahead) - 1
+    return bisect_right(AHEAD, ahead) - 1
 
 
 def idle_class(online: int, hands_free: int) -> int:
@@ -137,6 +141,41 @@ class Table:
     def outlook(self, priority: Priority, ahead: int, idle: int) -> Outlook | None:
         """Of this queue and of each that is shorter. None where too little is known."""
         return outlook([self.curve(priority, each, idle) for each in range(ahead + 1)])
+
+
+class Stay(NamedTuple):
+    """Somebody in the queue: who has the nearer deadline comes first, and who has none last. `wait` is None while they
+    wait, and where nothing is to be learnt of it."""
+
+    id: UUID
+    priority: Priority
+    started_at: datetime
+    due_at: datetime | None
+    ended_at: datetime | None
+    wait: Wait | None
+
+    @property
+    def place(self) -> tuple[datetime, UUID]:
+        return self.due_at or LATEST, self.id
+
+
+@dataclass(slots=True)
+class Queue:
+    """Who waits, as one after the other comes."""
+
+    places: list[tuple[datetime, UUID]] = field(default_factory=list)
+    ends: list[tuple[datetime, tuple[datetime, UUID]]] = field(default_factory=list)
+
+    def enter(self, together: Sequence[Stay]) -> list[int]:
+        """How many are ahead of each, as a class, of all who come at one instant, which is never before the last."""
+        now = together[0].started_at
+        while self.ends and self.ends[0][0] <= now:
+            self.places.remove(heappop(self.ends)[1])
+        for stay in together:
+            if stay.due_at and (stay.ended_at is None or stay.ended_at > now):
+                insort(self.places, stay.place)
+                heappush(self.ends, (stay.ended_at or LATEST, stay.place))
+        return [ahead_class(bisect_left(self.places, stay.place)) for stay in together]
 
 
 class Told(NamedTuple):

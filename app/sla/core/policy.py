@@ -68,6 +68,7 @@ class Policy:
     on_reopen: OnReopen = OnReopen.resume
     reopen_on_customer_message: bool = True
     calendar: BusinessCalendar | None = None
+    shown_to_customers: bool = True
     _terms: dict[tuple[Metric, Priority], Terms] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def target(self, metric: Metric, priority: Priority) -> Target | None:

@@ -48,6 +48,7 @@ class SlaPolicyIn(In):
     on_reopen: Annotated[OnReopen, FROM_TEXT] = OnReopen.resume
     reopen_on_customer_message: bool = True
     bot_counts: bool = Field(default=False, description="Whether a bot's public message counts as a response.")
+    shown_to_customers: bool = True
     targets: Targets
 
 
@@ -60,6 +61,7 @@ class SlaPolicyPatch(In):
     on_reopen: Annotated[OnReopen, FROM_TEXT] | MISSING = MISSING
     reopen_on_customer_message: bool | MISSING = MISSING
     bot_counts: bool | MISSING = MISSING
+    shown_to_customers: bool | MISSING = MISSING
     targets: Targets | MISSING = MISSING
 
 
@@ -76,6 +78,7 @@ class SlaPolicyOut(Out):
     on_reopen: OnReopen
     reopen_on_customer_message: bool
     bot_counts: bool
+    shown_to_customers: bool = Field(description="Whether customers are told its targets, on the outlook.")
     targets: list[TargetOut]
     created_at: datetime
     archived_at: datetime | None
