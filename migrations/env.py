@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.events.tables import Xid8
+from app.events.tables import Snapshot, Xid8
 from app.metadata import metadata
 
 # One number for all migrations of this service; any will do as long as nothing else in the database takes it.
@@ -20,6 +20,7 @@ _LIMITS = ("SET LOCAL lock_timeout = '4s'", "SET LOCAL statement_timeout = '10mi
 
 # So that comparing tables with the database knows the type.
 ischema_names["xid8"] = Xid8
+ischema_names["pg_snapshot"] = Snapshot
 # The partitions of the log come and go by themselves.
 _PARTITION = re.compile(r"events_(before|default|\d{4}_\d{2})")
 

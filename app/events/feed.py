@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from app.db import Query, Row, Transaction, Values
 from app.errors import Invalid
-from app.events.tables import Xid8, event_log, events
+from app.events.tables import Snapshot, Xid8, event_log, events
 from app.events.ticket_readers import TICKETS, customer_sees
 from app.web.paging import first_of, page_of
 
@@ -85,6 +85,21 @@ class Wanted:
 EVERYTHING = Wanted()
 
 
+class Mark(NamedTuple):
+    """What was committed at some instant, to the very transaction: a position says so of the oldest running one only,
+    and an instant of none."""
+
+    epoch: int
+    snapshot: tuple[int, int, tuple[int, ...]]
+
+    def covers(self, event: Row) -> bool:
+        """Whether whoever read everything then has seen this."""
+        if event["epoch"] != self.epoch:
+            return bool(event["epoch"] < self.epoch)
+        oldest, next_, running = self.snapshot
+        return bool(event["xid"] < oldest or (event["xid"] < next_ and event["xid"] not in running))
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     rows: list[Row]
@@ -98,6 +113,12 @@ _STATE = Query(
         select(event_log.c.epoch).scalar_subquery().label("epoch"),
         func.pg_snapshot_xmin(func.pg_current_snapshot(), type_=Xid8()).label("oldest"),
         func.pg_snapshot_xmax(func.pg_current_snapshot(), type_=Xid8()).label("newest"),
+    )
+)
+_MARK = Query(
+    select(
+        select(event_log.c.epoch).scalar_subquery().label("epoch"),
+        func.pg_current_snapshot(type_=Snapshot()).label("snapshot"),
     )
 )
 # The epoch first, as in the index: rows of other epochs are never looked at, however their transactions were numbered.
@@ -281,6 +302,13 @@ async def end(tx: Transaction) -> Position:
     """Behind all that can be served now."""
     state = await _state(tx)
     return Position(state["epoch"], state["oldest"], 0)
+
+
+async def mark(tx: Transaction) -> Mark:
+    """What is committed by now."""
+    row = await tx.row(_MARK)
+    assert row is not None
+    return Mark(row["epoch"], row["snapshot"])
 
 
 async def settle_epoch(tx: Transaction) -> int:

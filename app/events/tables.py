@@ -30,6 +30,16 @@ class Xid8(UserDefinedType[int]):
         return "xid8"
 
 
+class Snapshot(UserDefinedType[tuple[int, int, tuple[int, ...]]]):
+    """Which transactions were over: the oldest that was not, the first that had not begun, and those between that were
+    not."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "pg_snapshot"
+
+
 events = Table(
     "events",
     metadata,

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
 from app.db import Database, Query, Row, Transaction
-from app.events import reader
+from app.events import feed, reader
 from app.webhooks import payloads
 from app.webhooks.claiming import PENDING
 from app.webhooks.retries import KEPT_TRYING, Failure, State
@@ -26,8 +26,9 @@ _COLUMNS = (
     "webhook_id", "id", "event_epoch", "event_xid", "event_id", "event_at", "type", "about_id", "next_at", "give_up_at",
     "created_at",
 )  # fmt: skip
+_w = webhooks.c
 _WANTED = Query(
-    select(webhooks.c.id, webhooks.c.types, webhooks.c.created_at, _NOW.label("now")).where(webhooks.c.active)
+    select(_w.id, _w.types, _w.created_at, _w.since_epoch, _w.since_snapshot, _NOW.label("now")).where(_w.active)
 )
 _EVENT = {"epoch": "epoch", "xid": "xid", "id": "id", "at": "recorded_at"}
 INSERT = Query(insert(deliveries).on_conflict_do_nothing(), _COLUMNS)
@@ -66,20 +67,29 @@ async def _plan(tx: Transaction, events: list[Row], _: UUID | None) -> None:
         tx.write(INSERT, **row)
 
 
-async def listen(tx: Transaction) -> None:
-    """Before a webhook is turned on: where it is the only one, the log is read from now on."""
+async def listen(tx: Transaction) -> dict[str, Any]:
+    """Before a webhook is turned on: where it is the only one, the log is read from now on. What to set of it, so that
+    it hears of all that is not committed yet, and of nothing else."""
     await reader.hold(tx, READER)
     if not await tx.rows(_WANTED):
         await reader.begin_now(tx, READER)
+    mark = await feed.mark(tx)
+    return {"since_epoch": mark.epoch, "since_snapshot": mark.snapshot}
 
 
 def _planned(events: list[Row], wanted: list[Row]) -> Iterator[dict[str, Any]]:
     for event in events:
         for webhook in wanted:
-            # A webhook hears of what happens from its making on.
-            if event["recorded_at"] >= webhook["created_at"] and payloads.concerns(event, webhook["types"]):
+            if _heard(webhook, event) and payloads.concerns(event, webhook["types"]):
                 about = event["ticket_id"] or event["subject_id"]
                 yield planned(webhook["id"], webhook["now"], event["type"], about, event)
+
+
+def _heard(webhook: Row, event: Row) -> bool:
+    """Whether it was there: whoever reads everything after it was made goes by what it is told from then on."""
+    if webhook["since_snapshot"] is None:
+        return bool(event["recorded_at"] >= webhook["created_at"])
+    return not feed.Mark(webhook["since_epoch"], webhook["since_snapshot"]).covers(event)
 
 
 def planned(webhook_id: UUID, now: datetime, type_: str, about_id: UUID, event: Row | None = None) -> dict[str, Any]:

@@ -39,7 +39,8 @@ from app.webhooks.tables import webhook_secrets as secrets
 from app.webhooks.tables import webhooks
 
 _HEALTHY = {"disabled_reason": None, "failures": 0, "open_until": None}
-WEBHOOKS = Resource(webhooks, "webhook", ["url", "types", "active"], derived=list(_HEALTHY))
+_DEAF = {"since_epoch": None, "since_snapshot": None}
+WEBHOOKS = Resource(webhooks, "webhook", ["url", "types", "active"], derived=[*_HEALTHY, *_DEAF])
 LISTING = Listing(
     "webhooks",
     WEBHOOKS.select,
@@ -128,10 +129,9 @@ async def create_webhook(tx: Transaction, actor: Actor, body: WebhookIn, setting
     """The webhook's row with `secret`. Raises Invalid."""
     _check_url(body.url, settings)
     payloads.check_may_hear(actor, body.types)
-    if body.active:
-        await planning.listen(tx)
+    since = await planning.listen(tx) if body.active else _DEAF
     values = {"url": body.url, "types": _unique(body.types), "active": body.active}
-    row = await WEBHOOKS.create(tx, actor, {**values, **_HEALTHY})
+    row = await WEBHOOKS.create(tx, actor, {**values, **_HEALTHY, **since})
     return {**row, "secret": _add_secret(tx, row["id"], body.secret, settings)}
 
 
@@ -144,14 +144,15 @@ async def change_webhook(
         _check_url(values["url"], settings)
     if "types" in values:
         values["types"] = _unique(values["types"])
-    if values.get("active"):
-        await planning.listen(tx)
+    since = await planning.listen(tx) if values.get("active") else {}
     before = await WEBHOOKS.locked(tx, id, if_match)
     if set(values) - {"active"} or values.get("active"):
         # With another URL, what it is told already goes elsewhere.
         payloads.check_may_hear(actor, values.get("types", before["types"]))
     fresh = values.get("active") or values.get("url", before["url"]) != before["url"]
-    return await WEBHOOKS.change(tx, actor, before, {**values, **(_HEALTHY if fresh else {})})
+    if before["active"]:
+        since = {}
+    return await WEBHOOKS.change(tx, actor, before, {**values, **(_HEALTHY if fresh else {}), **since})
 
 
 async def rotate_secret(

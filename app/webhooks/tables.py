@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from app.db import metadata
-from app.events.tables import Xid8
+from app.events.tables import Snapshot, Xid8
 
 _INSTANT = DateTime(timezone=True)
 _NOW = func.clock_timestamp()
@@ -37,6 +37,10 @@ webhooks = Table(
     # The breaker: deliveries in a row that failed, and until when nothing goes out. Neither makes a version.
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("open_until", _INSTANT),
+    # What was committed when it was made, or last turned on: it hears of everything else. A webhook that the release
+    # before this column made has none, and hears of what was written from its making on.
+    Column("since_epoch", SmallInteger),
+    Column("since_snapshot", Snapshot),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", _INSTANT, nullable=False, server_default=_NOW),
     Column("updated_at", _INSTANT, nullable=False, server_default=_NOW),
