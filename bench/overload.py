@@ -22,11 +22,13 @@ _PATIENCE_SECONDS = 10
 
 @dataclass(slots=True)
 class Flood:
-    """What became of a load: answers by what was asked and by status. `unsent` found all connections taken."""
+    """What became of a load: answers by what was asked and by status. `unsent` found all connections taken, and
+    `unadvised` were refused without being told when to come again."""
 
     seconds: float = 0.0
     sent: int = 0
     unsent: int = 0
+    unadvised: int = 0
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     waits_ms: list[float] = field(default_factory=list)
 
@@ -60,6 +62,7 @@ class Overload:
     kept: Spread
     p99_ms: Spread
     statuses: dict[int, int]
+    unadvised: int
     mixed: Flood
 
 
@@ -89,6 +92,8 @@ class _Line(asyncio.Protocol):
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         if len(body) >= length:
             status, self._buffer = int(head[9:12]), body[length:]
+            if status >= 300 and b"\r\nretry-after: " not in head.lower():
+                self._sender.flood.unadvised += 1
             self._sender.answered(self, self._kind, status, self._due)
 
     def close(self) -> None:
@@ -169,6 +174,7 @@ async def overload(service: Service, rounds: int, seconds: int) -> Overload:
     await _closed(service, create, 1)
     peaks, goods, ratios, waits = [], [], [], []
     statuses: Counter[int] = Counter()
+    unadvised = 0
     for _ in range(rounds):
         peak = (await _closed(service, create, seconds)).goodput
         flood = await _open(service, create, _TIMES * peak, seconds)
@@ -178,10 +184,12 @@ async def overload(service: Service, rounds: int, seconds: int) -> Overload:
         waits.append(flood.wait_ms(0.99))
         statuses.update(flood.statuses)
         statuses[0] += flood.unsent
+        unadvised += flood.unadvised
     mixed = await _open(service, [*create, ("list", _list(service))], _TIMES * peaks[-1], seconds)
     return Overload(
-        Spread.of(peaks), Spread.of(goods), Spread.of(ratios), Spread.of(waits), dict(sorted(statuses.items())), mixed
-    )
+        Spread.of(peaks), Spread.of(goods), Spread.of(ratios), Spread.of(waits), dict(sorted(statuses.items())),
+        unadvised + mixed.unadvised, mixed,
+    )  # fmt: skip
 
 
 async def _closed(service: Service, requests: Sequence[tuple[str, bytes]], seconds: float) -> Flood:

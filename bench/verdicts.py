@@ -113,6 +113,7 @@ def of_overload(seen: Overload) -> list[Verdict]:
         Verdict(f"overload, at three times that ({refused})", seen.goodput, "at least", 1, "/s"),
         Verdict("overload, of the peak", seen.kept, "at least", 0.8, "x"),
         Verdict("overload, wait of who is let in, p99", seen.p99_ms, "at most", 1000, "ms"),
+        Verdict("overload, refused without Retry-After", _one(seen.unadvised), "at most", 0),
         Verdict("overload with lists, tickets let in", Spread(creates, creates, creates), "at least", lists, "x"),
     ]
 

@@ -12,10 +12,6 @@ from xml.etree import ElementTree
 from rich.console import Console
 from rich.table import Table
 
-# What is shown elsewhere, or not yet.
-_ELSEWHERE = {
-    "P22": "python -m bench --case overload",
-}
 _THROUGH_POOLER = (
     "tests/test_smoke.py", "tests/test_locks.py", "tests/tickets/test_opening.py", "tests/tickets/test_merging.py",
     "tests/tickets/test_follow_ups.py", "tests/customer_merges/test_customer_merging.py",
@@ -53,8 +49,8 @@ def main() -> int:
     skipped = sum(case.find("skipped") is not None or case.find("error") is not None for case in cases)
     figures["P26"].append(f"{len(cases)} tests through PgBouncer, {through_pooler} failed, {skipped} not run")
     table = Table("promise", "figure")
-    for promise in sorted({*figures, *_ELSEWHERE}, key=lambda each: (not each.startswith("P"), len(each), each)):
-        for text in figures.get(promise) or [_ELSEWHERE[promise]]:
+    for promise in sorted(figures, key=lambda each: (not each.startswith("P"), len(each), each)):
+        for text in figures[promise]:
             table.add_row(promise, text)
     Console(width=140).print(table)
     return 1 if failed or through_pooler else 0

@@ -110,6 +110,11 @@ class Tally:
     broken: int = 0
 
 
+def busy() -> float:
+    """How many times as much the machine has to run as it has cores."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
 def longest_gap(instants: list[float]) -> float:
     return max((later - earlier for earlier, later in pairwise(sorted(instants))), default=0.0)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import multiprocessing
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
@@ -13,7 +12,7 @@ import httpx
 import pytest
 
 from bench.services import sql as statement
-from tests.faults.harness import ADMIN_KEY, client
+from tests.faults.harness import ADMIN_KEY, busy, client
 from tests.faults.waits import waits
 from tests.faults.weight import REPORT, There, a_past, an_import
 
@@ -34,7 +33,7 @@ async def test_the_largest_report_an_import_and_scrapers_slow_no_breach_and_no_r
     shows: Callable[[str, str], None], pytestconfig: pytest.Config
 ) -> None:
     seconds = LONG_SECONDS if pytestconfig.getoption("--long") else SECONDS
-    before = _busy()
+    before = busy()
     async with a_past(waiting_one_in=3) as there, AsyncExitStack() as stack:
         admin = await stack.enter_async_context(client(there.base))
         [ticket] = (await admin.get("/v1/tickets?limit=1")).json()["items"]
@@ -62,7 +61,7 @@ async def test_the_largest_report_an_import_and_scrapers_slow_no_breach_and_no_r
             await asyncio.sleep(1)
             lags, lived, answered = await _meanwhile(there, f"/v1/tickets/{ticket['id']}", read, seconds)
             stop.set()
-    busy = max(before, _busy())
+    now = max(before, busy())
     load = f"{reports.result()} reports, {imports.result()} imports, {sum(map(asyncio.Task.result, scrapes)):,} scrapes"
     shows(
         "P34",
@@ -73,15 +72,10 @@ async def test_the_largest_report_an_import_and_scrapers_slow_no_breach_and_no_r
     assert imports.result() >= 1
     assert reports.result() >= 1
     # Others on the machine take what is asked for here, and in bursts: what is promised is so of one that is quiet.
-    room = 1 if before < 1 else 3 * busy
+    room = 1 if before < 1 else 3 * now
     assert _p99(lags) < _DETECTION_MS * room
     assert max(lived) < _LIVE_MS * room
     assert _p99(answered) < _READ_MS * room
-
-
-def _busy() -> float:
-    """How many times as much there is to run as there are cores."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 async def _meanwhile(there: There, path: str, key: str, seconds: float) -> tuple[list[float], list[float], list[float]]:

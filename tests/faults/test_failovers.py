@@ -2,7 +2,6 @@
 tickets are opened by two replicas through PgBouncer, and by a third without one, whose balancer notices late."""
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +17,7 @@ from app.db import FAULTS, READ_ONLY, Database
 from app.settings import Settings
 from app.verification.clocks import verify
 from tests.faults.cluster import LOGIN, STANDBY_SECONDS, Cluster, cluster
-from tests.faults.harness import Tally, client, directory, longest_gap, open_tickets, service, worker
+from tests.faults.harness import Tally, busy, client, directory, longest_gap, open_tickets, service, worker
 from tests.support.pooler import pooler
 
 pytestmark = pytest.mark.fault
@@ -171,7 +170,7 @@ async def _all_are_ready(there: There) -> None:
 
 def _bar(seconds: float) -> float:
     """Longer where others use the machine at the same time."""
-    return seconds * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return seconds * max(1, busy())
 
 
 async def _under_load(

@@ -23,7 +23,7 @@ from app.settings import Settings
 from embedded_postgres import EmbeddedPostgres
 from tests.conftest import ADMIN_KEY, client_for
 from tests.events.epochs import first_new, give_readers, new_ticket, seconds_until_seen, stand_at_the_end, write_past
-from tests.faults.harness import directory
+from tests.faults.harness import busy, directory
 from tests.faults.standby import dsn, fail_over, place_of, standby
 from tests.support.sla import Sql
 from tests.support.streams import listening, serving
@@ -102,7 +102,7 @@ async def _first_new(sql: Sql, http: httpx.AsyncClient, port: int, position: str
 
 def _bar() -> float:
     """Seconds: longer where others use the machine at the same time."""
-    return _BAR_SECONDS * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return _BAR_SECONDS * max(1, busy())
 
 
 @pytest.fixture
