@@ -19,6 +19,26 @@ const options = {
   logLevel: "warning",
 };
 
+// What the first page has, every other one finds there: said to the bundler, which else cuts it into a piece for each
+// set of pages that share something.
+const afterTheFirst = {
+  name: "after-the-first",
+  setup(build) {
+    const later = new Set();
+    build.onResolve({ filter: /^\./ }, async ({ kind, path, ...rest }) => {
+      if (kind !== "dynamic-import" || rest.pluginData) return null;
+      const found = await build.resolve(path, { ...rest, kind, pluginData: true });
+      later.add(found.path);
+      return found;
+    });
+    build.onLoad({ filter: /\.tsx?$/ }, async ({ path }) => {
+      const contents = await readFile(path, "utf8");
+      const first = later.has(path) ? `import ${JSON.stringify(join(here, "src/main.tsx"))};\n` : "";
+      return { contents: first + contents, loader: path.endsWith("x") ? "tsx" : "ts" };
+    });
+  },
+};
+
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 const scripts = await build({
@@ -29,6 +49,7 @@ const scripts = await build({
   jsx: "automatic",
   jsxImportSource: "preact",
   chunkNames: "[name]-[hash]",
+  plugins: [afterTheFirst],
 });
 const styles = await build({ ...options, entryPoints: ["src/styles/main.css"] });
 

@@ -2,6 +2,8 @@
 import { api, ok, once } from "./api/client";
 import type { Schemas } from "./api/client";
 import type { Ticket } from "./api/wire";
+import { presence, readPresence, sayPresence } from "./live/presence";
+import { go, href } from "./router";
 import { me } from "./session";
 import { say } from "./ui/toast";
 import { t } from "./words/index";
@@ -27,19 +29,25 @@ export async function change(ids: readonly string[], patch: Patch): Promise<void
   else say(t("done", { n: done }));
 }
 
-/** The ticket that this agent should answer next: the most urgent one of nobody's, taken; null where there is none. */
-export async function takeNext(after?: string): Promise<string | null> {
-  const mine = myAgent();
-  const query = { status: ["new", "open"], sort: "due_at", limit: 20 } as never;
-  const page = (await ok(api.GET("/v1/tickets", { params: { query } }))) as { items: Ticket[] };
-  const waiting = page.items.filter((ticket) => ticket.id !== after && ticket.due_at !== null && (!ticket.assignee_id || ticket.assignee_id === mine));
-  for (const ticket of waiting) {
-    if (ticket.assignee_id === mine || !mine) return ticket.id;
-    const header = { "If-Match": `"${ticket.version}"` };
-    const answer = await api.PATCH("/v1/tickets/{ticket_id}", { params: { path: { ticket_id: ticket.id }, header }, body: { assignee_id: mine } });
-    // Somebody else was faster: the next one.
-    if (answer.response.ok) return ticket.id;
-    if (answer.response.status !== 412) await ok(Promise.resolve(answer));
-  }
-  return null;
+/** Goes to the ticket to be answered next, and says why it is that one: first what is this agent's and waits, then what
+ * the service gives them. Whoever asks for work is there, so that is said first where it was not. */
+export async function takeNext(after?: string): Promise<void> {
+  if (!myAgent()) return say(t("noAgent"), true);
+  const id = (await waitingForMe(after)) ?? (await claimed());
+  if (id) go(href("tickets", id));
+  else if (after) go(href("queue"));
+}
+
+async function waitingForMe(after?: string): Promise<string | undefined> {
+  const query = { status: ["new", "open"], assignee_id: "me", snoozed: false, sort: "due_at", limit: 20 } as never;
+  const { items } = (await ok(api.GET("/v1/tickets", { params: { query } }))) as { items: Ticket[] };
+  return items.find((ticket) => ticket.id !== after && ticket.due_at !== null)?.id;
+}
+
+async function claimed(): Promise<string | undefined> {
+  await readPresence();
+  if (presence.value?.state !== "online") await sayPresence("online");
+  const { items, because } = await ok(api.POST("/v1/tickets/claim", { params: { header: once() }, body: {} }));
+  say(items[0]?.reason ?? because ?? "");
+  return items[0]?.ticket_id;
 }

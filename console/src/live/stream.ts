@@ -7,10 +7,18 @@ import type { StreamEvent } from "../api/wire";
 import { onSignOut, sharedName } from "../session";
 import { offsetOf, serverNow, setOffset } from "./clock";
 
+/** Who is writing an answer, and until when that holds. */
+export interface Hint {
+  ticket_id: string;
+  agent_id: string | null;
+  until: string;
+}
+
 type Told =
   | { kind: "events"; events: StreamEvent[] }
   | { kind: "live"; offset: number }
   | { kind: "away"; since: number }
+  | { kind: "hint"; hint: Hint }
   | { kind: "who" };
 
 const FIRST_SECONDS = 0.5;
@@ -22,6 +30,9 @@ export const live = signal<{ on: boolean; since: number | null }>({ on: false, s
 export const connections = signal(0);
 /** True once the first try has failed: what can be read is shown meanwhile. */
 export const tried = signal(false);
+
+/** The last hint that came. */
+export const hint = signal<Hint | null>(null);
 
 type Listener = (events: StreamEvent[]) => void;
 const listeners = new Set<Listener>();
@@ -75,6 +86,8 @@ function hear(told: Told): void {
   batch(() => {
     if (told.kind === "events") {
       for (const listener of listeners) listener(told.events);
+    } else if (told.kind === "hint") {
+      hint.value = told.hint;
     } else if (told.kind === "live") {
       setOffset(told.offset);
       tried.value = true;
@@ -136,6 +149,7 @@ function follow(ticket: string, tell: (told: Told) => void, ended: AbortSignal, 
       onLive();
       tell({ kind: "live", offset: Date.parse(time) - Date.now() });
     });
+    source.addEventListener("ticket.being_answered", ({ data }: MessageEvent<string>) => tell({ kind: "hint", hint: JSON.parse(data) as Hint }));
     source.addEventListener("bye", end(true));
     source.onerror = lost;
     source.onmessage = ({ data }: MessageEvent<string>) => {

@@ -6,10 +6,11 @@ import { change, myAgent, takeNext } from "../actions";
 import { people } from "../live/people";
 import { byUrgency, type Filter, TicketList } from "../live/tickets";
 import { focusedTicket, useKeys } from "../keys";
-import { go, href, route } from "../router";
+import { route } from "../router";
 import { Empty, Failure, Panel, Skeleton } from "../ui/parts";
+import { Presence } from "../ui/presence";
 import { type Column, TicketTable } from "../ui/ticket-table";
-import { attempt, say } from "../ui/toast";
+import { attempt } from "../ui/toast";
 import { t } from "../words/index";
 import { Fresh } from "./board";
 import { BulkBar } from "./queue-bulk";
@@ -62,11 +63,7 @@ export function Queue(): JSX.Element {
     list.touch(...ids);
     chosen.value = new Set();
   };
-  const next = async (): Promise<void> => {
-    const id = await attempt(() => takeNext());
-    if (id) go(href("tickets", id));
-    else if (id === null) say(t("nothingNext"));
-  };
+  const next = (): void => void attempt(() => takeNext());
   const take = (): void => void (myAgent() && act(targets(), { assignee_id: myAgent() }));
   useKeys({
     x: () => {
@@ -74,7 +71,7 @@ export function Queue(): JSX.Element {
       if (id) toggle(id);
     },
     "=": take,
-    u: () => void next(),
+    u: next,
     "/": () => search.current?.focus(),
     a: () => picking("assign", targets(), act),
     p: () => picking("priority", targets(), act),
@@ -88,7 +85,8 @@ export function Queue(): JSX.Element {
         <h1>{t("queue")}</h1>
         <span class="muted" role="status">{list.state.value === "ready" ? t("count", { n: shown.value }) : ""}{list.complete.value ? "" : "+"}</span>
         <Fresh list={list} />
-        <button type="button" class="primary push" onClick={() => void next()}>{t("next")} <kbd>u</kbd></button>
+        <Presence />
+        <button type="button" class="primary push" onClick={next}>{t("next")} <kbd>u</kbd></button>
       </div>
       <Filters search={search} />
       <Panel class="flush">

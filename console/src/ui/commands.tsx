@@ -9,18 +9,12 @@ import { theme } from "../theme";
 import { t } from "../words/index";
 import { Dialog } from "./dialog";
 import { type Command, commandsOpen, helpOpen, ofPage } from "./open";
-import { attempt, say } from "./toast";
-
-async function next(): Promise<void> {
-  const id = await attempt(() => takeNext());
-  if (id) go(href("tickets", id));
-  else if (id === null) say(t("nothingNext"));
-}
+import { attempt } from "./toast";
 
 function all(): Command[] {
   return [
     ...ofPage.value,
-    { name: t("next"), run: () => void next() },
+    { name: t("next"), run: () => void attempt(() => takeNext()) },
     ...places().map((place) => ({ name: t(place.title), run: () => go(href(place.page)) })),
     { name: t("wallHint"), run: () => go(href("board", null, { wall: "1" })) },
     { name: `${t("theme")}: ${t("themeLight")}`, run: () => void (theme.value = "light") },

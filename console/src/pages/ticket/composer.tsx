@@ -13,6 +13,7 @@ import { instant } from "../../words/format";
 import { t, word } from "../../words/index";
 import { type Desk, difference, type Draft, keepDraft, loadDraft, sendMessage, type Whole } from "./state";
 import { Upload, useUploads } from "./files";
+import { announce, Writing } from "./writing";
 
 const THEN = ["open", "pending", "on_hold", "resolved"] as const;
 
@@ -31,6 +32,7 @@ export function Composer(props: { desk: Desk; ticket: Whole; field: RefObject<HT
     const begun = draft.value.body ? {} : { seen: last };
     draft.value = { ...draft.value, ...begun, ...changes };
     keepDraft(ticket.id, { ...draft.value, internal: internal.value });
+    if (changes.body && !internal.value) void announce(ticket.id);
   };
   const came = cameSince(ticket, draft.value);
   const asks = came.length > 0 && !internal.value && confirmed.value !== last;
@@ -80,6 +82,7 @@ export function Composer(props: { desk: Desk; ticket: Whole; field: RefObject<HT
           {asks ? <p>{t("sendAsks")}</p> : null}
         </div>
       )}
+      <Writing id={ticket.id} />
       <label>
         <span class="hidden">{internal.value ? t("note") : t("reply")}</span>
         <textarea ref={field} rows={4} dir="auto" value={draft.value.body} placeholder={internal.value ? t("notePlace") : t("replyPlace")} onInput={(event) => set({ body: event.currentTarget.value })} />

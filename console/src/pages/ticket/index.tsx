@@ -10,7 +10,7 @@ import { go, href, route } from "../../router";
 import { ofPage } from "../../ui/open";
 import { Failure, Skeleton } from "../../ui/parts";
 import { Picker, picking } from "../../ui/picker";
-import { attempt, say } from "../../ui/toast";
+import { attempt } from "../../ui/toast";
 import { t } from "../../words/index";
 import { Composer } from "./composer";
 import { ConflictNote } from "./conflict";
@@ -76,14 +76,7 @@ export interface Actions {
 }
 
 function actionsOf(desk: Desk): Actions {
-  const next = async (): Promise<void> => {
-    const id = await attempt(() => takeNext(desk.id));
-    if (id) go(href("tickets", id));
-    else if (id === null) {
-      say(t("nothingNext"));
-      go(href("queue"));
-    }
-  };
+  const next = async (): Promise<void> => void (await attempt(() => takeNext(desk.id)));
   return {
     take: () => {
       const mine = myAgent();

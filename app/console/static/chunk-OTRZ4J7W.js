@@ -1,1 +1,0 @@
-import{l as i,m as t}from"./chunk-ZVVC6453.js";import{a as r,s as e}from"./chunk-SCY4OTSA.js";function u(n){let{data:l,failure:o,reload:a}=n.of;return l.value!==null?e(r,{children:n.children(l.value)}):o.value?e(t,{of:o.value,retry:()=>{a()}}):e(i,{lines:n.lines??3})}export{u as a};
