@@ -1,1 +1,1 @@
-import"./chunk-2FRAHEH3.js";
+import"./chunk-T52DNKSO.js";

@@ -23,6 +23,8 @@ type Told =
 
 const FIRST_SECONDS = 0.5;
 const MOST_SECONDS = 15;
+/** After a goodbye another replica takes over: only where none does for so long, the page is said not to be live. */
+const GOODBYE_SECONDS = 2;
 
 /** Whether what is shown is what is; `since` is the last instant at which it was, by the server's time. */
 export const live = signal<{ on: boolean; since: number | null }>({ on: false, since: null });
@@ -104,11 +106,15 @@ function hear(told: Told): void {
 async function lead(tell: (told: Told) => void, ended: AbortSignal): Promise<void> {
   let seconds = FIRST_SECONDS;
   let wasLive = 0;
+  let warning = 0;
+  const away = (): void => tell({ kind: "away", since: wasLive });
+  ended.addEventListener("abort", () => clearTimeout(warning));
   while (!ended.aborted) {
     let bye = false;
     try {
       const { ticket } = await ok(api.POST("/v1/stream-tickets", { params: { header: once() } }));
       bye = await follow(ticket, tell, ended, () => {
+        clearTimeout(warning);
         seconds = FIRST_SECONDS;
         wasLive = -1;
       });
@@ -118,7 +124,8 @@ async function lead(tell: (told: Told) => void, ended: AbortSignal): Promise<voi
     }
     if (ended.aborted) return;
     if (wasLive === -1) wasLive = serverNow();
-    tell({ kind: "away", since: wasLive });
+    if (bye) warning = window.setTimeout(away, GOODBYE_SECONDS * 1000);
+    else away();
     await rest((bye ? 0.2 : seconds) * (0.75 + Math.random() / 2), ended);
     seconds = Math.min(seconds * 2, MOST_SECONDS);
   }
