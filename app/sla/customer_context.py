@@ -2,7 +2,7 @@
 granted to them. It comes with the read that opens a ticket, or by one of its own where a ticket is matched anew."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -37,6 +37,8 @@ class CustomerContext:
     segments: Sequence[Segment] = ()
     exceptions: Sequence[SlaException] = ()
     region: str | None = None
+    # Nobody knows any more who they were, and where they belonged.
+    erased: bool = False
 
     @property
     def first_segment(self) -> str | None:
@@ -155,7 +157,12 @@ async def add_to_segments(
 
 
 _READ = Query(
-    select(customers.c.id, *columns(customers.c), *fact_columns(customers.c, organizations.c))
+    select(
+        customers.c.id,
+        customers.c.erased_at.is_not(None).label("erased"),
+        *columns(customers.c),
+        *fact_columns(customers.c, organizations.c),
+    )
     .select_from(customers.outerjoin(organizations, organizations.c.id == customers.c.organization_id))
     .where(customers.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
 )
@@ -164,4 +171,4 @@ _READ = Query(
 async def load_contexts(tx: Transaction, customer_ids: Iterable[UUID]) -> dict[UUID, CustomerContext]:
     """As they are now. One read for all of them."""
     rows = await tx.rows(_READ, ids=list(customer_ids))
-    return {row["id"]: await context_from_row(tx, row["id"], row) for row in rows}
+    return {row["id"]: replace(await context_from_row(tx, row["id"], row), erased=row["erased"]) for row in rows}

@@ -50,6 +50,7 @@ def _of_members(where: ColumnElement[bool]) -> ColumnElement[bool]:
     return _t.customer_id.in_(select(_m.customer_id).where(_m.segment_id == _subject, where))
 
 
+_erased = exists().where(_c.id == _m.customer_id, _c.erased_at.is_not(None))
 _in_scope = (
     select(_x.id)
     .where(
@@ -67,7 +68,8 @@ _CONCERNED: dict[job_queue.Kind, ColumnElement[bool]] = {
     job_queue.Kind.policy_archived: and_(NOT_DONE, _t.policy_id == _subject),
     job_queue.Kind.calendar_changed: and_(NOT_DONE, _on_calendar),
     job_queue.Kind.segment_changed: and_(NOT_DONE, _of_members(or_(_m.since >= _since, _m.until >= _since))),
-    job_queue.Kind.judgement_changed: and_(NOT_DONE, _of_members(_m.until.is_(None))),
+    # Those who left by being erased have what their segment had.
+    job_queue.Kind.judgement_changed: and_(NOT_DONE, _of_members(or_(_m.until.is_(None), _erased))),
     job_queue.Kind.organization_changed: and_(NOT_DONE, _of_customers(_c.organization_id == _subject)),
     job_queue.Kind.customer_changed: and_(NOT_DONE, _t.customer_id == _subject),
     job_queue.Kind.exception_changed: and_(NOT_DONE, _in_scope),

@@ -1,12 +1,13 @@
 """The policy and the exceptions that a ticket stands under: those in force for it now."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app.db import Transaction, Values
 from app.events import log
+from app.segments import service as segments
 from app.sla import broad_exceptions, policies
 from app.sla.core.enums import Priority
 from app.sla.core.policy import Scope, SlaException
@@ -39,15 +40,21 @@ async def rematch(tx: Transaction, change: TicketChange, because: str) -> None:
 async def rematch_with_exceptions(
     tx: Transaction, change: TicketChange, because: str, context: CustomerContext | None = None
 ) -> None:
-    """`rematch`, and with the exceptions that are granted to its customer now."""
+    """`rematch`, and with the exceptions that are granted to its customer now. Of a customer who was erased, what is
+    promised stays as long as it is in force: no figure changes by an erasure, then or later."""
     loaded = change.loaded
     context = context or await _context(tx, loaded.ticket["customer_id"])
     broad = await broad_exceptions.IN_FORCE.at(tx, loaded.revision)
-    granted = _granted(loaded, context.applicable_exceptions(broad), context)
+    of_segments = await _of_segments(tx, broad) if context.erased else frozenset()
+    granted = _granted(loaded, context.applicable_exceptions(broad), context, of_segments)
     if granted != loaded.state.exceptions:
         await grant_exceptions(tx, change, granted)
         data = {"applied": change.values["exceptions"], "because": because}
         change.record("sla.exceptions_applied", data, who=log.SYSTEM, internal=True)
+    if context.erased and change.ticket["policy_id"] in {
+        each.id for each in await policies.in_force(tx, loaded.revision)
+    }:
+        return
     cover = await current_coverage(tx, loaded.revision, change.ticket, change.now, context)
     await apply_coverage(tx, change, cover, because)
 
@@ -59,9 +66,17 @@ async def grant_exceptions(tx: Transaction, change: TicketChange, granted: tuple
     change.values["exceptions"] = exceptions_data(granted)
 
 
-def _granted(loaded: LoadedTicket, reaching: list[SlaException], context: CustomerContext) -> tuple[SlaException, ...]:
+async def _of_segments(tx: Transaction, broad: Iterable[SlaException]) -> frozenset[UUID]:
+    """Those that some segment's customers have: exceptions, and not to be judged at all."""
+    unjudged = (segment.id for segment in (await segments.IN_FORCE.now(tx)).values() if not segment.judged)
+    return frozenset([*unjudged, *(each.id for each in broad if each.scope is Scope.segment)])
+
+
+def _granted(
+    loaded: LoadedTicket, reaching: list[SlaException], context: CustomerContext, of_segments: Collection[UUID]
+) -> tuple[SlaException, ...]:
     """The ticket's own, and those that reach its customer now. One that is over stays with what it reached, as long as
-    its scope does."""
+    its scope does. So do those `of_segments`, where nobody knows who belonged to them."""
     held, now = loaded.state.exceptions, loaded.now
     ids = {each.id for each in reaching}
     kept = [
@@ -69,6 +84,7 @@ def _granted(loaded: LoadedTicket, reaching: list[SlaException], context: Custom
         for each in held
         if each.scope is Scope.ticket
         or each.id in ids
+        or each.id in of_segments
         or (each.scope is Scope.customer and each.over(now) and context.covers(each))
     ]
     known = {each.id for each in held}

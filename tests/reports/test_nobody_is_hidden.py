@@ -17,7 +17,7 @@ import pytest
 
 from app.db import Database
 from tests.support.imports import item, send
-from tests.support.segments import settled
+from tests.support.segments import settled, settled_for_good
 from tests.support.verification import WEEKDAYS, Body, assert_verified, good, instant, soon
 
 SEQUENCES = int(os.environ.get("NINETY_FLOOR_SEQUENCES", "2"))
@@ -285,6 +285,7 @@ class Past:
         customer = self.anybody()
         before = await self.told()
         if await self.send("POST", f"/customers/{customer}/erase"):
+            await settled_for_good(self.db)
             after = await self.told()
             assert {key: value for key, value in after.items() if before[key] != value} == {}
 
