@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from app.auth.tokens import key_in
+from app.http_server.ending import EndingServer, EndingSupervisor
 from app.http_server.protocol import BoundedProtocol
 from app.main import serving
 from app.settings import Settings, SettingsError
@@ -29,7 +29,7 @@ _HEALTHCHECK_SECONDS = 30
 _RESTART_SECONDS = 1.0
 
 
-class _Server(uvicorn.Server):
+class _Server(EndingServer):
     """Tells when it is ready, and looks after what must not die beside it."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], tend: Callable[[], None]) -> None:
@@ -47,7 +47,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-class _Supervisor(Multiprocess):
+class _Supervisor(EndingSupervisor):
     """The same, over several processes."""
 
     def __init__(

@@ -60,7 +60,7 @@ async def test_no_request_fails_while_replicas_are_replaced_behind_a_balancer_th
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(CALLERS):
-                tasks.create_task(_call(front, answers, stop))
+                tasks.create_task(call(front, answers, stop))
             await asyncio.to_thread(until_all_are_up, place)
             for number, replica in enumerate(replicas):
                 await asyncio.to_thread(replica.close)
@@ -80,7 +80,7 @@ async def _until_ready(ports: list[int]) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def _call(front: str, answers: Counter[str], stop: asyncio.Event) -> None:
+async def call(front: str, answers: Counter[str], stop: asyncio.Event) -> None:
     async with client(front) as http:
         while not stop.is_set():
             for method, body in (("GET", None), ("POST", {"subject": "x", "customer": {"external_id": "c"}})):
