@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -128,6 +129,25 @@ async def test_for_how_long_it_stood_missed_is_kept_when_it_happens(
     await sql.execute("UPDATE service_goal_misses SET missed_at = missed_at - interval '1 s'")
     async with db.transaction() as tx:
         assert {difference.goal_id for difference in await verify_goals(tx)} == {rows[0]["goal_id"]}
+
+
+async def test_verify_finds_what_was_changed_in_what_a_goal_asked_for_or_never_happened(
+    db: Database, client: httpx.AsyncClient, sql: Sql
+) -> None:
+    goal = await _goal(client)
+    for statement, field in (
+        ("UPDATE service_goal_versions SET target_seconds = 1 WHERE goal_id = $1", "target_seconds"),
+        ("DELETE FROM service_goal_versions WHERE goal_id = $1", "metric"),
+        ("INSERT INTO service_goal_misses (goal_id, missed_at) VALUES ($1, now() - interval '1 hour')", "misses"),
+    ):
+        before = set(await _differing(db))
+        await sql.execute(statement, UUID(goal["id"]))
+        assert field in set(await _differing(db)) - before, statement
+
+
+async def _differing(db: Database) -> list[str]:
+    async with db.transaction() as tx:
+        return [difference.field for difference in await verify_goals(tx)]
 
 
 async def test_more_than_a_hundred_intervals_are_refused(client: httpx.AsyncClient) -> None:

@@ -9,6 +9,7 @@ import httpx
 from app.db import Database
 from app.tickets.rematch_jobs import run_once
 from app.verification.clocks import verify
+from app.verification.goals import verify_goals
 from app.verification.merges import MergeDifference, verify_merges
 
 Body = dict[str, Any]
@@ -18,11 +19,13 @@ OFFICE: Body = {"timezone": "Europe/Helsinki", "hours": WEEKDAYS}
 
 
 async def assert_verified(db: Database) -> None:
-    """Every clock is what the log says it is, and so is what was merged."""
+    """Every clock is what the log says it is, and so is what was merged, and when goals stood missed."""
     batches = [batch async for batch in verify(db)]
     assert [difference for _, found in batches for difference in found] == []
     assert sum(count for count, _ in batches) > 0
     assert await merge_differences(db) == []
+    async with db.transaction() as tx:
+        assert await verify_goals(tx) == []
 
 
 async def merge_differences(db: Database) -> list[MergeDifference]:
