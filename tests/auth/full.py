@@ -1,5 +1,6 @@
 """A world in which every field of what a customer may read has a value for somebody."""
 
+from datetime import timedelta
 from typing import Any
 
 from tests.auth.logged import log_everything
@@ -55,7 +56,7 @@ class Full:
         gone = [await world.add_customer(), await world.add_customer()]
         await full._send("POST", f"/v1/customers/{gone[0]}/erase")
         await full._send("POST", f"/v1/customers/{gone[1]}/merge", {"into": world.stranger})
-        tickets = [long, late, merged, asked]
+        tickets = [long, late, merged, asked, *await full._foretold()]
         attachments = await world.sql.fetch("SELECT id FROM attachments")
         full.values += [
             *(value for ticket in tickets for value in (ticket["id"], str(ticket["number"]))),
@@ -112,6 +113,24 @@ class Full:
         conditions = {"all": [{"field": "ticket.subject", "op": "eq", "value": "Covered"}], "any": []}
         policy = {"key": unique(), "name": "Covered", "conditions": conditions, "position": 1}
         await self._send("POST", "/v1/sla-policies", {**policy, "targets": targets, "calendar_id": calendar_id})
+
+    async def _foretold(self) -> list[Body]:
+        """Two who wait while it is known how long that takes: in service hours, and out of them."""
+        sql = self.world.sql
+        await sql.execute("INSERT INTO outlook_curves VALUES ('', -1, -1, 1, 60, '{20}', '{1}') ON CONFLICT DO NOTHING")
+        await sql.execute("UPDATE outlook_revision SET revision = 1")
+        today = (await sql.fetchval("SELECT now()")).date()
+        found = []
+        for subject, days in (("Open", [4]), ("Closed", [-1, 0, 1])):
+            closed = {str(today + timedelta(days=day)): list[str]() for day in days}
+            calendar = {"name": subject, "timezone": "UTC", "hours": ALL_WEEK, "date_hours": closed}
+            calendar_id = (await self._send("POST", "/v1/business-calendars", calendar))["id"]
+            conditions = {"all": [{"field": "ticket.subject", "op": "eq", "value": subject}]}
+            target = {"metric": "first_response", "seconds": 60, "hours": "business"}
+            policy = {"key": unique(), "name": subject, "conditions": conditions, "calendar_id": calendar_id}
+            await self._send("POST", "/v1/sla-policies", {**policy, "position": 1, "targets": [target]})
+            found.append(await self.opened(channel="chat", subject=subject))
+        return found
 
     async def opened(self, **more: Any) -> Body:
         world = self.world

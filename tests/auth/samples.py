@@ -65,6 +65,7 @@ _SAMPLES: dict[str, Callable[[World], Any]] = {
     "language": lambda w: "en",
     "text": lambda w: "Where is my parcel?",
     "limit": lambda w: 3,
+    "timezone": lambda w: "Europe/Helsinki",
     "article_id": lambda w: w.article,
     "count": lambda w: "estimate",
     "after": lambda w: "1.0.0",

@@ -38,7 +38,8 @@ def zone_names() -> frozenset[str]:
 
 
 @lru_cache
-def _rules(zone: str) -> ZoneInfo:
+def zone_rules(zone: str) -> ZoneInfo:
+    """Of the pinned database, not of the machine."""
     with (resources.files("tzdata") / "zoneinfo").joinpath(*zone.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file)
 
@@ -46,20 +47,20 @@ def _rules(zone: str) -> ZoneInfo:
 def day_of(zone: str, at: datetime) -> tuple[datetime, datetime]:
     """The local date that it is at `at`, from its first instant to that of the next. Where midnight comes twice a date
     begins at the first one; where the clocks go forward over it, at that instant."""
-    date_ = at.astimezone(_rules(zone)).date()
+    date_ = at.astimezone(zone_rules(zone)).date()
     return midnight(zone, date_), midnight(zone, date_ + timedelta(days=1))
 
 
 def midnight(zone: str, date_: date) -> datetime:
     """The first instant of a local date."""
-    return datetime.combine(date_, time(), _rules(zone)).astimezone(UTC)
+    return datetime.combine(date_, time(), zone_rules(zone)).astimezone(UTC)
 
 
 def beginnings(zone: str, unit: str, first: datetime, last: datetime) -> list[datetime]:
     """When the local days, weeks (from Monday) or months begin that hold any instant from `first` to `last`; a day has
     23 or 25 hours where the clocks are changed. A date that a zone left out begins with the next one, and is not
     there."""
-    day = first.astimezone(_rules(zone)).date()
+    day = first.astimezone(zone_rules(zone)).date()
     day = {"day": day, "week": day - timedelta(days=day.weekday()), "month": day.replace(day=1)}[unit]
     starts: dict[datetime, None] = {}
     while not starts or midnight(zone, day) <= last:
@@ -103,7 +104,7 @@ class _Zone:
     __slots__ = ("offsets", "since")
 
     def __init__(self, name: str) -> None:
-        zone = _rules(name)
+        zone = zone_rules(name)
 
         def offset(second: int) -> int:
             moved = datetime.fromtimestamp(second, zone).utcoffset()

@@ -7,6 +7,7 @@ from fastapi import Path, Query, Request, Response
 
 from app.auth.dependencies import Actor, may
 from app.events.catalogue import TOLD_TO_CUSTOMERS, outward
+from app.outlook.schemas import OutlookOut, OutlookQuery
 from app.sla import clocks
 from app.sla.core.enums import Channel
 from app.sla.schemas.clocks import SlaClockList
@@ -15,6 +16,7 @@ from app.tickets import (
     merging,
     messages,
     opening,
+    outlooks,
     promises,
     queries,
     service,
@@ -214,6 +216,13 @@ async def list_ticket_clocks(ticket_id: UUID, tx: Tx, actor: Reader) -> Any:
     """As they are at this instant. A customer sees how long they waited, and neither the policy nor a deadline."""
     await queries.get_ticket(tx, actor, ticket_id)
     return {"items": await clocks.of_ticket(tx, ticket_id, for_customer=actor.is_customer)}
+
+
+@routes.get("/{ticket_id}/outlook", response_model=OutlookOut, summary="Read a ticket's outlook")
+async def get_ticket_outlook(ticket_id: UUID, tx: Tx, actor: Reader, query: Annotated[OutlookQuery, Query()]) -> Any:
+    """What its customer is told: what is promised, in words and instants, their place in the queue, and by when an
+    answer is likely, learnt from how long others waited who met the same. Null where too little is known."""
+    return await outlooks.get_outlook(tx, actor, ticket_id, query.timezone)
 
 
 @routes.post("/{ticket_id}/merge", response_model=TicketOut, summary="Merge a ticket into another one")
