@@ -29,8 +29,12 @@ def hostile(service: Service) -> dict[str, Any]:
     service.post("/v1/segments", {"key": "hostile", "name": CANARY, "need": CANARY})
     hours = {"mon": [["09:00", "17:00"]]}
     service.post("/v1/business-calendars", {"name": CANARY, "timezone": "Europe/Helsinki", "hours": hours})
+    for subject in ("ticket", "customer"):
+        service.post("/v1/custom-fields", {"subject": subject, "key": "hostile", "name": CANARY, "type": "text"})
     customer = {"external_id": CANARY[:40], "name": CANARY}
-    ticket = service.ticket(CANARY, tags=[CANARY[:40]], team_id=team["id"], customer=customer)
+    fields = {"hostile": CANARY}
+    ticket = service.ticket(CANARY, tags=[CANARY[:40]], team_id=team["id"], customer=customer, custom_fields=fields)
+    service.patch(f"/v1/customers/{ticket['customer_id']}", {"attributes": {"hostile": CANARY}})
     service.post(f"/v1/tickets/{ticket['id']}/messages", {"body": REVERSED, "visibility": "internal"})
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     service.post(f"/v1/tickets/{ticket['id']}/promises", {"text": CANARY, "due_at": tomorrow})
@@ -94,6 +98,7 @@ def test_what_somebody_wrote_is_text_on_every_page(
         assert page.locator("#app img, #app b").count() == 0, path
     page.goto(f"{service.url}/console/tickets/{hostile['id']}")
     expect(page.locator(".message-body").first).to_contain_text("onerror")
+    expect(page.locator(".fields dd")).to_contain_text(["onerror", "onerror"])
     expect(page.get_by_role("region", name="Files").get_by_role("button")).to_contain_text("onerror")
 
 

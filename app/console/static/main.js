@@ -1,1 +1,1 @@
-import"./chunk-T52DNKSO.js";
+import"./chunk-UA5RBQ4I.js";

@@ -53,12 +53,25 @@ function OneCalendar(props: { calendar: Calendar }): JSX.Element {
   );
 }
 
-/** The next Friday at half past four, as a field of the browser's own zone has it. */
-function friday(): string {
-  const date = new Date(serverNow());
-  date.setDate(date.getDate() + ((12 - date.getDay()) % 7));
-  const two = (value: number): string => String(value).padStart(2, "0");
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}T16:30`;
+/** What clocks on the wall of a zone show, as if it were UTC. */
+function wall(at: number, timeZone: string): number {
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).formatToParts(at);
+  const of = (type: string): number => Number(parts.find((part) => part.type === type)?.value);
+  return Date.UTC(of("year"), of("month") - 1, of("day"), of("hour"), of("minute"), of("second"));
+}
+
+/** The instant at which the clocks of a zone show this; where they skip it, as much later. */
+function instantIn(timeZone: string, shown: string): Date {
+  const wanted = Date.parse(`${shown}Z`);
+  const before = wanted - (wall(wanted, timeZone) - wanted);
+  return new Date(wanted - (wall(before, timeZone) - before));
+}
+
+/** The next Friday at half past four in the calendar's zone. */
+function friday(timeZone: string): string {
+  const date = new Date(wall(Math.floor(serverNow() / 1000) * 1000, timeZone));
+  date.setUTCDate(date.getUTCDate() + ((12 - date.getUTCDay()) % 7));
+  return `${date.toISOString().slice(0, 10)}T16:30`;
 }
 
 const SPANS = [900, 3600, 14_400, 28_800, 57_600] as const;
@@ -69,14 +82,14 @@ function Compute(props: { calendar: Calendar }): JSX.Element {
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     const start = String(new FormData(event.currentTarget as HTMLFormElement).get("start"));
-    const body = { calendar_id: props.calendar.id, op: "after" as const, start: new Date(start).toISOString(), seconds: Number(seconds.value) };
+    const body = { calendar_id: props.calendar.id, op: "after" as const, start: instantIn(props.calendar.timezone, start).toISOString(), seconds: Number(seconds.value) };
     const found = await attempt(() => ok(api.POST("/v1/business-calendars/compute", { params: { header: once() }, body })));
-    if (found) result.value = absolute(String(found.result));
+    if (found) result.value = absolute(String(found.result), props.calendar.timezone);
   };
   return (
     <form class="form" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
       <h3>{t("ifItStarts")}</h3>
-      <label class="field"><span>{t("start")}</span><input type="datetime-local" name="start" required defaultValue={friday()} /></label>
+      <label class="field"><span>{t("start")} ({props.calendar.timezone})</span><input type="datetime-local" name="start" required defaultValue={friday(props.calendar.timezone)} /></label>
       <Choice label={t("within")} value={seconds.value} options={SPANS.map((each) => [String(each), spoken(each)] as const)} onChoose={(value) => (seconds.value = value)} />
       <button type="submit">{t("ask")}</button>
       {result.value && <p role="status">{t("dueAt", { time: result.value })}</p>}

@@ -49,8 +49,8 @@ export function instant(iso: string | number, precise = false): string {
 }
 
 /** All of it, with the zone: what is shown on hover. */
-export function absolute(iso: string | number): string {
-  return dates({ dateStyle: "full", timeStyle: "long", hour12: false }).format(new Date(iso));
+export function absolute(iso: string | number, timeZone?: string): string {
+  return dates({ dateStyle: "full", timeStyle: "long", hour12: false, ...(timeZone ? { timeZone } : {}) }).format(new Date(iso));
 }
 
 export function plotTime(seconds: number, day: boolean): string {

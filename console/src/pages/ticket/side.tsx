@@ -9,6 +9,7 @@ import { agentName } from "../../live/people";
 import { useReading } from "../../live/reading";
 import { href } from "../../router";
 import { can } from "../../session";
+import { Fields } from "../../ui/fields";
 import { Panel, Tag, When } from "../../ui/parts";
 import { attempt } from "../../ui/toast";
 import { duration, named, spoken } from "../../words/format";
@@ -29,6 +30,7 @@ export function Side(props: { ticket: Whole; desk: Desk }): JSX.Element {
       <Promises ticket={ticket} desk={desk} />
       <CustomerCard ticket={ticket} />
       <Panel>
+        <Fields of={ticket.custom_fields ?? {}} />
         <Participants ticketId={ticket.id} />
         <Files ticketId={ticket.id} />
         <More ticket={ticket} desk={desk} />
@@ -114,6 +116,7 @@ function CustomerCard(props: { ticket: Whole }): JSX.Element | null {
     <Panel title={t("customer")}>
       <p dir="auto">{can("customers:read") ? <a href={href("customers", id)}>{named(customer)}</a> : named(customer)}</p>
       <p class="muted small" dir="auto">{facts.join(" · ")}</p>
+      <Fields of={customer.attributes ?? {}} />
       <p>{reading.data.value?.segments.map((each) => <Tag key={each.segment_id}>{each.name}</Tag>)}</p>
       {reading.data.value && reading.data.value.tickets.length > 0 && (
         <>
