@@ -112,6 +112,7 @@ _TYPES = [
     *_each("sla_policy", "reapplied", p.Reapplied),
     *_each("business_calendar", "created updated archived", p.ChangedVersion),
     *_each("goal", "at_risk missed recovered", p.GoalJudged),
+    *_each("goal", "unfair", p.GoalUnfair),
     *_each("service_goal", "created updated deleted", p.FieldsChanged),
     *_each("segment", "created updated archived", p.FieldsChanged),
     *_each("segment", "member_added member_removed", p.MembershipChanged),

@@ -220,6 +220,21 @@ class GoalJudged(Out):
     crosses_at: datetime | None = Field(description="When the goal is missed if nothing more is answered.")
 
 
+class GoalUnfair(Out):
+    """The group that is worst off, and how much of the gap chance leaves."""
+
+    metric: str
+    target_seconds: int
+    by: str = Field(description="`segment`, `region` or `language`.")
+    max_gap_points: float
+    group: str
+    behind: str
+    waits: int
+    attainment: float
+    gap_points: float
+    at_least_points: float
+
+
 class TeamsChanged(Out):
     joined: list[UUID]
     left: list[UUID]

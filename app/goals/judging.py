@@ -9,13 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    DateTime,
     Float,
     Integer,
     Interval,
-    Text,
-    Uuid,
-    and_,
     bindparam,
     case,
     false,
@@ -27,6 +23,23 @@ from sqlalchemy import (
 )
 
 from app.db import Query, Row, Transaction, Values
+from app.goals.cohort import (
+    ANSWERED,
+    CLOCKS,
+    COHORT,
+    EVEN,
+    EXACTLY,
+    INSTANT,
+    JUDGED,
+    RUNNING,
+    TARGET,
+    UNEVEN,
+    WAITED,
+    added,
+    cohort_of,
+    count,
+)
+from app.goals.fairness import judge_groups
 from app.goals.schemas import Statistic
 from app.goals.service import FILTERS, GOALS
 from app.release import NewerRelease, word
@@ -38,7 +51,6 @@ from app.sla.core.enums import Metric
 from app.sla.core.goal import Cohort, Judgement, MeanStatus, NonLinearClocks, judge_mean
 from app.sla.core.share import ClocksAgainstTarget, Share
 from app.sla.tables import sla_clocks
-from app.tickets.attribution import ATTRIBUTES
 from app.tickets.tables import tickets
 
 # What a percentile within the target asks of the waits.
@@ -47,61 +59,21 @@ _PERCENT = {Statistic.p50: 50, Statistic.p90: 90, Statistic.p95: 95, Statistic.p
 _SHORT = 12
 
 _c, _t = sla_clocks.c, tickets.c
-_INSTANT = DateTime(timezone=True)
-_now, _start, _end = (bindparam(name, type_=_INSTANT) for name in ("now", "start", "end"))
-_target = bindparam("target", type_=Interval)
-_running = _c.ended_at.is_(None)
-_answered = _c.stopped_at.is_not(None)
-# Spam is counted under its name and nowhere else.
-_judged = and_(~_c.excluded, ~_c.spam)
-# Whose time is not simply the time since it started: the core works that out, clock by clock.
-_has_gaps = func.cardinality(_c.pauses + _c.resolved + _c.frozen) > 0
-_uneven = and_(_running, or_(_c.calendar_id.is_not(None), _has_gaps))
-_even = and_(_running, ~_uneven)
-# Used up exactly: whether the answer came after that instant, the core knows (a business may have been closed).
-_exactly = and_(_answered, _c.elapsed == _target, or_(_c.calendar_id.is_not(None), _has_gaps))
-_waited = _now - _c.started_at
-
-
-def _fits(name: str, column: Any, type_: Any) -> Any:
-    return or_(bindparam(name, type_=type_).is_(None), column == bindparam(name, type_=type_))
-
-
-def _count(*of: Any) -> Any:
-    return func.count().filter(and_(_judged, *of))
-
-
-def _sum(wait: Any, of: Any) -> Any:
-    return func.coalesce(func.sum(wait).filter(and_(_judged, of)), timedelta(0))
-
-
-_clocks = (
-    _c.metric == bindparam("metric"), _c.started_at >= _start, _c.started_at < _end, _c.started_at <= _now,
-)  # fmt: skip
-_tickets = (
-    _fits("priority", ATTRIBUTES["priority"], Text),
-    _fits("channel", ATTRIBUTES["channel"], Text),
-    _fits("team_id", ATTRIBUTES["team_id"], Uuid),
-    _fits("segment", ATTRIBUTES["segment"], Text),
-    _fits("region", ATTRIBUTES["region"], Text),
-)
-# Of clocks joined with their tickets; by what `cohort_of` gives.
-COHORT = (*_clocks, *_tickets)
 _NOW = Query(select(func.statement_timestamp().label("now")))
 _FIGURES = (
-    _count(_answered).label("answered"),
-    _sum(_c.elapsed, _answered).label("answered_wait"),
-    _count(_answered, _c.elapsed > _target).label("answered_late"),
-    _count(_running).label("running"),
-    _sum(_waited, _even).label("running_wait"),
-    _count(_even, _waited > _target).label("running_late"),
-    _count(_uneven).label("uneven"),
-    _count(_exactly).label("answered_exactly"),
-    _count(_c.ended_reason.is_not(None)).label("unanswered"),
+    count(ANSWERED).label("answered"),
+    added(_c.elapsed, ANSWERED).label("answered_wait"),
+    count(ANSWERED, _c.elapsed > TARGET).label("answered_late"),
+    count(RUNNING).label("running"),
+    added(WAITED, EVEN).label("running_wait"),
+    count(EVEN, WAITED > TARGET).label("running_late"),
+    count(UNEVEN).label("uneven"),
+    count(EXACTLY).label("answered_exactly"),
+    count(_c.ended_reason.is_not(None)).label("unanswered"),
     func.count().filter(_c.excluded, ~_c.spam).label("excluded"),
     func.count().filter(_c.spam).label("spam"),
 )
-_passed_at = _c.started_at + _target
+_passed_at = _c.started_at + TARGET
 
 
 class _Queries:
@@ -111,22 +83,22 @@ class _Queries:
         def cohort(*what: Any, which: Sequence[Any] = ()) -> Any:
             if not filtered:
                 # A goal for everything need not look at the tickets: each clock has one.
-                return select(*what).select_from(sla_clocks).where(*_clocks, *which)
+                return select(*what).select_from(sla_clocks).where(*CLOCKS, *which)
             joined = sla_clocks.join(tickets, _t.id == _c.ticket_id)
-            return select(*what).select_from(joined).where(*_clocks, *_tickets, *which)
+            return select(*what).select_from(joined).where(*COHORT, *which)
 
         self.figures = Query(cohort(*_FIGURES))
-        self.uneven = Query(cohort(*(_c[name] for name in LOADED), which=(or_(_uneven, _exactly), _judged)))
-        wait = case((_answered, _c.elapsed), else_=_waited).label("wait")
-        even_waits = cohort(wait, _answered.label("answered"), which=(_judged, or_(_answered, _even)))
+        self.uneven = Query(cohort(*(_c[name] for name in LOADED), which=(or_(UNEVEN, EXACTLY), JUDGED)))
+        wait = case((ANSWERED, _c.elapsed), else_=WAITED).label("wait")
+        even_waits = cohort(wait, ANSWERED.label("answered"), which=(JUDGED, or_(ANSWERED, EVEN)))
         uneven_waits = func.unnest(bindparam("waits", type_=ARRAY(Interval))).column_valued("wait")
         waits = union_all(even_waits, select(uneven_waits, false())).subquery().c
         percentile = func.percentile_disc(bindparam("fraction", type_=Float)).within_group(waits.wait)
         self.percentiles = Query(
             select(percentile.label("value"), percentile.filter(waits.answered).label("value_answered"))
         )
-        passing = cohort(_passed_at.label("at"), which=(_judged, _even, _waited <= _target))
-        instants = func.unnest(bindparam("instants", type_=ARRAY(_INSTANT))).column_valued("at")
+        passing = cohort(_passed_at.label("at"), which=(JUDGED, EVEN, WAITED <= TARGET))
+        instants = func.unnest(bindparam("instants", type_=ARRAY(INSTANT))).column_valued("at")
         at = union_all(passing, select(instants)).subquery().c.at
         following = select(at).order_by(at).offset(bindparam("more", type_=Integer))
         self.passing = Query(following.limit(literal_column("1")))
@@ -137,12 +109,6 @@ _QUERIES = {filtered: _Queries(filtered=filtered) for filtered in (False, True)}
 _AT_A_TIME = 200
 
 
-def cohort_of(goal: Values, start: datetime, now: datetime, end: datetime) -> dict[str, Any]:
-    """The clocks of a goal that started in a span, as `COHORT` asks for them."""
-    filter_ = {name: goal["filter"].get(name) for name in FILTERS}
-    return {"metric": goal["metric"], "start": start, "end": end, "now": now, **filter_}
-
-
 class _Window:
     """The clocks that started in a span, as of `now`: their mean, or which share of them is within the target."""
 
@@ -151,6 +117,7 @@ class _Window:
         self.now = now
         self.target_seconds: int = goal["target_seconds"]
         self.percent: float | None = goal["target_percent"] or _PERCENT.get(goal["statistic"])
+        self.fair = goal["statistic"] == Statistic.fairness
         self.queries = _QUERIES[any(goal["filter"].values())]
         target = timedelta(seconds=self.target_seconds)
         self.given = {**cohort_of(goal, start, now, end), "target": target}
@@ -193,6 +160,9 @@ class _Window:
         return Share(row["answered"] + row["running"], misses, self.percent)
 
     def budget_used(self) -> float | None:
+        """None of fairness, which has none."""
+        if self.fair:
+            return None
         return self.share().budget_used if self.percent else self.cohort().budget_used(self.target_seconds, self.now)
 
 
@@ -236,7 +206,11 @@ async def _judged_window(tx: Transaction, goal: Values, windows: Sequence[_Windo
     if window.row["uneven"] or (window.percent and window.row["answered_exactly"]):
         await _add_up(tx, await tx.rows(window.queries.uneven, **window.given), windows)
     mean = judge_mean(window.cohort(), window.target_seconds, window.now)
-    judged = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
+    if window.fair:
+        judged = await judge_groups(tx, goal, window.given)
+    else:
+        share = await _share_judged(tx, window, goal["statistic"]) if window.percent else _mean_judged(mean)
+        judged = {**share, "groups": None}
     return {
         **{name: goal[name] for name in ("statistic", "target_seconds", "target_percent")},
         **{name: window.row[name] for name in ("answered", "running", "unanswered", "excluded", "spam")},

@@ -16,7 +16,7 @@ from app.web.schemas import FROM_TEXT, Id, In, Key, Name, Out, Page
 
 class Statistic(StrEnum):
     """What of the waits is held against `target_seconds`: their mean, a percentile (nearest rank), or how many percent
-    of them are within it."""
+    of them are within it. `fairness`: how far any group's attainment is below the best one's."""
 
     mean = "mean"
     p50 = "p50"
@@ -24,6 +24,28 @@ class Statistic(StrEnum):
     p95 = "p95"
     p99 = "p99"
     attainment = "attainment"
+    fairness = "fairness"
+
+
+class FairnessBy(StrEnum):
+    """Whose attainments are compared; tickets without such a thing are nobody's. The language is the customer's now."""
+
+    segment = "segment"
+    region = "region"
+    language = "language"
+
+
+MaxGap = Annotated[float, Field(ge=0, lt=100, multiple_of=0.01, description="In points of attainment.")]
+
+
+class GoalFairness(In):
+    by: Annotated[FairnessBy, FROM_TEXT]
+    max_gap_points: MaxGap
+
+
+class GoalFairnessPatch(In):
+    by: Annotated[FairnessBy, FROM_TEXT] | MISSING = MISSING
+    max_gap_points: MaxGap | MISSING = MISSING
 
 
 class GoalWindow(In):
@@ -56,6 +78,7 @@ class ServiceGoalIn(In):
     statistic: Annotated[Statistic, FROM_TEXT] = Statistic.mean
     target_seconds: Seconds
     target_percent: Percent | None = None
+    fairness: GoalFairness | None = Field(default=None, description="For that statistic: between whom, how much.")
     filter: GoalFilter = GoalFilter()
     window: GoalWindow
 
@@ -65,6 +88,7 @@ class ServiceGoalPatch(In):
     name: Name | MISSING = MISSING
     target_seconds: Seconds | MISSING = MISSING
     target_percent: Percent | MISSING = MISSING
+    fairness: GoalFairnessPatch | MISSING = MISSING
     filter: GoalFilter | MISSING = MISSING
     window: GoalWindow | MISSING = MISSING
 
@@ -77,6 +101,7 @@ class ServiceGoalOut(Out):
     statistic: Statistic
     target_seconds: int
     target_percent: float | None
+    fairness: GoalFairness | None
     filter: GoalFilter
     window: GoalWindow
     version: int
@@ -130,6 +155,20 @@ class GoalHistory(Out):
     items: list[GoalInterval]
 
 
+class FairnessGroup(Out):
+    """`value` on a goal's status is the largest of the `at_least_points`."""
+
+    group: str
+    waits: int
+    attainment: float
+    behind: str | None = Field(description="The group that it is most surely behind.")
+    gap_points: float | None
+    at_least_points: float | None = Field(
+        description="The gap that chance leaves, by Newcombe's interval; where it is more than allowed, that is unfair."
+    )
+    needed: int | None = Field(description="Of so many waits, with these attainments, it could be said.")
+
+
 class ServiceGoalStatus(Out):
     """The goal judged at one instant, honestly: who still waits is counted with the wait so far."""
 
@@ -165,3 +204,4 @@ class ServiceGoalStatus(Out):
     burn_rate: float | None = Field(
         description="`budget_spent` of the short window alone: over 1, the budget is being used up too fast."
     )
+    groups: list[FairnessGroup] | None = Field(description="For fairness: the worst first, of the 50 largest.")

@@ -20,7 +20,7 @@ from app.web.schemas import fold
 
 FILTERS = tuple(GoalFilter.model_fields)
 _COLUMNS = [
-    "key", "name", "metric", "statistic", "target_seconds", "target_percent", "filter", "rolling_seconds",
+    "key", "name", "metric", "statistic", "target_seconds", "target_percent", "fairness", "filter", "rolling_seconds",
     "calendar_day",
 ]  # fmt: skip
 _DAY_SECONDS = 86_400
@@ -37,7 +37,7 @@ LISTING = Listing(
 async def create_goal(tx: Transaction, actor: Actor | None, body: ServiceGoalIn) -> dict[str, Any]:
     """Raises Invalid."""
     values = _values(body.model_dump(mode="json"))
-    _check_percent(values)
+    _check_statistic(values)
     await _check_filter(tx, values["filter"])
     return to_response(_keep(tx, await GOALS.create(tx, actor, values)))
 
@@ -51,10 +51,12 @@ async def change_goal(
     # An object is merged: what was not sent stays, null takes a part away.
     if "filter" in given:
         given["filter"] = before["filter"] | given["filter"]
+    if "fairness" in given:
+        given["fairness"] = (before["fairness"] or {}) | given["fairness"]
     if "window" in given:
         given["window"] = _window(before) | given["window"]
     values = _values(given)
-    _check_percent({**before, **values})
+    _check_statistic({**before, **values})
     if "filter" in values:
         await _check_filter(tx, values["filter"])
     after = await GOALS.change(tx, actor, before, values)
@@ -111,8 +113,14 @@ async def _check_filter(tx: Transaction, filter_: dict[str, Any]) -> None:
         raise Invalid.at("/filter/team_id", "unknown", "there is no team with this id")
 
 
-def _check_percent(goal: dict[str, Any]) -> None:
-    is_share, given = goal["statistic"] == Statistic.attainment, goal["target_percent"] is not None
-    if is_share != given:
-        code = "required" if is_share else "unexpected"
-        raise Invalid.at("/target_percent", code, "an attainment, and only that, says how many percent")
+_OWN = {
+    "target_percent": (Statistic.attainment, "an attainment, and only that, says how many percent"),
+    "fairness": (Statistic.fairness, "fairness, and only that, says between whom and how many points"),
+}
+
+
+def _check_statistic(goal: dict[str, Any]) -> None:
+    for field, (statistic, words) in _OWN.items():
+        wanted, given = goal["statistic"] == statistic, goal[field] is not None
+        if wanted != given:
+            raise Invalid.at(f"/{field}", "required" if wanted else "unexpected", words)

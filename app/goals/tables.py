@@ -29,6 +29,7 @@ service_goals = Table(
     Column("statistic", Text, nullable=False),
     Column("target_seconds", Integer, nullable=False),
     Column("target_percent", Double),
+    Column("fairness", JSONB(none_as_null=True)),
     Column("filter", JSONB, nullable=False),
     # Of a goal for the calendar day: a whole one.
     Column("rolling_seconds", Integer, nullable=False),
@@ -39,6 +40,7 @@ service_goals = Table(
     UniqueConstraint("key_folded"),
     CheckConstraint("target_seconds > 0 AND rolling_seconds > 0", name="positive"),
     CheckConstraint("(statistic = 'attainment') = (target_percent IS NOT NULL)", name="percent_of_attainment"),
+    CheckConstraint("(statistic = 'fairness') = (fairness IS NOT NULL)", name="groups_of_fairness"),
 )
 
 # What a goal asked for, and from when on: a day of the past is judged by what was asked for then.
@@ -52,6 +54,7 @@ service_goal_versions = Table(
     Column("statistic", Text, nullable=False),
     Column("target_seconds", Integer, nullable=False),
     Column("target_percent", Double),
+    Column("fairness", JSONB(none_as_null=True)),
     Column("filter", JSONB, nullable=False),
     Column("rolling_seconds", Integer, nullable=False),
     Column("calendar_day", Text),

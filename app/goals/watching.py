@@ -12,10 +12,11 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from app.db import Database, Query, Row, Transaction
 from app.events import log
 from app.goals.judging import judge
-from app.goals.schemas import Statistic
+from app.goals.schemas import FairnessBy, Statistic
 from app.goals.service import FILTERS
 from app.goals.tables import service_goal_misses, service_goal_states, service_goals
 from app.sla.core.enums import Metric
+from app.sla.core.fairness import LOOK_EVERY
 from app.sla.core.goal import Judgement
 
 _REFRESH = timedelta(seconds=2)
@@ -43,13 +44,14 @@ def _one_of(column: ColumnElement[str], words: type[StrEnum]) -> ColumnElement[b
 
 
 _CLAIM = Query(
-    select(service_goal_states, _g.metric)
+    select(service_goal_states, _g.metric, _g.fairness)
     .join(service_goals, _g.id == _s.goal_id)
     .where(
         _s.next_at <= _NOW,
         # What only a newer release judges is left to its workers.
         _one_of(_g.statistic, Statistic),
         _one_of(_g.metric, Metric),
+        _g.fairness.is_(None) | _one_of(_g.fairness["by"].astext, FairnessBy),
         _g.filter.op("-")(literal_column(f"ARRAY{list(FILTERS)}")) == literal_column("'{}'::jsonb"),
     )
     .order_by(_s.next_at)
@@ -84,7 +86,7 @@ async def _judge_next(tx: Transaction) -> bool:
     status = await judge(tx, state["goal_id"], burn_rate=False)
     _record_event(tx, state, status)
     now: datetime = status["at"]
-    soon = now + _REFRESH
+    soon = now + (LOOK_EVERY if state["fairness"] else _REFRESH)
     crosses_at = status["crosses_at"]
     # A millisecond after: exactly on the target is still met.
     next_at = min(soon, crosses_at + timedelta(milliseconds=1)) if crosses_at else soon
@@ -115,7 +117,20 @@ def _record_event(tx: Transaction, state: Row, status: dict[str, Any]) -> None:
         # It happened when it was to happen, where nothing came between; never before it was last judged.
         foretold = state["crosses_at"]
         at = foretold if foretold and state["judged_at"] <= foretold <= now else now
-        log.record(tx, log.SYSTEM, "goal.missed", state["goal_id"], at, data)
+        if state["fairness"]:
+            log.record(tx, log.SYSTEM, "goal.unfair", state["goal_id"], at, _unfair(state, status))
+        else:
+            log.record(tx, log.SYSTEM, "goal.missed", state["goal_id"], at, data)
         tx.write(_MISSED, goal_id=state["goal_id"], missed_at=at)
     elif after is GoalState.at_risk:
         log.record(tx, log.SYSTEM, "goal.at_risk", state["goal_id"], now, data)
+
+
+def _unfair(state: Row, status: dict[str, Any]) -> dict[str, Any]:
+    """Of the group that is worst off."""
+    worst = status["groups"][0]
+    told = ("group", "behind", "waits", "attainment", "gap_points", "at_least_points")
+    return {
+        "metric": state["metric"], "target_seconds": status["target_seconds"], **state["fairness"],
+        **{name: worst[name] for name in told},
+    }  # fmt: skip

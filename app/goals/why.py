@@ -16,7 +16,8 @@ from sqlalchemy import bindparam, select
 
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
-from app.goals.judging import check_known, cohort_of
+from app.goals.cohort import cohort_of
+from app.goals.judging import check_known
 from app.goals.service import GOALS
 from app.goals.tables import service_goal_misses
 from app.goals.why_reading import Staff, Wait, queue_window, read_waits

@@ -14,7 +14,7 @@ from app.availability.schemas import AvailabilityState
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events.tables import events
-from app.goals.judging import COHORT
+from app.goals.cohort import COHORT, JUDGED
 from app.goals.why_schemas import Dimension
 from app.sla import calendars
 from app.sla.clocks import LOADED, as_clock
@@ -60,7 +60,7 @@ _WAITS = Query(
         .outerjoin(sla_policy_versions, and_(_v.policy_id == _c.policy_id, _v.version == _c.policy_version))
         .outerjoin(business_calendars, business_calendars.c.id == _v.calendar_id)
     )
-    .where(*COHORT, ~_c.excluded, or_(_c.ended_reason.is_(None), _deflected))
+    .where(*COHORT, JUDGED, or_(_c.ended_reason.is_(None), _deflected))
     .order_by(_c.started_at, _c.id)
     .limit(bindparam("most", type_=Integer))
 )

@@ -32,7 +32,7 @@ _TOLD = Query(
     .where(
         _e.ticket_id.is_(None),
         _e.subject_id.in_(select(_g.id)),
-        or_(_e.type == "goal.missed", _e.type == "goal.recovered"),
+        or_(*(_e.type == f"goal.{what}" for what in ("missed", "unfair", "recovered"))),
     )
     .order_by(_e.id)
 )
@@ -69,12 +69,12 @@ async def verify_goals(tx: Transaction) -> list[GoalDifference]:
 
 
 def _spans(rows: Iterable[Row]) -> dict[UUID, list[tuple[datetime, datetime | None]]]:
-    """From each event that a goal is missed to the one that it has recovered. What recovered from a miss that the log's
-    retention has dropped is left out."""
+    """From each event that a goal is missed, or unfair, to the one that it has recovered. What recovered from a miss
+    that the log's retention has dropped is left out."""
     found: dict[UUID, list[tuple[datetime, datetime | None]]] = {}
     for row in rows:
         spans = found.setdefault(row["subject_id"], [])
-        if row["type"] == "goal.missed":
+        if row["type"] != "goal.recovered":
             spans.append((row["occurred_at"], None))
         elif spans:
             spans[-1] = spans[-1][0], row["occurred_at"]

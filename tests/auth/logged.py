@@ -48,6 +48,10 @@ _DATA: dict[str, Body] = {
         "metric": "first_response", "statistic": "attainment", "target_seconds": 60,
         "target_percent": 80.5, "value": 61.5, "mean_floor": 61.5, "crosses_at": _LATER,
     },
+    "goal.unfair": {
+        "metric": "first_response", "target_seconds": 60, "by": "region", "max_gap_points": 5.5, "group": "SE",
+        "behind": "FI", "waits": 300, "attainment": 61.5, "gap_points": 20.5, "at_least_points": 7.5,
+    },
     "segment.member_added": {"segment_id": _ID, "key": "vip", "rule_version": 1, "override_id": _ID},
     "segment_override.created": _OVERRIDE,
     "customer.merged": {"source_id": _ID, "target_id": _ID},

@@ -76,7 +76,8 @@ def gaps(groups: Mapping[str, Attainment], allowed_points: float) -> list[Gap]:
         one, other = known[best], known[group]
         low, _ = difference((one.share, one.count), (other.share, other.count), z)
         if group not in worst or low * 100 > worst[group].at_least:
-            worst[group] = Gap(group, best, 100 * (one.share - other.share), 100 * low, None)
+            points = 100 * (one.within * other.count - other.within * one.count) / (one.count * other.count)
+            worst[group] = Gap(group, best, points, 100 * low, None)
     return sorted(
         (_with_needed(gap, known, allowed_points, z) for gap in worst.values()),
         key=lambda gap: (-gap.at_least, gap.group),
