@@ -22,6 +22,11 @@ def unknown(body: str) -> str | None:
     return next((name for name in names if name not in _NAMES and not name.startswith(tuple(_OPEN))), None)
 
 
+def nouns(body: str) -> set[str]:
+    """Of what the places tell."""
+    return {found[1].partition(".")[0] for found in _PLACE.finditer(body)}
+
+
 def filled(body: str, facts: Mapping[str, Mapping[str, Any]]) -> str:
     """What is not known of somebody is left empty. What fills a place is not searched for places."""
     return _PLACE.sub(lambda found: _text(_value(found[1], facts)), body)

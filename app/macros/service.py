@@ -144,6 +144,8 @@ async def _do(tx: Transaction, actor: Actor, macro: Row, ticket_id: UUID, if_mat
 async def _filled(tx: Transaction, actor: Actor, macro: Row, ticket: Values) -> str | None:
     if macro["body"] is None:
         return None
+    if "customer" in places.nouns(macro["body"]) and "customers:read" not in actor.scopes:
+        raise Forbidden("this macro says who the customer is: it needs the scope customers:read")
     facts = {"ticket": dict(ticket), "customer": dict(await CUSTOMERS.get(tx, ticket["customer_id"]))}
     if actor.agent_id:
         facts["agent"] = dict(await AGENTS.get(tx, actor.agent_id))

@@ -45,7 +45,7 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
     weeks and months are those of the `timezone`. Who was never answered is counted beside the means, by reason. At most
     10,000 items. With `Accept: text/csv`, the items as CSV."""
     await tx.snapshot()
-    items = await response_times(tx, query)
+    items = await response_times(tx, query, actor.scopes)
     if wants_csv(request):
         ends = [f"up_to_{end:g}" for end in sorted(set(query.buckets or ()))]
         return await _csv(map(_flat, items), [*_COLUMNS, *([*ends, "longer"] if ends else [])], excel=query.excel)
@@ -57,7 +57,7 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
 async def report_backlog(request: Request, tx: Tx, actor: Reader, query: Annotated[BacklogQuery, Query()]) -> Any:
     """The tickets that are neither resolved nor closed, now: who waits, for how long, and what is at risk or broken.
     By agent or by team alone, those who have none are there with zeros. With `Accept: text/csv`, the items as CSV."""
-    items = await backlog(tx, query)
+    items = await backlog(tx, query, actor.scopes)
     if wants_csv(request):
         return await _csv((item | item["group"] for item in items), _BACKLOG_COLUMNS, excel=query.excel)
     return await items_as_json(Backlog, items)
@@ -70,7 +70,7 @@ async def report_handling_times(
 ) -> Any:
     """How long the staff worked, over the messages of the span that say so, those of spam left out. By who wrote them
     (`agent`), and by what their tickets are now. With `Accept: text/csv`, the items as CSV."""
-    items = await handling_times(tx, query)
+    items = await handling_times(tx, query, actor.scopes)
     if wants_csv(request):
         return await _csv((item | item["group"] for item in items), _HANDLING_COLUMNS, excel=query.excel)
     return await items_as_json(HandlingTimes, items)

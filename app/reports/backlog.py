@@ -1,6 +1,6 @@
 """What is open now: read as it is, never as it was."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 from typing import Any
 
@@ -72,7 +72,7 @@ def _backlog(groups: tuple[GroupBy, ...], filters: grouping.Shape) -> Query:
     return grouping.grouped(select(*by, *figures), by)
 
 
-async def backlog(tx: Transaction, query: BacklogQuery) -> list[dict[str, Any]]:
+async def backlog(tx: Transaction, query: BacklogQuery, scopes: Set[str]) -> list[dict[str, Any]]:
     """One statement over the tickets that are open now and their clocks. Cost: those."""
     groups, filters = tuple(dict.fromkeys(query.group_by or ())), query.filters
     rows = await tx.rows(_backlog(groups, grouping.shape(filters)), **grouping.params(filters))
@@ -80,7 +80,7 @@ async def backlog(tx: Transaction, query: BacklogQuery) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{**row, "oldest_ticket_id": (row["oldest"] or [None])[0]} for row in rows]
     if len(groups) == 1 and groups[0] in _EVERYBODY:
         found += await _without_any(tx, groups[0], found, filters.get(groups[0]))
-    describe = await grouping.describer(tx, found, groups)
+    describe = await grouping.describer(tx, found, groups, scopes)
     return [{**row, "group": describe(row)} for row in found]
 
 

@@ -1,6 +1,6 @@
 """What figures are grouped and filtered by, and the names of what they are about."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from sqlalchemy import (
@@ -111,15 +111,22 @@ _NAMES: Mapping[GroupBy, Query] = {
     GroupBy.customer: _named(customers.c.id, customers.c.name),
     GroupBy.organization: _named(organizations.c.id, organizations.c.name),
 }
+# Who something is about is told by its id to whoever reads reports; what it is called, to who may read that as well.
+_SCOPES = {
+    GroupBy.segment: "segments:read", GroupBy.team: "agents:read", GroupBy.agent: "agents:read",
+    GroupBy.assignee: "agents:read", GroupBy.policy: "sla:read", GroupBy.customer: "customers:read",
+    GroupBy.organization: "customers:read",
+}  # fmt: skip
 _NOTHING = dict.fromkeys(ReportGroup.model_fields)
 Describe = Callable[[Values], dict[str, Any]]
 
 
-async def describer(tx: Transaction, rows: Iterable[Values], groups: Iterable[GroupBy]) -> Describe:
-    """What makes the `group` of an item: ids with their names, as they are called now."""
+async def describer(tx: Transaction, rows: Iterable[Values], groups: Iterable[GroupBy], scopes: Set[str]) -> Describe:
+    """What makes the `group` of an item: ids with the names that these scopes let somebody read, as they are called
+    now."""
     names: dict[GroupBy, dict[Any, str | None]] = {}
     for group in groups:
-        if query := _NAMES.get(group):
+        if (query := _NAMES.get(group)) and _SCOPES[group] in scopes:
             ids = list({row[f"by_{group.value}"] for row in rows} - {None})
             names[group] = {row["id"]: row["name"] for row in await tx.rows(query, ids=ids)}
 

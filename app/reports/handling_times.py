@@ -1,5 +1,6 @@
 """How long the staff worked on what they wrote, as given or measured at each message."""
 
+from collections.abc import Set
 from functools import lru_cache
 from typing import Any
 
@@ -41,11 +42,11 @@ def _handling(groups: tuple[GroupBy, ...], filters: grouping.Shape) -> Query:
     return grouping.grouped(statement, keys)
 
 
-async def handling_times(tx: Transaction, query: HandlingTimesQuery) -> list[dict[str, Any]]:
+async def handling_times(tx: Transaction, query: HandlingTimesQuery, scopes: Set[str]) -> list[dict[str, Any]]:
     """Cost: the messages of the span that say how long they took, by an index that holds no others."""
     groups, filters = tuple(dict.fromkeys(query.group_by or ())), query.filters
     from_, to = query.span()
     rows = await tx.rows(_handling(groups, grouping.shape(filters)), **grouping.params(filters), from_=from_, to=to)
     grouping.check_number(rows, groups)
-    describe = await grouping.describer(tx, rows, groups)
+    describe = await grouping.describer(tx, rows, groups, scopes)
     return [{**row, "group": describe(row)} for row in rows]

@@ -6,7 +6,7 @@ Exceptions decide what is judged, never how long somebody waited: the floor coun
 and without the time that was frozen taken out."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -179,7 +179,7 @@ def _report(
     return _Report(grouping.grouped(figures, keys), Query(uneven.where(*where, _uneven)), names)
 
 
-async def response_times(tx: Transaction, query: ReportQuery) -> list[dict[str, Any]]:
+async def response_times(tx: Transaction, query: ReportQuery, scopes: Set[str]) -> list[dict[str, Any]]:
     """One item for each interval and group in which clocks started. The transaction must read a snapshot. Cost: the
     clocks in the span; those that wait in business hours or with pauses, one by one.
     Raises Invalid where there were more than `MOST_ITEMS`."""
@@ -200,7 +200,7 @@ async def response_times(tx: Transaction, query: ReportQuery) -> list[dict[str, 
     rows = await tx.rows(report.figures, **given)
     grouping.check_number(rows, groups)
     late = await _added_up(tx, report, given)
-    describe = await grouping.describer(tx, rows, groups)
+    describe = await grouping.describer(tx, rows, groups, scopes)
     return [
         {
             **_item(row, late.get(report.key(row), _ZERO), buckets),

@@ -60,7 +60,7 @@ class Unanswered(Out):
 
 class ReportGroup(Out):
     """What an item is about, as it was when the clock ended, and as it is now while the clock runs; null where there is
-    none, and for what was not asked for."""
+    none, and for what was not asked for. Names are for whoever has the scope to read what is called so."""
 
     segment: str | None = Field(description="The key, of when the ticket was opened.")
     segment_name: str | None

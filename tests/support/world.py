@@ -293,7 +293,7 @@ def segment() -> Body:
 
 def macro() -> Body:
     changes = {"priority": "high", "add_tags": ["late"]}
-    return {"name": "Apology", "body": "Sorry, {{customer.name}}.", "changes": changes}
+    return {"name": "Apology", "body": "Sorry about {{ticket.number}}.", "changes": changes}
 
 
 def view() -> Body:
