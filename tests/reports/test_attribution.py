@@ -125,6 +125,26 @@ async def test_the_policy_is_the_tickets_where_it_has_no_target_for_the_metric(
     await assert_verified(db)
 
 
+async def test_what_ended_stays_with_a_policy_that_the_ticket_left_and_that_is_archived(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database
+) -> None:
+    conditions = {"all": [{"field": "ticket.tags", "op": "contains", "value": "own"}], "any": []}
+    policy = await write_targets(client, {"metric": "first_response", "seconds": 60}, conditions=conditions)
+    ticket = await open_ticket(tags=["own"])
+    await reply(client, ticket)
+    await reply(client, ticket, author={"kind": "customer"})
+    await reply(client, ticket)
+    await patch(client, ticket, tags=[])
+    assert (await client.delete(f"/v1/sla-policies/{policy['id']}")).status_code == 204
+    for metric in ("first_response", "next_response"):
+        assert await groups(client, "policy", metric=metric) == [(policy["id"], 1)]
+        [item] = good(await client.get(URL, params={"metric": metric, "policy": policy["id"]}))["items"]
+        assert item["answered"] == 1
+    [running] = good(await client.get(URL, params={"metric": "resolution", "group_by": "policy"}))["items"]
+    assert running["group"]["policy"] != policy["id"]
+    await assert_verified(db)
+
+
 async def test_verify_finds_an_attribution_that_the_log_does_not_say_and_repair_mends_it(
     client: httpx.AsyncClient, person: Make, open_ticket: Open, db: Database, sql: Sql
 ) -> None:

@@ -23,13 +23,19 @@ def _monday() -> datetime:
 async def _opened_and_answered(client: httpx.AsyncClient, answered: timedelta) -> Body:
     """A ticket that opened on Monday at nine in an office that closes at five, and promises eight hours."""
     calendar = await write_calendar(client, timezone="UTC")
-    target = {"metric": "first_response", "seconds": DAY_SECONDS, "hours": "business"}
-    await write_targets(client, target, calendar_id=calendar["id"])
+    of = {"seconds": DAY_SECONDS, "hours": "business"}
+    targets = [{"metric": metric, **of} for metric in ("first_response", "resolution")]
+    await write_targets(client, *targets, calendar_id=calendar["id"])
     monday = _monday()
     answer = {"at": (monday + answered).isoformat(), "kind": "message", "author": "agent", "body": "On it."}
     opened_at = (monday + timedelta(hours=9)).isoformat()
-    ticket = await imported(client, item("INC-1", answer, created_at=opened_at))
-    [clock] = [each for each in ticket["clocks"] if each["metric"] == "first_response"]
+    resolved = {"at": answer["at"], "kind": "status", "status": "resolved", "by": "agent"}
+    ticket = await imported(client, item("INC-1", answer, resolved, created_at=opened_at))
+    clock, resolution = [
+        next(each for each in ticket["clocks"] if each["metric"] == metric)
+        for metric in ("first_response", "resolution")
+    ]
+    assert (resolution["state"], resolution["stopped_at"]) == (clock["state"], clock["stopped_at"])
     return dict(clock)
 
 
@@ -55,6 +61,8 @@ async def test_used_up_at_closing_and_answered_while_closed_is_late_for_clock_go
         goal = (await client.post("/v1/service-goals", json={**body, **given})).json()
         status = (await client.get(f"/v1/service-goals/{goal['id']}/status")).json()
         assert (status["misses"], status["judgement"]) == (int(late), "missed" if late else "met"), statistic
+        history = (await client.get(f"/v1/service-goals/{goal['id']}/history")).json()["items"]
+        assert [day["value"] for day in history if day["answered"]] == [status["value"]], statistic
         if statistic == "attainment":
             assert status["value"] == status["value_answered"] == (0 if late else 100)
     [row] = (await client.get("/v1/reports/response-times?metric=first_response")).json()["items"]

@@ -10,6 +10,7 @@ import pytest
 
 from app.db import Database
 from tests.conftest import Person
+from tests.support.segments import settled
 from tests.support.sla import Sql, reply, the_clock
 from tests.support.verification import Body, assert_verified, drain, events, good, soon, write_targets
 
@@ -72,6 +73,24 @@ async def test_one_second_of_excluding_everything_takes_nobody_out_of_the_goal(
     await open_ticket()
     status = good(await client.get(f"/v1/service-goals/{id_}/status"))
     assert (status["running"], status["excluded"]) == (4, 1)
+    await assert_verified(db)
+
+
+async def test_nor_does_one_second_of_excluding_their_customer_or_their_segment(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database
+) -> None:
+    everybody = {"field": "customer.region", "op": "exists", "value": False}
+    segment = good(await client.post("/v1/segments", json={"key": "all", "name": "A", "rule": everybody}))
+    waiting = [await open_ticket(customer={"external_id": "c"}) for _ in range(3)]
+    scopes = ({"scope": "customer", "customer_id": waiting[0]["customer_id"]},
+              {"scope": "segment", "segment_id": segment["id"]})  # fmt: skip
+    for scope in scopes:
+        given = {"effect": "exclude", "reason": "x", "starts_at": "2020-01-01T00:00:00Z", "expires_at": soon(1)}
+        granted = good(await client.post(URL, json={**given, **scope}))
+        assert (granted["applies_to"], granted["reached"]) == ("started", {"tickets": 0, "clocks": 0})
+    await settled(db)
+    assert [(await the_clock(client, ticket))["excluded"] for ticket in waiting] == [False] * 3
+    assert (await _report(client))["running"] == 3
     await assert_verified(db)
 
 

@@ -85,6 +85,28 @@ async def test_the_older_of_two_waits_runs_on(client: httpx.AsyncClient, open_ti
     await assert_verified(db)
 
 
+async def test_a_wait_for_another_answer_goes_on_where_nobody_was_answered_yet(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database
+) -> None:
+    source = await open_ticket()
+    await reply(client, source)
+    asked = await _says(client, source)
+    target = await open_ticket()
+    await _merge(client, source, target)
+    assert await _waits(client, target) == [asked["created_at"]]
+    await reply(client, target)
+    assert await _waits(client, target) == []
+    await assert_verified(db)
+
+
+async def test_nobody_who_waits_is_merged_into_spam(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    source, spam = await open_ticket(), await open_ticket()
+    good(await client.post(f"/v1/tickets/{spam['id']}/spam"))
+    answer = await client.post(f"/v1/tickets/{source['id']}/merge", json={"into": spam["id"]})
+    assert answer.status_code == 409
+    assert await _waits(client, source) == [source["created_at"]]
+
+
 async def test_a_wait_that_was_late_when_it_came_is_late_and_told_of(
     client: httpx.AsyncClient, open_ticket: Open, db: Database
 ) -> None:
