@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from app.web.etag import unchanged
+from app.web.openapi_examples import exemplify
 from app.web.openapi_headers import HEADERS, declare, refer
 from app.web.openapi_shared import answers_by_base, operations, share
 from app.web.openapi_words import describe
@@ -99,6 +100,8 @@ def _finished(app: FastAPI) -> dict[str, Any]:
             del operation[name]
     declare(document, bases)
     _tidy(document)
+    for operation in operations(document):
+        exemplify(operation)
     share(document, bases)
     for node in list(_objects(document["components"]["schemas"])):
         _join_null(node)
@@ -143,6 +146,9 @@ def _say_parameters(operation: dict[str, Any]) -> None:
     and FastAPI describes a parameter and its schema with the same words."""
     for parameter in operation.get("parameters", ()):
         schema = parameter["schema"]
+        if not parameter.get("required", True):
+            # It is what is meant where nothing is said.
+            del parameter["required"]
         if "description" not in parameter and (words := describe(parameter["name"], parameter["in"])):
             parameter["description"] = words
         if schema.get("description") == parameter.get("description"):

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticOmit
+from typing_extensions import TypeAliasType
 
 log = structlog.get_logger("ninety.release")
 
@@ -176,7 +177,10 @@ FieldText = Annotated[str, Field(max_length=2000), TIDY]
 Scalar = FieldText | bool | int | float | None
 FieldName = Annotated[str, pattern(r"^[A-Za-z0-9_]{1,64}$", "1 to 64 letters of a to z, digits and underscores")]
 MOST_FIELDS = 100
-Fields = Annotated[dict[FieldName, Scalar], Field(max_length=MOST_FIELDS)]
+# An integer is a number: said twice, generators make two types of it.
+_VALUE = {"anyOf": [{"type": "string", "maxLength": 2000}, {"type": "boolean"}, {"type": "number"}, {"type": "null"}]}
+CustomFieldValue = TypeAliasType("CustomFieldValue", Annotated[Scalar, WithJsonSchema(_VALUE)])
+Fields = Annotated[dict[FieldName, CustomFieldValue], Field(max_length=MOST_FIELDS)]
 
 
 def _each_once(tags: list[str]) -> list[str]:
