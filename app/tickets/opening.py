@@ -19,6 +19,8 @@ from app.customers.tables import customers, organizations
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events import log
+from app.outlook import standing
+from app.outlook.words import promised_text
 from app.sla import broad_exceptions, clocks, policies
 from app.sla.core.engine import replay
 from app.sla.core.enums import AuthorKind, Status
@@ -32,7 +34,7 @@ from app.sla.customer_context import (
     fact_columns,
     load_contexts,
 )
-from app.tickets import article_offers, participants, promises
+from app.tickets import article_offers, outlooks, participants, promises
 from app.tickets.attribution import attribution
 from app.tickets.lifecycle import LinkKind, Visibility
 from app.tickets.links import add_link
@@ -63,16 +65,20 @@ class _Reads:
 
     plain: Query
     with_facts: Query
+    foretelling: Query
 
-    def for_(self, tx: Transaction) -> Query:
+    def for_(self, tx: Transaction, *, foretell: bool = False) -> Query:
+        if foretell:
+            return self.foretelling
         return self.with_facts if policies.facts_in_use(tx).customers else self.plain
 
 
 def _before_opening(customer: ColumnElement[bool]) -> _Reads:
-    return _Reads(_reading(customer, facts=False), _reading(customer, facts=True))
+    foretelling = _reading(customer, *standing.columns(), facts=True)
+    return _Reads(_reading(customer, facts=False), _reading(customer, facts=True), foretelling)
 
 
-def _reading(customer: ColumnElement[bool], *, facts: bool) -> Query:
+def _reading(customer: ColumnElement[bool], *more: ColumnElement[Any], facts: bool) -> Query:
     """Who was merged is the one they were merged into."""
     found = select(_found.c.id, _found.c.merged_into).where(customer).order_by(_found.c.created_at).limit(1).subquery()
     one = select(literal_column("1")).subquery("one")
@@ -93,6 +99,7 @@ def _reading(customer: ColumnElement[bool], *, facts: bool) -> Query:
             *known_parts(),
             *columns(_known.c),
             *(fact_columns(_known.c, _its.c) if facts else ()),
+            *more,
         ).select_from(whole.outerjoin(_its, _its.c.id == _known.c.organization_id) if facts else whole)
     )
 
@@ -117,23 +124,27 @@ async def open_ticket(
     body: TicketIn,
     *,
     suggest: bool = False,
+    foretell: bool = False,
     from_channel: Mapping[str, Any] = NOT_FROM_CHANNEL,
 ) -> dict[str, Any]:
     """One read, one write. The customer is made when not known yet. Only where answers are asked for, or are to come
-    first, are they looked for: one read, or two."""
+    first, are they looked for: one read, or two. `foretell`, or a promise by `auto`: with its `outlook`."""
     ref = customer_of(actor, body.customer)
     await check_opening(tx, actor, body)
     reads, wanted = _lookup(ref)
     parts = {name: getattr(body, name) for name in _NO_PARTS}
     external_id = body.external_id
-    seen = await tx.row(reads.for_(tx), customer=wanted, channel=body.channel, external_id=external_id, **parts)
+    foretell = foretell or body.promise is not None
+    seen = await tx.row(
+        reads.for_(tx, foretell=foretell), customer=wanted, channel=body.channel, external_id=external_id, **parts
+    )
     assert seen is not None
     check_parts(seen, **parts)
     now: datetime = seen["now"]
     remind_at = body.remind_at
     if remind_at and not now < remind_at <= now + promises.FARTHEST:
         raise Invalid.at("/remind_at", "out_of_range", "a reminder is about the future, ten years of it at most")
-    values = body.model_dump(exclude={"customer", "description", "remind_at"})
+    values = body.model_dump(exclude={"customer", "description", "remind_at", "promise"})
     values["custom_fields"] = await custom_fields.checked(
         tx, Subject.ticket, {}, body.custom_fields, ticket_type=body.type, revision=seen["field_revision"],
         by_customer=actor.is_customer,
@@ -147,7 +158,10 @@ async def open_ticket(
         tx, context, f"{body.subject}\n{body.description or ''}", seen["customer_language"],
         first=body.opened_by is Opener.customer, asked=suggest,
     )  # fmt: skip
-    ticket = await _open(tx, actor, seen, context, name, values, body.description, remind_at, made, from_channel)
+    ticket = await _open(
+        tx, actor, seen, context, name, values, body.description, remind_at, made, from_channel,
+        foretell=foretell, promise=body.promise is not None,
+    )  # fmt: skip
     return ticket if made.suggestions is None else {**ticket, "suggestions": made.suggestions}
 
 
@@ -196,6 +210,9 @@ async def _open(
     remind_at: datetime | None,
     made: article_offers.Answers = article_offers.NONE,
     from_channel: Mapping[str, Any] = NOT_FROM_CHANNEL,
+    *,
+    foretell: bool = False,
+    promise: bool = False,
 ) -> dict[str, Any]:
     now: datetime = seen["now"]
     opened_by = AuthorKind(values["opened_by"])
@@ -222,12 +239,21 @@ async def _open(
     ]
     excepted = [Excepted(now, tuple(granted))] if granted else []
     entries: list[Entry] = [*excepted, cover, Opened(now, opened_by)]
-    after = replay([*entries, *([Promised(now, remind_at)] if remind_at else [])])
+    after = replay(entries)
+    who = log.actor_ref(actor)
+    promised = (REMINDER, who, remind_at) if remind_at else None
+    told: dict[str, Any] = {}
+    if foretell:
+        new = await outlooks.of_new(tx, ticket, after.clocks, cover.policy, seen["customer_language"], seen)
+        told["outlook"] = outlooks.to_response(actor, *new)
+        if promise and (promised_by := outlooks.sure(*new)):
+            promised = promised_text(told["outlook"]["language"]), log.SYSTEM, promised_by
+    if promised:
+        after = replay([*entries, Promised(now, promised[2])])
     ticket |= clocks.standing(after.clocks)
     applied = exceptions_data(granted) if granted else None
     # Whoever was removed meanwhile is somebody new.
     tx.write(INSERT, retry_on="fk_tickets_customer_id", **ticket, **coverage_columns(cover), exceptions=applied)
-    who = log.actor_ref(actor)
     if applied:
         # Told before the ticket is, and apart: customers read of its opening, and not of how they are grouped.
         extra_data = {"applied": applied, "because": "opened"}
@@ -243,8 +269,9 @@ async def _open(
         )
     data = {"opened_by": opened_by, "status": Status.new, **coverage_data(cover)}
     log.record(tx, who, "ticket.created", ticket["id"], now, data, ticket_id=ticket["id"])
-    if remind_at:
-        promises.write(tx, who, ticket["id"], 1, REMINDER, remind_at, now)
+    if promised:
+        text, by_whom, promised_by = promised
+        promises.write(tx, by_whom, ticket["id"], 1, text, promised_by, now)
     kept = attribution(ticket, context.region, cover.policy.id if cover.policy else None)
     clocks.write(tx, who, ticket["id"], {}, (), after.clocks, now, kept)
     if description is not None:
@@ -263,7 +290,7 @@ async def _open(
         write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now, extra_data=extra_data)
     article_offers.send(tx, ticket["id"], made, seen["customer_language"], now)
     log.stamp_version(tx, ticket["id"], 1)
-    return {**ticket, "version": 1, "hidden_changes": 0, "seen_updated_at": None}
+    return {**ticket, "version": 1, "hidden_changes": 0, "seen_updated_at": None, **told}
 
 
 async def _greeting(tx: Transaction, seen: Row, context: CustomerContext) -> tuple[str, int] | None:

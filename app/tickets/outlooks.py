@@ -38,6 +38,8 @@ _LANGUAGE = Query(
     .join(tickets, tickets.c.customer_id == customers.c.id)
     .where(tickets.c.id == bindparam("ticket_id"))
 )
+# Nothing is promised by the instant at which it is promised.
+_SHORTEST_SECONDS = 1.0
 _TICK = timedelta(microseconds=1)
 # Whatever is open that long never closes, as far as anybody asks.
 _FAR = timedelta(days=8)
@@ -92,7 +94,7 @@ async def get_outlook(tx: Transaction, actor: Actor, ticket_id: UUID, zone: str 
     return to_response(actor, waiting, stands, likely, zone)
 
 
-async def outlook_of_new(
+async def of_new(
     tx: Transaction, ticket: Values, clocks_: Sequence[Clock], policy: Policy | None, language: str | None, row: Values
 ) -> tuple[Waiting, Standing | None, Outlook | None]:
     """Of a ticket that is being opened, by a read with the columns of `standing`."""
@@ -104,7 +106,12 @@ async def outlook_of_new(
     return waiting, stands, await standing.likely(tx, waiting.priority, stands)
 
 
-def likely_by(waiting: Waiting, likely: Outlook) -> dict[str, datetime]:
+def sure(waiting: Waiting, _: Standing | None, likely: Outlook | None) -> datetime | None:
+    """By when an answer comes as surely as anything is said: what may be promised. None where too little is known."""
+    return waiting.later(max(likely.sure(SAID[-1]), _SHORTEST_SECONDS)) if likely else None
+
+
+def _likely_by(waiting: Waiting, likely: Outlook) -> dict[str, datetime]:
     return {f"p{round(100 * share)}": waiting.later(likely.sure(share)) for share in SAID}
 
 
@@ -116,7 +123,7 @@ def to_response(
     zone = zone or (calendar.timezone if calendar else "UTC")
     shown = not actor.is_customer or (waiting.policy is not None and waiting.policy.shown_to_customers)
     promised_by = clock.unrelieved_due_at if clock and shown else None
-    by = likely_by(waiting, likely) if likely else None
+    by = _likely_by(waiting, likely) if likely else None
     language = spoken(waiting.language)
     counted = stands.ahead if stands and stands.ahead < MOST_COUNTED else None
     hours = _hours(calendar, now)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, insert, select, update
+from sqlalchemy import and_, bindparam, func, insert, literal_column, select, update
 from uuid_utils.compat import uuid7
 
 from app.auth.dependencies import Actor
@@ -54,6 +54,14 @@ _REMINDER = Query(
     select(promises.c.id, promises.c.cycle).where(
         promises.c.ticket_id == bindparam("ticket_id"),
         promises.c.text == bindparam("reminder", REMINDER),
+        promises.c.kept_at.is_(None),
+        promises.c.withdrawn_at.is_(None),
+    )
+)
+_AUTOMATIC = Query(
+    select(promises.c.id, promises.c.cycle).where(
+        promises.c.ticket_id == bindparam("ticket_id"),
+        promises.c.made_by_kind == literal_column("'system'"),
         promises.c.kept_at.is_(None),
         promises.c.withdrawn_at.is_(None),
     )
@@ -132,6 +140,19 @@ async def end_reminder(tx: Transaction, change: TicketChange) -> None:
     row = await tx.row(_REMINDER, ticket_id=change.id)
     if row is not None:
         _end(tx, change, row, "The customer has confirmed.")
+
+
+async def end_automatic(tx: Transaction, change: TicketChange) -> None:
+    """A first answer that was promised by itself is kept by that answer, and withdrawn where nobody waits for it any
+    more. Reads only where a promise runs."""
+    if not any(clock.metric is Metric.promise and clock.ended_at is None for clock in change.loaded.state.clocks):
+        return
+    firsts = [clock for clock in change.clocks().clocks if clock.metric is Metric.first_response]
+    first = max(firsts, key=lambda clock: clock.cycle, default=None)
+    if first is None or first.ended_at is None:
+        return
+    for row in await tx.rows(_AUTOMATIC, ticket_id=change.id):
+        _end(tx, change, row, None if first.answered else "The customer does not wait any more.")
 
 
 def _end(tx: Transaction, change: TicketChange, row: Values, withdrawn_reason: str | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import MISSING, Field
 from app.customers.schemas import CustomerOut
 from app.events.catalogue import Event
 from app.knowledge.schemas import SuggestionOut
+from app.outlook.schemas import OutlookOut
 from app.sla.core.enums import AuthorKind, Channel, Priority, Status, TicketType
 from app.sla.schemas.clocks import SlaClockOut
 from app.sla.schemas.types import ChannelWord, Product
@@ -59,6 +60,10 @@ class Opener(StrEnum):
     agent = "agent"
 
 
+class PromiseKind(StrEnum):
+    auto = "auto"
+
+
 class TicketIn(In):
     subject: Line
     description: Prose | None = Field(default=None, description="The customer's first public message.")
@@ -79,6 +84,11 @@ class TicketIn(In):
         default=None,
         description="When the customer is to be reminded who has not confirmed: a promise. The ticket is open again "
         "then, and `ticket.reminder_due` says so.",
+    )
+    promise: Annotated[PromiseKind, FROM_TEXT] | None = Field(
+        default=None,
+        description="`auto`: a first answer is promised by the p95 of `outlook`, which is sent along; where too little "
+        "is known nothing is. The answer keeps it.",
     )
 
 
@@ -360,6 +370,7 @@ class OpenedTicketOut(TicketOut):
     suggestions: list[SuggestionOut] | MISSING = Field(
         default=MISSING, description="With `?suggest=true`: articles that may answer it."
     )
+    outlook: OutlookOut | MISSING = MISSING
 
 
 class SolvedIn(In):

@@ -28,7 +28,7 @@ from app.tickets.messages import NOT_FROM_CHANNEL, find_by_external_id, write_me
 from app.tickets.opening import check_parts, follow_up, known_parts, share_customer
 from app.tickets.participants import check_asked
 from app.tickets.permissions import author_of, check_message, check_patch
-from app.tickets.promises import end_reminder
+from app.tickets.promises import end_automatic, end_reminder
 from app.tickets.queries import changes_since, get_ticket, message_to_response, seen_version
 from app.tickets.rematching import rematch, rematch_with_exceptions
 from app.tickets.schemas import MessageIn, SelfService, TicketPatch
@@ -192,6 +192,7 @@ async def _say(
     if answers and author.id == change.ticket["assignee_id"] and change.ticket["assigned_at"]:
         # Once answered by them, what comes next is no longer what they were assigned for.
         change.values["assigned_at"] = None
+    await end_automatic(tx, change)
     # A note that changes nothing leaves the version alone: the ETag would tell the customer of it.
     save(tx, change, touch=public)
     return message
@@ -290,6 +291,7 @@ async def solved_by(tx: Transaction, actor: Actor, ticket_id: UUID, article_id: 
     change.values |= await helped(tx, locked.ticket, article_id, locked.now, person_wanted=person_wanted)
     change.record("ticket.solved_by_article", {"article_id": article_id}, who=log.actor_ref(actor))
     change.set_status(Status.resolved)
+    await end_automatic(tx, change)
     return save(tx, change)
 
 
@@ -337,6 +339,7 @@ async def change_ticket(
     else:
         await _reopen(tx, change, wanted)
     change.set_status(wanted)
+    await end_automatic(tx, change)
     return save(tx, change)
 
 

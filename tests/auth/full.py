@@ -97,7 +97,7 @@ class Full:
         asking = {"subject": "Where is my parcel?", "customer": {"id": self.world.customer}}
         ticket = await self._send("POST", "/v1/tickets", asking)
         self.writes += [
-            ("create_ticket", "POST", "/v1/tickets?suggest=true", asking),
+            ("create_ticket", "POST", "/v1/tickets?suggest=true&include=outlook", asking),
             ("suggest_articles", "POST", "/v1/articles/suggest", {"text": "Where is my parcel?"}),
             ("solve_ticket_by_article", "POST", f"/v1/tickets/{ticket['id']}/solved-by", {"article_id": made[0]["id"]}),
         ]

@@ -13,7 +13,7 @@ from app.sla.core.outlook import NEEDED
 from tests.conftest import Person
 from tests.outlook.test_learning import call, past
 from tests.support.sla import let_pass, patch, reply, write_policy
-from tests.support.verification import ALWAYS, Body, good, instant, write_calendar, write_targets
+from tests.support.verification import ALWAYS, Body, assert_verified, good, instant, write_calendar, write_targets
 
 Open = Callable[..., Awaitable[Body]]
 Make = Callable[..., Awaitable[Person]]
@@ -151,3 +151,75 @@ async def test_service_hours_now_and_next_are_told(client: httpx.AsyncClient, op
     )
     found = await outlook(client, await open_ticket())
     assert (found["service_open"], found["service_closes_at"], found["timezone"]) == (True, None, "Europe/Helsinki")
+
+
+async def opened(http: httpx.AsyncClient, query: str = "", **body: object) -> Body:
+    whole = {"subject": "Help", "description": "Please.", "customer": {"external_id": "c-1", "name": "Ada"}, **body}
+    return good(await http.post(f"/v1/tickets{query}", json=whole))
+
+
+async def promises_of(client: httpx.AsyncClient, ticket: Body) -> list[Body]:
+    items: list[Body] = good(await client.get(f"/v1/tickets/{ticket['id']}/promises"))["items"]
+    return items
+
+
+async def test_an_outlook_comes_with_the_ticket_where_asked(client: httpx.AsyncClient, db: Database) -> None:
+    await known_past(client, db)
+    assert "outlook" not in await opened(client)
+    ticket = await opened(client, "?include=outlook")
+    found, later = ticket["outlook"], await outlook(client, ticket)
+    same = ("promised_by", "promised_seconds", "place_in_queue", "language", "why", "service_open", "ticket_id")
+    assert [found[name] for name in same] == [later[name] for name in same]
+    assert found["place_in_queue"] == 2
+    assert (found["at"], [seconds(found, name) for name in ("p50", "p80", "p95")]) == (
+        ticket["created_at"],
+        [20, 60, 200],
+    )
+    for _ in range(22):
+        await opened(client)
+    assert (await opened(client, "?include=outlook"))["outlook"]["place_in_queue"] == 25
+
+
+async def test_what_is_almost_sure_is_promised_by_itself_and_kept_by_the_answer(
+    client: httpx.AsyncClient, db: Database
+) -> None:
+    await known_past(client, db)
+    good(await client.put("/v1/customers/by-external-id/c-1", json={"name": "Ada", "language": "fi"}))
+    ticket = await opened(client, promise="auto")
+    [promise] = await promises_of(client, ticket)
+    assert (promise["due_at"], promise["state"]) == (ticket["outlook"]["likely_by"]["p95"], "open")
+    assert (promise["text"], promise["made_by"]) == ("Ensimmäinen vastaus.", {"kind": "system", "id": None})
+    await reply(client, ticket, visibility="internal")
+    assert [each["state"] for each in await promises_of(client, ticket)] == ["open"]
+    await reply(client, ticket)
+    assert [each["state"] for each in await promises_of(client, ticket)] == ["kept"]
+    await assert_verified(db)
+
+
+async def test_a_promise_by_itself_is_broken_by_a_late_answer_and_withdrawn_from_who_gives_up(
+    client: httpx.AsyncClient, db: Database, sql: Sql
+) -> None:
+    await known_past(client, db)
+    late, gone = await opened(client, promise="auto"), await opened(client, promise="auto")
+    await patch(client, gone, status="closed")
+    assert [each["state"] for each in await promises_of(client, gone)] == ["withdrawn"]
+    await sql.execute(
+        "UPDATE sla_clocks SET promised_until = promised_until - interval '1 hour',"
+        " started_at = started_at - interval '1 hour' WHERE ticket_id = $1",
+        late["id"],
+    )
+    await reply(client, late)
+    assert [each["state"] for each in await promises_of(client, late)] == ["broken"]
+
+
+async def test_nothing_is_promised_by_itself_where_too_little_is_known(client: httpx.AsyncClient) -> None:
+    ticket = await opened(client, promise="auto")
+    assert ticket["outlook"]["why"] == "too_little_known"
+    assert await promises_of(client, ticket) == []
+
+
+async def test_nothing_is_promised_by_itself_to_whom_nobody_answers(client: httpx.AsyncClient, db: Database) -> None:
+    await known_past(client, db)
+    ticket = await opened(client, promise="auto", opened_by="agent")
+    assert (ticket["outlook"]["why"], ticket["outlook"]["likely_by"]) == ("nobody_waits", None)
+    assert await promises_of(client, ticket) == []

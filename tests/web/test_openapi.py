@@ -241,7 +241,7 @@ def test_texts_and_lists_that_callers_send_are_bounded(document: dict[str, Any])
 
 
 # What is there only where it was asked for.
-_ASKED_FOR = {"OpenedTicketOut": {"suggestions"}}
+_ASKED_FOR = {"OpenedTicketOut": {"suggestions", "outlook"}}
 
 
 def test_answers_have_no_optional_fields(document: dict[str, Any]) -> None:

@@ -54,7 +54,12 @@ Reader = Annotated[Actor, may("tickets:read")]
 Writer = Annotated[Actor, may("tickets:write")]
 
 
+_INCLUDED = "What to send with the ticket."
 _SUGGEST = "Send the articles that may answer it along."
+
+
+class IncludeNew(StrEnum):
+    outlook = "outlook"
 
 
 class Include(StrEnum):
@@ -66,7 +71,7 @@ class Include(StrEnum):
     last_message = "last_message"
 
 
-Including = Annotated[AnyOf[Annotated[Include, FROM_TEXT]], Query(description="What to send with the ticket.")]
+Including = Annotated[AnyOf[Annotated[Include, FROM_TEXT]], Query(description=_INCLUDED)]
 
 
 @routes.post("", status_code=201, response_model=OpenedTicketOut, summary="Open a ticket")
@@ -76,10 +81,11 @@ async def create_ticket(
     tx: Tx,
     actor: Writer,
     suggest: Annotated[bool, Query(description=_SUGGEST)] = False,
+    include: Annotated[AnyOf[Annotated[IncludeNew, FROM_TEXT]], Query(description=_INCLUDED)] = None,
 ) -> Any:
     """The customer is found, or made, by what is given of them. The clock of the first response starts now. Who is in a
     self-service segment gets the articles that match, as a message of the system, where the automation is on."""
-    ticket = await opening.open_ticket(tx, actor, body, suggest=suggest)
+    ticket = await opening.open_ticket(tx, actor, body, suggest=suggest, foretell=bool(include))
     response.headers["Location"] = f"/v1/tickets/{ticket['id']}"
     return tag(response, await queries.ticket_to_response(tx, actor, ticket))
 
