@@ -34,7 +34,7 @@ IN_QUERY = (
     | {
         "agent_id": "Only what belongs to this agent; several with commas.",
         "tag": "Only what has one of these tags.",
-        "ids": "Only the tickets with these ids.",
+        "ids": "Only those with these ids.",
         "created_after": "Only what was made after this instant.",
         "created_before": "Only what was made before this instant.",
         "updated_after": "Only what was changed after this instant.",

@@ -1,5 +1,6 @@
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -183,6 +184,13 @@ async def test_an_external_id_is_taken_from_the_path_as_it_is(world: World) -> N
         answer = await world.admin.put(f"/v1/customers/by-external-id/{tail}{unique()}", json={})
         assert answer.status_code == 201
         assert answer.json()["external_id"].startswith(external_id)
+
+
+async def test_as_many_customers_as_a_page_holds_are_read_by_their_ids(world: World) -> None:
+    made = [(await world.made("/v1/customers", {}))["id"] for _ in range(3)]
+    asked = ",".join([*made[:2], *(str(uuid4()) for _ in range(198))])
+    found = (await world.admin.get("/v1/customers", params={"ids": asked, "limit": 200})).json()["items"]
+    assert [customer["id"] for customer in found] == made[:2]
 
 
 async def test_customers_are_listed_in_the_order_they_were_added(world: World) -> None:

@@ -1,1 +1,1 @@
-import"./chunk-UA5RBQ4I.js";
+import"./chunk-DGSP6E2X.js";

@@ -9,6 +9,7 @@ from app.customers.service import customers as service
 from app.customers.service.name_search import beginnings
 from app.web.etag import tag
 from app.web.paging import PageQuery, page
+from app.web.query import ManyIds
 from app.web.route import Tx, router
 from app.web.schemas import Email, ExternalId, fold
 
@@ -17,6 +18,7 @@ Reader = Annotated[Actor, may("customers:read")]
 
 
 class CustomerQuery(PageQuery):
+    ids: ManyIds = None
     external_id: ExternalId | None = None
     email: Email | None = None
     organization_id: UUID | None = None
@@ -30,6 +32,7 @@ async def list_customers(
     """In the order they were added. `q` finds those of whose name, e-mail address or external id a word begins with
     each of its own; a customer is found by what is known of those who were merged into them, too."""
     where: dict[str, object] = {
+        "ids": query.ids,
         "external_id": query.external_id,
         "email": fold(query.email) if query.email else None,
         "organization_id": query.organization_id,

@@ -37,6 +37,7 @@ LISTING = Listing(
     "customers",
     CUSTOMERS.select,
     {
+        "ids": is_any(customers.c.id),
         "external_id": is_any(customers.c.external_id),
         "email": _called,
         "q": _has_words,
