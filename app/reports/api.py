@@ -7,10 +7,13 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from app.auth.dependencies import Actor, may
+from app.reports.availability import availability
 from app.reports.backlog import backlog
 from app.reports.handling_times import handling_times
 from app.reports.response_times import response_times
 from app.reports.schemas import (
+    AvailabilityReport,
+    AvailabilityReportQuery,
     Backlog,
     BacklogQuery,
     BacklogReport,
@@ -74,6 +77,15 @@ async def report_handling_times(
     if wants_csv(request):
         return await _csv((item | item["group"] for item in items), _HANDLING_COLUMNS, excel=query.excel)
     return await items_as_json(HandlingTimes, items)
+
+
+@routes.get("/availability", response_model=AvailabilityReport, summary="Report who was online")
+@costs(HEAVY)
+async def report_availability(tx: Tx, actor: Reader, query: Annotated[AvailabilityReportQuery, Query()]) -> Any:
+    """How long agents were online and away in the span, and how much they answered, in all and while online. By agent,
+    those without any are there with zeros; by team, as teams are now, who is in several counts with each."""
+    await tx.snapshot()
+    return {"items": await availability(tx, query)}
 
 
 @routes.get("/self-service", response_model=SelfServiceReport, summary="Report what self-service came to")

@@ -212,6 +212,30 @@ class HandlingTimesReport(Out):
     items: list[HandlingTimes]
 
 
+class AvailabilityGroup(StrEnum):
+    agent = "agent"
+    team = "team"
+
+
+class AvailabilityReportQuery(SpanQuery):
+    group_by: AnyOf[Annotated[AvailabilityGroup, FROM_TEXT]] = None
+    agent: AnyOf[UUID] = None
+    team: AnyOf[UUID] = None
+
+
+class AvailabilityFigures(Out):
+    group: ReportGroup
+    online_seconds: float
+    away_seconds: float
+    answered: int = Field(description="Waits for a first or next answer that they ended in the span.")
+    answered_online: int = Field(description="Of these, while they were online.")
+    answered_per_hour: float | None = Field(description="Of what was answered online, an hour online.")
+
+
+class AvailabilityReport(Out):
+    items: list[AvailabilityFigures]
+
+
 class SelfServiceGroup(StrEnum):
     segment = "segment"
     article = "article"

@@ -37,7 +37,7 @@ async def _why(client: httpx.AsyncClient, goal: Body, start: datetime, end: date
     return good(await client.get(f"{URL}/{goal['id']}/why", params=params))
 
 
-async def _online(sql: Sql, agent: Person, start: datetime, end: datetime, capacity: int = 1, **told: Any) -> None:
+async def said_online(sql: Sql, agent: Person, start: datetime, end: datetime, capacity: int = 1, **told: Any) -> None:
     """As the log has it of an agent who said so then."""
     for at, before, after in ((start, "offline", "online"), (end, "online", "offline")):
         data = {"before": before, "after": after, "because": "said", "capacity": capacity, "channels": None,
@@ -96,8 +96,8 @@ async def test_each_second_of_the_waits_is_where_it_went(client: httpx.AsyncClie
     # Before: one wait of 30 s while they were free. From 11:00 they are away for ten minutes, then handle one by one.
     [_] = await _answered(client, sql, agent, [(_at(0), 30, 10)])
     first, second = await _answered(client, sql, agent, [(_at(65), 340, 40), (_at(70), 90, 50)])
-    await _online(sql, agent, _at(-60), _at(60))
-    await _online(sql, agent, _at(70), _at(180))
+    await said_online(sql, agent, _at(-60), _at(60))
+    await said_online(sql, agent, _at(70), _at(180))
     found = await _why(client, goal, _at(60), _at(120))
     _adds_up(found)
     assert (found["before"]["waits"], found["after"]["waits"]) == (1, 2)
@@ -119,8 +119,8 @@ async def test_capacity_and_channels_say_who_is_free(client: httpx.AsyncClient, 
     await _answered(client, sql, agent, [(_at(0), 30, 30)], channel="email")
     await _answered(client, sql, agent, [(_at(60), 60, 60), (_at(60), 60, 60)], channel="email")
     # One takes mail, two at once; the other takes chats only.
-    await _online(sql, agent, _at(-60), _at(180), 5, channels=[{"channel": "email", "capacity": 2}])
-    await _online(sql, other, _at(-60), _at(180), 5, channels=[{"channel": "chat", "capacity": 2}])
+    await said_online(sql, agent, _at(-60), _at(180), 5, channels=[{"channel": "email", "capacity": 2}])
+    await said_online(sql, other, _at(-60), _at(180), 5, channels=[{"channel": "chat", "capacity": 2}])
     found = await _why(client, goal, _at(60), _at(120))
     sides = {part["part"]: (part["before_seconds"], part["after_seconds"]) for part in found["parts"]}
     assert (sides["free_not_taken"], sides["all_busy"], sides["nobody_online"]) == ((30, 0), (0, 60), (0, 0))
@@ -158,7 +158,7 @@ async def test_a_planted_cause_is_named_and_all_layers_add_up(
 ) -> None:
     goal, agents = await _goal(client), [await person("agent") for _ in range(2)]
     for agent in agents:
-        await _online(sql, agent, _at(-360), _at(240))
+        await said_online(sql, agent, _at(-360), _at(240))
     # Five usual hours: a ticket each minute and a half, 100 s of work each, a little apart. Then a second flood.
     for hour in range(-5, 0):
         usual = [(_at(60 * hour + 1.5 * n), 15 + n % 7 + hour, 100 + 3 * hour) for n in range(36)]
