@@ -57,3 +57,14 @@ def test_who_writes_an_answer_is_seen_by_a_colleague_and_not_for_long(
     expect(looking.get_by_text("Wilma Writes is writing an answer")).to_be_visible()
     expect(writing.get_by_text("is writing an answer")).to_have_count(0)
     expect(looking.get_by_text("Wilma Writes is writing an answer")).to_have_count(0, timeout=20_000)
+
+
+def test_a_ticket_shows_what_its_customer_is_told(sign_in: SignIn, service: Service) -> None:
+    ticket = service.ticket("Told to wait")
+    _, key = service.person("agent", "Tiina Tells")
+    page = sign_in(key, f"/tickets/{ticket['id']}")
+    told = page.locator("section").filter(has=page.get_by_role("heading", name="What the customer is told"))
+    expect(told.locator("q")).to_have_text(service.get(f"/v1/tickets/{ticket['id']}/outlook")["text"])
+    expect(told).to_contain_text("place in the queue")
+    service.post(f"/v1/tickets/{ticket['id']}/messages", {"body": "Here."})
+    expect(told).not_to_contain_text("place in the queue")

@@ -1,1 +1,1 @@
-import"./chunk-DGSP6E2X.js";
+import"./chunk-IHILOILK.js";

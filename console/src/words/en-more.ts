@@ -34,6 +34,7 @@ export const more = {
   conversation: "Conversation", noMessages: "Nothing was said yet.", automatic: "automatic", internal: "internal, the customer does not see it", edited: "edited",
   deleted: "This message was deleted.",
   reply: "Reply", note: "Note", kind: "What it is", replyPlace: "Answer the customer", notePlace: "For colleagues only", noteHint: "The customer never sees a note.",
+  told: "What the customer is told", placeInQueue: "place in the queue", chanceInTime: "chance of being in time", p50: "half of such are answered by", p80: "four of five by", p95: "nineteen of twenty by", notKnown: "No more is said",
   isWriting: "{name} is writing an answer", somebody: "Somebody",
   promisedBy: "promised: an answer by {time}", then: "Then", asIs: "leave the status", send: "Send", sendAnyway: "Send anyway", saveNote: "Save note", sent: "Sent",
   draftKept: "Your draft is kept.", attach: "Attach", answeredMeanwhile: "While you were writing", sendAsks: "Press send once more if your answer still fits.",

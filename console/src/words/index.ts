@@ -45,6 +45,7 @@ export async function speak(chosen: Language): Promise<void> {
 // Words of the API that do not read well as they are.
 const NAMES: Record<Language, Record<string, string>> = {
   en: {
+    too_little_known: "too few waits are known yet", not_the_first: "it is not the first answer that they wait for",
     op_eq: "is", op_ne: "is not", op_in: "is one of", op_not_in: "is none of", op_lt: "is under", op_lte: "is at most", op_gt: "is over", op_gte: "is at least", op_contains: "contains", op_starts_with: "begins with", op_exists: "is there:",
     auto_acknowledge: "say at once that a ticket came in", auto_close: "close what has been resolved for some days", self_service_first: "offer an article first",
   },

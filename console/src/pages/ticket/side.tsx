@@ -15,6 +15,7 @@ import { attempt } from "../../ui/toast";
 import { duration, named, spoken } from "../../words/format";
 import { t, word } from "../../words/index";
 import { Files } from "./files";
+import { Outlook } from "./outlook";
 import { Participants } from "./participants";
 import { Promises } from "./promises";
 import type { Desk, Whole } from "./state";
@@ -27,6 +28,7 @@ export function Side(props: { ticket: Whole; desk: Desk }): JSX.Element {
         <ul class="clocks">{(ticket.clocks ?? []).filter((clock) => clock.target_seconds !== null).map((clock) => <ClockRow key={clock.id} clock={clock} />)}</ul>
         {can("sla:read") && <Explain ticket={ticket} />}
       </Panel>
+      <Outlook id={ticket.id} />
       <Promises ticket={ticket} desk={desk} />
       <CustomerCard ticket={ticket} />
       <Panel>
