@@ -85,7 +85,7 @@ async def report_availability(tx: Tx, actor: Reader, query: Annotated[Availabili
     """How long agents were online and away in the span, and how much they answered, in all and while online. By agent,
     those without any are there with zeros; by team, as teams are now, who is in several counts with each."""
     await tx.snapshot()
-    return {"items": await availability(tx, query)}
+    return {"items": await availability(tx, query, actor.scopes)}
 
 
 @routes.get("/self-service", response_model=SelfServiceReport, summary="Report what self-service came to")

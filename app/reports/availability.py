@@ -1,7 +1,7 @@
 """How long agents were online, and how much they answered meanwhile."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -56,7 +56,7 @@ _EVERYBODY = Query(select(agents.c.id).where(agents.c.active))
 _TEAMS = Query(select(team_members.c.agent_id, team_members.c.team_id))
 
 
-async def availability(tx: Transaction, query: AvailabilityReportQuery) -> list[dict[str, Any]]:
+async def availability(tx: Transaction, query: AvailabilityReportQuery, scopes: Set[str]) -> list[dict[str, Any]]:
     """Of every active agent, and of others with figures. The transaction must read a snapshot. Cost: the changes of
     availability in the span, and the clocks that started before its end. Raises Invalid."""
     from_, to = query.span()
@@ -68,7 +68,7 @@ async def availability(tx: Transaction, query: AvailabilityReportQuery) -> list[
         figures[row["id"]]
     if query.agent:
         figures = {id_: figures[id_] for id_ in query.agent if id_ in figures}
-    return await _grouped(tx, figures, query)
+    return await _grouped(tx, figures, query, scopes)
 
 
 def _as_arrays(found: Iterable[Stretch]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _by_agent(found: Iterable[Stretch], answered: Iterable[Row]) -> dict[UUID, d
 
 
 async def _grouped(
-    tx: Transaction, figures: dict[UUID, dict[str, Any]], query: AvailabilityReportQuery
+    tx: Transaction, figures: dict[UUID, dict[str, Any]], query: AvailabilityReportQuery, scopes: Set[str]
 ) -> list[dict[str, Any]]:
     groups = tuple(GroupBy(group) for group in dict.fromkeys(query.group_by or ()))
     teams: dict[UUID, list[UUID | None]] = defaultdict(list)
@@ -114,7 +114,7 @@ async def _grouped(
             for name, value in each.items():
                 total[name] += value
     keyed = [{"by_agent": agent, "by_team": team, **row} for (agent, team), row in rows.items()]
-    describe = await grouping.describer(tx, keyed, groups)
+    describe = await grouping.describer(tx, keyed, groups, scopes)
     return [_described(row) | {"group": describe(row)} for row in keyed]
 
 
