@@ -41,5 +41,6 @@ async def release_ticket(ticket_id: UUID, response: Response, tx: Tx, actor: Cla
 @routes.get("/{ticket_id}/explain", response_model=TicketExplanation, summary="Explain a ticket's deadlines")
 @costs(BULK)
 async def explain_ticket(ticket_id: UUID, tx: Tx, actor: Explainer) -> Any:
-    """Which policy and why; each pause, each stretch of business hours that counted, and the way to each deadline."""
+    """Which policy and why; each pause, each stretch of business hours that counted, and the way to each deadline, of
+    the newest 20 clocks."""
     return await explanations.explain_ticket(tx, actor, ticket_id)

@@ -51,6 +51,9 @@ _INSERT = Query(
     ],
 )
 Item = dict[str, Any]
+# Of one ticket: a batch may hold millions of things that are wrong, and each is longer told than sent.
+_MOST_ERRORS = 10
+_LONGEST_ID = 255
 
 
 async def import_tickets(tx: Transaction, who: log.ActorRef, batch: Sequence[object]) -> dict[str, Any]:
@@ -94,10 +97,10 @@ def _read(raw: object, now: datetime) -> ImportedTicket | Item:
         item = READER.validate_python(raw)
         check(item, now)
     except ValidationError as wrong:
-        errors = tuple(
-            FieldError(_pointer(e["loc"], e["type"]), e["type"], e["msg"]) for e in wrong.errors(include_url=False)
-        )
-        return _rejected(raw, Invalid(f"{errors[0].pointer}: {errors[0].detail}", errors=errors))
+        found = wrong.errors(include_url=False, include_input=False)
+        errors = tuple(FieldError(_pointer(e["loc"], e["type"]), e["type"], e["msg"]) for e in found[:_MOST_ERRORS])
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        return _rejected(raw, Invalid(f"{errors[0].pointer}: {errors[0].detail}{more}", errors=errors))
     except Invalid as wrong:
         return _rejected(raw, wrong)
     return item
@@ -180,7 +183,7 @@ def _record(tx: Transaction, ticket: Mapping[str, Any], author: log.ActorRef, ha
 def _rejected(raw: object, why: AppError) -> Item:
     external_id = raw.get("external_id") if isinstance(raw, dict) else None
     return {
-        "external_id": external_id if isinstance(external_id, str) else None,
+        "external_id": external_id[:_LONGEST_ID] if isinstance(external_id, str) else None,
         "ticket_id": None,
         "outcome": ImportOutcome.rejected,
         "problem": as_problem(why, "/v1/imports/tickets"),

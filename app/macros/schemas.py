@@ -7,7 +7,7 @@ from pydantic import MISSING, Field
 from app.macros.places import WORDS
 from app.sla.schemas.types import Product
 from app.tickets.lifecycle import Visibility
-from app.tickets.schemas import PriorityWord, StatusWord, TicketOut, TypeWord, VisibilityWord
+from app.tickets.schemas import NO_ROOM, PriorityWord, StatusWord, TicketOut, TypeWord, VisibilityWord
 from app.web.problems import Problem
 from app.web.query import Oneself
 from app.web.schemas import FROM_TEXT, Fields, Id, In, Name, Out, Page, Prose, Tags
@@ -76,7 +76,7 @@ class MacroTickets(In):
 class MacroItemOut(Out):
     ticket_id: UUID
     status: int = Field(description="What the macro on this ticket alone would have been answered with.")
-    applied: MacroApplied | None
+    applied: MacroApplied | None = Field(description=NO_ROOM)
     problem: Problem | None
 
 

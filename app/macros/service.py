@@ -21,7 +21,7 @@ from app.tickets.queries import get_ticket, ticket_to_response
 from app.tickets.references import check_there
 from app.tickets.schemas import MessageIn, TicketPatch
 from app.tickets.service import change_ticket, reply
-from app.web.paging import Listing, Order
+from app.web.paging import Listing, Order, Room
 from app.web.problems import as_problem
 from app.web.query import Oneself
 
@@ -84,11 +84,14 @@ async def apply_to_many(
     for index, id_ in enumerate(ticket_ids):
         if id_ in ticket_ids[:index]:
             raise Invalid.at(f"/ticket_ids/{index}", "repeated", "each ticket once")
-    done = {id_: await _result(tx, actor, macro, id_, preview=preview) for id_ in sorted(ticket_ids)}
+    room = Room()
+    done = {id_: await _result(tx, actor, macro, id_, room, preview=preview) for id_ in sorted(ticket_ids)}
     return [done[id_] for id_ in ticket_ids]
 
 
-async def _result(tx: Transaction, actor: Actor, macro: Row, ticket_id: UUID, *, preview: bool) -> dict[str, Any]:
+async def _result(
+    tx: Transaction, actor: Actor, macro: Row, ticket_id: UUID, room: Room, *, preview: bool
+) -> dict[str, Any]:
     try:
         async with tx.nested(savepoint=True):
             applied = await _applied(tx, actor, macro, ticket_id, None, preview=preview)
@@ -97,7 +100,8 @@ async def _result(tx: Transaction, actor: Actor, macro: Row, ticket_id: UUID, *,
             raise
         problem = as_problem(refused, f"/v1/tickets/{ticket_id}/macros/{macro['id']}/apply")
         return {"ticket_id": ticket_id, "status": refused.status, "applied": None, "problem": problem}
-    return {"ticket_id": ticket_id, "status": 200, "applied": applied, "problem": None}
+    applied_or_none = applied if room.holds(applied) else None
+    return {"ticket_id": ticket_id, "status": 200, "applied": applied_or_none, "problem": None}
 
 
 async def _applied(

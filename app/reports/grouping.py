@@ -1,6 +1,7 @@
 """What figures are grouped and filtered by, and the names of what they are about."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -79,7 +80,7 @@ def grouped(statement: Select[Any], keys: Sequence[ColumnElement[Any]]) -> Query
     return Query(statement)
 
 
-def check_number(rows: Sequence[Row], groups: Sequence[GroupBy]) -> None:
+def check_number(rows: Sequence[Row], groups: Sequence[StrEnum]) -> None:
     """Raises Invalid for more items than one answer may have."""
     if len(rows) > MOST_ITEMS:
         where = "group_by" if groups else "interval"

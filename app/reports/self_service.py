@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, DateTime, bindparam, func, literal, or_, select
 
 from app.db import Query, Transaction
+from app.reports import grouping
 from app.reports.schemas import SelfServiceGroup
 from app.tickets.tables import ticket_offers, tickets
 
@@ -41,12 +42,14 @@ def _self_service(groups: tuple[SelfServiceGroup, ...]) -> Query:
         .select_from(source)
         .where(_t.self_service.is_not(None), _t.spam_at.is_(None), *_within(_t.created_at))
     )
-    return Query(statement.group_by(*keys).order_by(*keys) if keys else statement)
+    return grouping.grouped(statement, keys)
 
 
 async def self_service(
     tx: Transaction, from_: datetime | None, to: datetime | None, groups: Sequence[SelfServiceGroup]
 ) -> list[dict[str, Any]]:
-    """Over the tickets that opened in the span and got answers. Cost: those, by an index that holds no others."""
+    """Over the tickets that opened in the span and got answers. Cost: those, by an index that holds no others. Raises
+    Invalid where there were more than `MOST_ITEMS`."""
     rows = await tx.rows(_self_service(tuple(dict.fromkeys(groups))), from_=from_, to=to)
+    grouping.check_number(rows, groups)
     return [{**row, "group": {name: row.get(f"by_{name}") for name in SelfServiceGroup}} for row in rows]

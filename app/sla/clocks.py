@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, func, insert, literal_column, or_, select, update
 from uuid_utils.compat import uuid7
 
 from app.db import Query, Transaction, Values
@@ -71,7 +71,8 @@ _ALERT = Query(insert(sla_alerts), ["clock_id", "kind", "target_seconds", "perce
 _OF_TICKET = Query(
     select(sla_clocks, func.clock_timestamp().label("now"))
     .where(_c.ticket_id == bindparam("ticket_id"))
-    .order_by(_c.started_at, _c.id)
+    .order_by(_c.started_at.desc(), _c.id.desc())
+    .limit(literal_column("200"))
 )
 
 _STAFFS = {
@@ -376,7 +377,7 @@ async def of_ticket(tx: Transaction, ticket_id: UUID, *, for_customer: bool = Fa
     found = await tx.rows(_OF_TICKET, ticket_id=ticket_id)
     known = await calendars.versions_of(tx, found)
     show = customer_view if for_customer else to_response
-    return list(understood(lambda row: show(row, known, row["now"]), found))
+    return list(understood(lambda row: show(row, known, row["now"]), reversed(found)))
 
 
 def states(

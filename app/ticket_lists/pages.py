@@ -93,4 +93,7 @@ async def listed(
     count = await listing.estimated_count(tx, where) if query.count else None
     shown = [await ticket_to_response(tx, actor, row) for row in answer["items"]]
     items = await side_loading.load(tx, actor, shown, beside)
+    fits = side_loading.number_that_fits(items) if beside else len(items)
+    if fits < len(items):
+        return await listed(request, response, tx, actor, query.model_copy(update={"limit": fits}))
     return {**answer, "items": items, "estimated_count": count}

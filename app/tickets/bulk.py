@@ -13,6 +13,7 @@ from app.errors import AppError, Invalid
 from app.tickets.queries import ticket_to_response
 from app.tickets.schemas import BulkTicketPatch, TicketPatch
 from app.tickets.service import change_ticket
+from app.web.paging import Room
 from app.web.problems import Problem, as_problem
 from app.web.taken import UNIQUE_VIOLATION, conflict
 
@@ -26,11 +27,12 @@ async def change_tickets(tx: Transaction, actor: Actor, patches: Sequence[BulkTi
         if patch.id in seen:
             raise Invalid.at(f"/tickets/{index}/id", "repeated", "each ticket once")
         seen.add(patch.id)
-    done = {patch.id: await _change(tx, actor, patch) for patch in sorted(patches, key=lambda patch: patch.id)}
+    room = Room()
+    done = {patch.id: await _change(tx, actor, patch, room) for patch in sorted(patches, key=lambda patch: patch.id)}
     return [done[patch.id] for patch in patches]
 
 
-async def _change(tx: Transaction, actor: Actor, asked: BulkTicketPatch) -> dict[str, Any]:
+async def _change(tx: Transaction, actor: Actor, asked: BulkTicketPatch, room: Room) -> dict[str, Any]:
     values = asked.model_dump(exclude=_NOT_OF_THE_PATCH)
     patch = TicketPatch.model_construct(set(values), **values)
     try:
@@ -43,7 +45,8 @@ async def _change(tx: Transaction, actor: Actor, asked: BulkTicketPatch) -> dict
         if failed.sqlstate != UNIQUE_VIOLATION:
             raise
         return _refused(asked.id, await conflict(tx, failed))
-    return _item(asked.id, 200, ticket=await ticket_to_response(tx, actor, changed))
+    ticket = await ticket_to_response(tx, actor, changed)
+    return _item(asked.id, 200, ticket=ticket if room.holds(ticket) else None)
 
 
 def _refused(id: UUID, why: AppError) -> dict[str, Any]:

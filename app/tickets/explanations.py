@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import bindparam, func, literal_column, or_, select
 
 from app.auth.dependencies import Actor
 from app.db import Query, Row, Transaction
@@ -34,12 +34,14 @@ _APPLIED = Query(
 _CLOCKS = Query(
     select(sla_clocks, func.clock_timestamp().label("now"))
     .where(sla_clocks.c.ticket_id == bindparam("ticket_id"))
-    .order_by(sla_clocks.c.started_at, sla_clocks.c.id)
+    .order_by(sla_clocks.c.started_at.desc(), sla_clocks.c.id.desc())
+    .limit(literal_column("20"))
 )
 
 
 async def explain_ticket(tx: Transaction, actor: Actor, ticket_id: UUID) -> dict[str, Any]:
-    """The policies as they are tried today, the one the ticket stands under, and each clock's way to its deadline."""
+    """The policies as they are tried today, the one the ticket stands under, and the way to its deadline of each of
+    the newest 20 clocks."""
     ticket = await get_whole_ticket(tx, actor, ticket_id)
     applied = await tx.row(_APPLIED, ticket_id=ticket_id)
     rows = await tx.rows(_CLOCKS, ticket_id=ticket_id)
@@ -58,7 +60,7 @@ async def explain_ticket(tx: Transaction, actor: Actor, ticket_id: UUID) -> dict
         "applied_at": applied["occurred_at"] if applied else None,
         "because": applied["data"].get("because", "opened") if applied else None,
         "policies": tried["policies"],
-        "clocks": list(understood(explained, rows)),
+        "clocks": list(understood(explained, reversed(rows))),
     }
 
 

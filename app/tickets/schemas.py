@@ -41,6 +41,7 @@ AuthorKindWord = Annotated[AuthorKind, FROM_TEXT]
 
 # A week.
 _LONGEST_HANDLING = 604_800
+NO_ROOM = "Null where it is refused, and past 2 MiB of the answer: read it by itself."
 FROM_MERGED = "The ticket that it came with, where that was merged into this one."
 
 
@@ -183,7 +184,7 @@ class BulkPatchIn(In):
 class BulkItemOut(Out):
     ticket_id: UUID
     status: int = Field(description="What a PATCH of this ticket alone would have been answered with.")
-    ticket: TicketOut | None
+    ticket: TicketOut | None = Field(description=NO_ROOM)
     problem: Problem | None
 
 

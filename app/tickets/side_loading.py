@@ -3,6 +3,7 @@ number of tickets."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from app.statements import rows_of
 from app.tickets.lifecycle import Visibility
 from app.tickets.queries import customer_shown, message_shown
 from app.tickets.tables import messages
+from app.web.paging import Room
 
 # So much of a last message is sent along: a list is no place for long texts.
 _LONGEST = 1_000
@@ -74,6 +76,12 @@ async def load(
     for the calendars of clocks."""
     found = {name: await _FINDERS[name](tx, actor, tickets) for name in Beside if name in asked}
     return [{**ticket, **{name: _of(name, ticket, found.get(name)) for name in Beside}} for ticket in tickets]
+
+
+def number_that_fits(tickets: Sequence[Mapping[str, Any]]) -> int:
+    """How many of these, with what comes along, an answer has room for: whom they share is in it as often."""
+    room = Room()
+    return sum(1 for _ in takewhile(room.holds, tickets))
 
 
 def _of(name: Beside, ticket: Values, found: Mapping[UUID, Any] | None) -> Any:

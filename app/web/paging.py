@@ -88,6 +88,20 @@ def page_of(rows: Select[Any]) -> Select[Any]:
     return select(*kept).where(sized.c.bytes_before < literal_column(str(MOST_PAGE_BYTES)))
 
 
+class Room:
+    """What an answer still has room for, where it tells of many things that no page was made of."""
+
+    def __init__(self) -> None:
+        self._left = MOST_PAGE_BYTES
+
+    def holds(self, shown: Mapping[str, Any] | Row) -> bool:
+        """Whether this, as it will be shown, goes into the answer; it takes its room then. The first always does."""
+        fits = self._left > 0
+        if fits:
+            self._left -= len(orjson.dumps(dict(shown), default=str, option=orjson.OPT_NON_STR_KEYS))
+        return fits
+
+
 def first_of(rows: list[Row], limit: int) -> tuple[list[Row], bool]:
     """The rows of a page that was asked for one row more, and whether there are more."""
     if len(rows) > limit:

@@ -85,3 +85,63 @@ async def test_a_page_of_the_feed_ends_early_and_nothing_is_missed(
                 break
         assert len(ids) == len(set(ids)) == len(written)
         assert pages >= 4
+
+
+async def test_many_tickets_changed_at_once_are_answered_with_as_many_as_a_page_holds(
+    client: httpx.AsyncClient, open_ticket: Open
+) -> None:
+    """All of them are changed: of what has no room is said so, and no more."""
+    fields = [{"subject": "ticket", "key": key, "name": key, "type": "text"} for key in WIDE]
+    await asyncio.gather(*(client.post("/v1/custom-fields", json=field) for field in fields))
+    ids = [(await open_ticket(custom_fields=WIDE))["id"] for _ in range(15)]
+    patches = [{"id": id_, "priority": "high"} for id_ in ids]
+    macro = await client.post("/v1/macros", json={"name": "m", "changes": {"priority": "low"}})
+    for path, body, name, priority in (
+        ("/v1/tickets/bulk", {"tickets": patches}, "ticket", "high"),
+        (f"/v1/macros/{macro.json()['id']}/apply", {"ticket_ids": ids}, "applied", "low"),
+    ):
+        answer = await client.post(path, json=body)
+        assert len(answer.content) < MOST_PAGE_BYTES + 300_000
+        assert [item["ticket_id"] for item in answer.json()["items"]] == ids
+        assert {item["status"] for item in answer.json()["items"]} == {200}
+        assert 5 < sum(item[name] is not None for item in answer.json()["items"]) < 15
+        assert {(await client.get(f"/v1/tickets/{id_}")).json()["priority"] for id_ in ids} == {priority}
+
+
+async def test_what_is_wrong_with_an_import_is_told_in_fewer_bytes_than_it_has(client: httpx.AsyncClient) -> None:
+    wrong: list[dict[str, Any]] = [{"timeline": [{}] * 10_000} for _ in range(15)]
+    answer = await client.post("/v1/imports/tickets", json={"tickets": [*wrong, {"external_id": "x" * 100_000}]})
+    assert answer.status_code == 200, answer.text[:300]
+    assert answer.json()["rejected"] == 16
+    assert len(answer.content) < 100_000
+    assert "(and 100" in answer.json()["items"][0]["problem"]["detail"]
+
+
+async def test_a_ticket_of_very_many_clocks_shows_the_newest(
+    client: httpx.AsyncClient, open_ticket: Open, sql: Any
+) -> None:
+    ticket = await open_ticket()
+    path = f"/v1/tickets/{ticket['id']}"
+    first = len((await client.get(f"{path}/clocks")).json()["items"])
+    await sql.execute(
+        "INSERT INTO sla_clocks SELECT (jsonb_populate_record(c, jsonb_build_object("
+        " 'id', gen_random_uuid(), 'cycle', n, 'started_at', c.started_at + n * interval '1 second'))).*"
+        " FROM sla_clocks c, generate_series(2, 2000) AS n"
+    )
+    items = (await client.get(f"{path}/clocks")).json()["items"]
+    assert [item["cycle"] for item in items] == sorted(item["cycle"] for item in items)
+    assert (len(items), items[-1]["cycle"]) == (200, 2000)
+    assert first < 5
+    for name, most in (("clocks", 500_000), ("explain", MOST_PAGE_BYTES)):
+        assert len((await client.get(f"{path}/{name}")).content) < most
+
+
+async def test_a_page_of_tickets_ends_early_where_a_wide_customer_comes_along_with_each(
+    client: httpx.AsyncClient, open_ticket: Open
+) -> None:
+    made = await client.post("/v1/customers", json={"name": "C", "attributes": WIDE})
+    opened = [(await open_ticket(customer={"id": made.json()["id"]}))["id"] for _ in range(24)]
+    assert len(await _walk(client, "/v1/tickets")) == 1
+    pages = await _walk(client, "/v1/tickets", include="customer")
+    assert len(pages) == 3
+    assert sorted(item["id"] for page in pages for item in page) == sorted(opened)

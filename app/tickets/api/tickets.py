@@ -219,7 +219,8 @@ async def list_ticket_events(
 
 @routes.get("/{ticket_id}/clocks", response_model=SlaClockList, summary="Read a ticket's clocks")
 async def list_ticket_clocks(ticket_id: UUID, tx: Tx, actor: Reader) -> Any:
-    """As they are at this instant. A customer sees how long they waited, and neither the policy nor a deadline."""
+    """As they are at this instant, the newest 200. A customer sees how long they waited, and neither the policy nor a
+    deadline."""
     await queries.get_ticket(tx, actor, ticket_id)
     return {"items": await clocks.of_ticket(tx, ticket_id, for_customer=actor.is_customer)}
 
