@@ -5,7 +5,7 @@ from pathlib import Path
 
 CASES = (
     "get", "list", "search", "reply", "breach", "kills", "webhooks", "create", "business", "segments", "import",
-    "replay", "feed", "overload", "memory", "clocks",
+    "replay", "feed", "overload", "memory", "clocks", "outlook",
 )  # fmt: skip
 SERVICES = ("ceiling", "naive", "ninety")
 

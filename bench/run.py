@@ -16,6 +16,7 @@ from bench.databases import database, server
 from bench.feeding import compare_logs, deliver, export_rate
 from bench.imports import import_rate
 from bench.memory import watch
+from bench.outlook import compare_opening, scores
 from bench.overload import overload
 from bench.plan import Plan
 from bench.pure import replay_rates
@@ -147,9 +148,13 @@ async def _memory(plan: Plan, services: Services) -> list[Verdict]:
     return verdicts.of_memory(await watch(services[SMALL].pid, load))
 
 
+async def _outlook(plan: Plan, services: Services) -> list[Verdict]:
+    return verdicts.of_outlooks(scores(), await compare_opening(services[SMALL], plan))
+
+
 # What is compared with a figure and not with another service.
 _ALONE: dict[str, Callable[[Plan, Services], Awaitable[list[Verdict]]]] = {
     "search": _searches, "breach": _breaches, "kills": _kills, "webhooks": _webhooks, "business": _business,
     "segments": _segments, "import": _imports, "replay": _replays, "feed": _feed, "overload": _overload,
-    "memory": _memory, "clocks": _clock_lists,
+    "memory": _memory, "clocks": _clock_lists, "outlook": _outlook,
 }  # fmt: skip

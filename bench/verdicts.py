@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from app.sla.core.outlook import SAID
 from bench.breaches import Killed
 from bench.business import BUSINESS, EVERY_HOUR
 from bench.feeding import BY_MONTHS, ONE_TABLE, Delivered
 from bench.memory import Memory
+from bench.outlook import WITH, WITHOUT, Scores, points_off
 from bench.overload import Overload
 from bench.rounds import Compared, Spread
 from bench.searching import Searched
@@ -142,7 +144,21 @@ def of_feed(exported: Spread, delivered: Delivered, logs: Compared) -> list[Verd
     ]
 
 
-def _one(count: int) -> Spread:
+def of_outlooks(scores: Scores, opening: Compared) -> list[Verdict]:
+    loss = scores.loss_seconds
+    verdicts = [Verdict(f"outlook, pinball loss of {scores.foretold:,} calls", _one(loss), "at most", 14.6, "s")]
+    for said, share in zip(SAID, scores.came, strict=True):
+        name = f"outlook, said {said:.0%}, came {share:.1%}, off by"
+        verdicts.append(Verdict(name, points_off(share, said), "at most", 3, "%"))
+    name = f"outlook, promised by auto, kept {scores.kept:.1%}, off 95 by"
+    verdicts.append(Verdict(name, points_off(scores.kept, 0.95), "at most", 3, "%"))
+    if scores.reproduced is not None:
+        verdicts.append(Verdict("outlook, of the 35 predictions", _one(scores.reproduced), "at least", 35))
+    slower = opening.ratio(WITHOUT, WITH)
+    return [*verdicts, Verdict("create with its outlook, slower", slower, "at most", 1.1, "x")]
+
+
+def _one(count: float) -> Spread:
     return Spread(count, count, count)
 
 

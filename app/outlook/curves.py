@@ -27,10 +27,15 @@ class Curves:
 
     revision: int = 0
     known: dict[Key, Curve] = field(default_factory=dict)
+    # Those that were asked for since a curve was another one.
+    outlooks: dict[tuple[Priority, int, int], Outlook | None] = field(default_factory=dict)
 
     def outlook(self, priority: Priority, ahead: int, idle: int) -> Outlook | None:
         """None where too little is known."""
-        return outlook([self._curve(priority, each, idle) for each in range(ahead + 1)])
+        asked = priority, ahead, idle
+        if asked not in self.outlooks:
+            self.outlooks[asked] = outlook([self._curve(priority, each, idle) for each in range(ahead + 1)])
+        return self.outlooks[asked]
 
     def _curve(self, priority: Priority, ahead: int, idle: int) -> Curve | None:
         return next((self.known[key] for key in asked_for(priority, ahead, idle) if key in self.known), None)
@@ -54,6 +59,7 @@ async def curves(tx: Transaction, revision: int) -> Curves:
                 held.known[key] = Curve(tuple(row["seconds"]), tuple(row["shares"]))
             held.revision = max(held.revision, row["revision"])
         held.revision = max(held.revision, revision)
+        held.outlooks.clear()
     return held
 
 

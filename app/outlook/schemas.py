@@ -49,7 +49,7 @@ class OutlookOut(Out):
     text: str
     promised_by: datetime | None = Field(description="Null to customers where the policy is not shown to them.")
     promised_seconds: int | None
-    place_in_queue: int | None = Field(description="By deadlines; up to 1,000.")
+    place_in_queue: int | None = Field(description="By deadlines; up to 1,000, of a new ticket up to 22.")
     chance_within_target: float | None
     likely_by: LikelyBy | None
     why: OutlookGap | None

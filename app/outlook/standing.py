@@ -16,7 +16,7 @@ from app.sla.core.enums import Priority
 from app.sla.core.outlook import MOST_AHEAD, Outlook, ahead_class
 from app.sla.tables import LATEST_SQL, sla_clocks
 
-MOST_COUNTED = 1_000
+_MOST_COUNTED = 1_000
 _c = sla_clocks.c
 _deadline = func.coalesce(_c.due_at, literal_column(LATEST_SQL))
 _waiting = (
@@ -28,7 +28,7 @@ _place = tuple_(bindparam("due_at", type_=DateTime(timezone=True)), bindparam("c
 _before = (
     select(literal_column("1"))
     .where(*_waiting, tuple_(_deadline, _c.id) < _place)
-    .limit(literal_column(str(MOST_COUNTED)))
+    .limit(literal_column(str(_MOST_COUNTED)))
     .subquery()
 )
 _known = (REVISION.label("outlook_revision"), func.coalesce(HANDS, literal_column("0")).label("idle"))
@@ -36,16 +36,20 @@ _STANDS = Query(select(*_known, select(func.count()).select_from(_before).scalar
 _first_deadlines = (
     select(_deadline).where(*_waiting).order_by(_deadline, _c.id).limit(literal_column(str(MOST_AHEAD + 1)))
 )
-_WHOLE = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`ahead` is at most MOST_COUNTED."""
+    """`ahead` is exact below `most`."""
 
     revision: int
     idle: int
     ahead: int
+    most: int = MOST_AHEAD + 1
+
+    @property
+    def place(self) -> int | None:
+        return self.ahead + 1 if self.ahead < self.most else None
 
 
 def columns() -> list[ColumnElement[Any]]:
@@ -54,19 +58,15 @@ def columns() -> list[ColumnElement[Any]]:
     return [*_known, first.label("first_deadlines")]
 
 
-async def of_newcomer(tx: Transaction, row: Values, due_at: datetime | None) -> Standing:
-    """From a row with `columns`: of who comes last of those with this deadline. Another read only where the queue is
-    long."""
-    ahead = bisect_right(row["first_deadlines"], due_at or LATEST)
-    if ahead > MOST_AHEAD:
-        return await of_waiting(tx, due_at, _WHOLE)
-    return Standing(row["outlook_revision"], row["idle"], ahead)
+def of_newcomer(row: Values, due_at: datetime | None) -> Standing:
+    """From a row with `columns`: of who comes last of those with this deadline."""
+    return Standing(row["outlook_revision"], row["idle"], bisect_right(row["first_deadlines"], due_at or LATEST))
 
 
 async def of_waiting(tx: Transaction, due_at: datetime | None, clock_id: UUID) -> Standing:
     row = await tx.row(_STANDS, due_at=due_at or LATEST, clock_id=clock_id)
     assert row is not None
-    return Standing(row["outlook_revision"], row["idle"], row["ahead"])
+    return Standing(row["outlook_revision"], row["idle"], row["ahead"], _MOST_COUNTED)
 
 
 async def likely(tx: Transaction, priority: Priority, standing: Standing) -> Outlook | None:

@@ -66,16 +66,18 @@ class _Reads:
     plain: Query
     with_facts: Query
     foretelling: Query
+    foretelling_with_facts: Query
 
     def for_(self, tx: Transaction, *, foretell: bool = False) -> Query:
-        if foretell:
-            return self.foretelling
-        return self.with_facts if policies.facts_in_use(tx).customers else self.plain
+        if policies.facts_in_use(tx).customers:
+            return self.foretelling_with_facts if foretell else self.with_facts
+        return self.foretelling if foretell else self.plain
 
 
 def _before_opening(customer: ColumnElement[bool]) -> _Reads:
-    foretelling = _reading(customer, *standing.columns(), facts=True)
-    return _Reads(_reading(customer, facts=False), _reading(customer, facts=True), foretelling)
+    return _Reads(
+        *(_reading(customer, *more, facts=facts) for more in ((), standing.columns()) for facts in (False, True))
+    )
 
 
 def _reading(customer: ColumnElement[bool], *more: ColumnElement[Any], facts: bool) -> Query:

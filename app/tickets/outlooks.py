@@ -13,7 +13,7 @@ from app.customers.tables import customers
 from app.db import Query, Transaction, Values
 from app.outlook import standing
 from app.outlook.schemas import OutlookGap
-from app.outlook.standing import MOST_COUNTED, Standing
+from app.outlook.standing import Standing
 from app.outlook.words import Facts, in_words, spoken
 from app.release import understood
 from app.sla import calendars, clocks, policies
@@ -38,6 +38,7 @@ _LANGUAGE = Query(
     .join(tickets, tickets.c.customer_id == customers.c.id)
     .where(tickets.c.id == bindparam("ticket_id"))
 )
+_NAMES = [f"p{round(100 * share)}" for share in SAID]
 # Nothing is promised by the instant at which it is promised.
 _SHORTEST_SECONDS = 1.0
 _TICK = timedelta(microseconds=1)
@@ -102,17 +103,17 @@ async def of_new(
     waiting = Waiting(ticket["id"], Priority(ticket["priority"]), clock, policy, language, ticket["created_at"])
     if clock is None or waiting.gap:
         return waiting, None, None
-    stands = await standing.of_newcomer(tx, row, clock.due_at)
+    stands = standing.of_newcomer(row, clock.due_at)
     return waiting, stands, await standing.likely(tx, waiting.priority, stands)
 
 
 def sure(waiting: Waiting, _: Standing | None, likely: Outlook | None) -> datetime | None:
     """By when an answer comes as surely as anything is said: what may be promised. None where too little is known."""
-    return waiting.later(max(likely.sure(SAID[-1]), _SHORTEST_SECONDS)) if likely else None
+    return waiting.later(max(likely.by[-1], _SHORTEST_SECONDS)) if likely else None
 
 
 def _likely_by(waiting: Waiting, likely: Outlook) -> dict[str, datetime]:
-    return {f"p{round(100 * share)}": waiting.later(likely.sure(share)) for share in SAID}
+    return {name: waiting.later(seconds) for name, seconds in zip(_NAMES, likely.by, strict=True)}
 
 
 def to_response(
@@ -125,12 +126,12 @@ def to_response(
     promised_by = clock.unrelieved_due_at if clock and shown else None
     by = _likely_by(waiting, likely) if likely else None
     language = spoken(waiting.language)
-    counted = stands.ahead if stands and stands.ahead < MOST_COUNTED else None
+    place = stands.place if stands else None
     hours = _hours(calendar, now)
     seconds = clock.terms.seconds if clock and promised_by else None
     facts = Facts(
         now=now, waits=clock is not None, first=waiting.gap is not OutlookGap.not_the_first, promised_by=promised_by,
-        seconds=seconds, business=bool(clock and clock.terms.calendar), ahead=counted,
+        seconds=seconds, business=bool(clock and clock.terms.calendar), ahead=None if place is None else place - 1,
         likely=(by["p50"], by["p95"]) if by else None, **hours,
     )  # fmt: skip
     return {
@@ -141,7 +142,7 @@ def to_response(
         "text": in_words(facts, language, zone),
         "promised_by": promised_by,
         "promised_seconds": seconds,
-        "place_in_queue": None if counted is None else counted + 1,
+        "place_in_queue": place,
         "chance_within_target": _chance(waiting, promised_by, likely),
         "likely_by": by,
         "why": waiting.gap or (None if likely else OutlookGap.too_little_known),

@@ -96,18 +96,11 @@ def curve(waits: Iterable[Wait]) -> Curve:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """`by` are the seconds within which an answer comes, as sure as SAID."""
+    """`by` are the seconds within which an answer comes, as sure as SAID. The more are ahead, the later: nobody is told
+    that a longer queue is a shorter wait, however the few that met it fared."""
 
+    by: tuple[float, ...]
     curves: tuple[Curve, ...]
-
-    @property
-    def by(self) -> tuple[float, ...]:
-        return tuple(self.sure(share) for share in SAID)
-
-    def sure(self, share: float) -> float:
-        """The more are ahead, the later: nobody is told that a longer queue is a shorter wait, however the few that
-        met it fared."""
-        return max(each.by(share) or 0.0 for each in self.curves)
 
     def within(self, seconds: float) -> float:
         return min(each.within(seconds) for each in self.curves)
@@ -118,7 +111,8 @@ def outlook(curves: Sequence[Curve | None]) -> Outlook | None:
     nobody was ever answered."""
     if not (curves[-1] and curves[-1].seconds):
         return None
-    return Outlook(tuple(each for each in curves if each and each.seconds))
+    known = tuple(each for each in curves if each and each.seconds)
+    return Outlook(tuple(max(each.by(share) or 0.0 for each in known) for share in SAID), known)
 
 
 @dataclass(slots=True)
