@@ -283,6 +283,11 @@ class Past:
     async def erase(self) -> None:
         """It changes no figure; who it was about has no name any more."""
         customer = self.anybody()
+        # What was to be looked at again is, under the promises of now, and what follows from this is to be done yet.
+        await settled_for_good(self.db)
+        effect = self.random.choice(["include", "exclude"])
+        override = {"customer_id": customer, "effect": effect, "reason": "R"}
+        await self.send("POST", f"/segments/{self.segment}/overrides", **override)
         before = await self.told()
         if await self.send("POST", f"/customers/{customer}/erase"):
             await settled_for_good(self.db)
