@@ -23,7 +23,7 @@ from app.sla.coverage import coverage_columns
 from app.sla.tables import business_calendars, sla_exceptions, sla_policy_versions
 from app.tickets.changes import TicketChange, save
 from app.tickets.queries import NOT_DONE
-from app.tickets.rematching import apply_coverage, current_coverage, rematch_with_exceptions
+from app.tickets.rematching import apply_coverage, current_coverage, rematch_with_exceptions, renew_exceptions
 from app.tickets.store import SYSTEM, LoadedTicket, lock_ticket, read_tickets
 from app.tickets.tables import tickets
 
@@ -74,6 +74,8 @@ _CONCERNED: dict[job_queue.Kind, ColumnElement[bool]] = {
     job_queue.Kind.customer_changed: and_(NOT_DONE, _t.customer_id == _subject),
     job_queue.Kind.exception_changed: and_(NOT_DONE, _in_scope),
 }
+# Nothing that conditions read: a clock keeps the version of its policy.
+_OF_EXCEPTIONS = frozenset({job_queue.Kind.exception_changed, job_queue.Kind.judgement_changed})
 # Whose customers changed, and not what is promised by whom: these are matched with their exceptions.
 _OF_CUSTOMERS = frozenset(_CONCERNED) - {
     job_queue.Kind.reapply, job_queue.Kind.policy_archived, job_queue.Kind.calendar_changed
@@ -141,7 +143,10 @@ async def _rematch(tx: Transaction, kind: job_queue.Kind, subject_id: UUID, tick
     locked = await lock_ticket(tx, SYSTEM, ticket_id)
     change = TicketChange(locked, log.SYSTEM)
     because = kind.replace("_", " ")
-    if kind in _OF_CUSTOMERS:
+    if kind in _OF_EXCEPTIONS:
+        await renew_exceptions(tx, change, because)
+        _count(locked, change.entries, counts)
+    elif kind in _OF_CUSTOMERS:
         await rematch_with_exceptions(tx, change, because)
         _count(locked, change.entries, counts)
     else:

@@ -44,6 +44,20 @@ async def rematch_with_exceptions(
     promised stays as long as it is in force: no figure changes by an erasure, then or later."""
     loaded = change.loaded
     context = context or await _context(tx, loaded.ticket["customer_id"])
+    await renew_exceptions(tx, change, because, context)
+    in_force = await policies.in_force(tx, loaded.revision)
+    if context.erased and change.ticket["policy_id"] in {policy.id for policy in in_force}:
+        return
+    cover = await current_coverage(tx, loaded.revision, change.ticket, change.now, context)
+    await apply_coverage(tx, change, cover, because)
+
+
+async def renew_exceptions(
+    tx: Transaction, change: TicketChange, because: str, context: CustomerContext | None = None
+) -> None:
+    """Those that are granted to its customer now, under the policy that it stands under."""
+    loaded = change.loaded
+    context = context or await _context(tx, loaded.ticket["customer_id"])
     broad = await broad_exceptions.IN_FORCE.at(tx, loaded.revision)
     of_segments = await _of_segments(tx, broad) if context.erased else frozenset()
     granted = _granted(loaded, context.applicable_exceptions(broad), context, of_segments)
@@ -51,12 +65,6 @@ async def rematch_with_exceptions(
         await grant_exceptions(tx, change, granted)
         data = {"applied": change.values["exceptions"], "because": because}
         change.record("sla.exceptions_applied", data, who=log.SYSTEM, internal=True)
-    if context.erased and change.ticket["policy_id"] in {
-        each.id for each in await policies.in_force(tx, loaded.revision)
-    }:
-        return
-    cover = await current_coverage(tx, loaded.revision, change.ticket, change.now, context)
-    await apply_coverage(tx, change, cover, because)
 
 
 async def grant_exceptions(tx: Transaction, change: TicketChange, granted: tuple[SlaException, ...]) -> None:

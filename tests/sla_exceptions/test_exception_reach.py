@@ -10,7 +10,7 @@ import pytest
 
 from app.db import Database
 from tests.conftest import Person
-from tests.support.segments import settled
+from tests.support.segments import settled, settled_for_good
 from tests.support.sla import Sql, reply, the_clock
 from tests.support.verification import Body, assert_verified, drain, events, good, soon, write_targets
 
@@ -91,6 +91,32 @@ async def test_nor_does_one_second_of_excluding_their_customer_or_their_segment(
     await settled(db)
     assert [(await the_clock(client, ticket))["excluded"] for ticket in waiting] == [False] * 3
     assert (await _report(client))["running"] == 3
+    await assert_verified(db)
+
+
+@pytest.mark.parametrize("how", ["granted", "revoked", "not judged"])
+async def test_an_exception_moves_no_clock_to_a_newer_version_of_its_policy(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database, how: str
+) -> None:
+    nobody_s = {"field": "customer.region", "op": "exists", "value": False}
+    segment = good(await client.post("/v1/segments", json={"key": "all", "name": "A", "rule": nobody_s}))
+    await settled(db)
+    policy = await write_targets(client, {"metric": "first_response", "seconds": 60})
+    ticket = await open_ticket()
+    exception = good(await client.post(URL, json={**EVERYTHING, "effect": "extend", "seconds": 5}))
+    await settled_for_good(db)
+    targets = [{"metric": "first_response", "seconds": 9999}]
+    good(await client.patch(f"/v1/sla-policies/{policy['id']}", json={"targets": targets}))
+    if how == "granted":
+        good(await client.post(URL, json={**EVERYTHING, "applies_to": "running", "metrics": ["resolution"]}))
+    elif how == "revoked":
+        assert (await client.delete(f"{URL}/{exception['id']}")).status_code == 204
+    else:
+        good(await client.patch(f"/v1/segments/{segment['id']}", json={"judged": False}))
+    await settled_for_good(db)
+    clock = await the_clock(client, ticket)
+    assert (clock["policy_version"], clock["excluded"]) == (1, how == "not judged")
+    assert clock["target_seconds"] == 60
     await assert_verified(db)
 
 
