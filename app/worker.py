@@ -16,7 +16,7 @@ from app.failures import Rounds
 from app.goals import watching
 from app.memberships import jobs as segment_jobs
 from app.operations.health import record_heartbeat
-from app.outlook import hands, learning
+from app.outlook import hands, learning, scoring
 from app.settings import Settings
 from app.sla.sweep import BATCH, anything_due, sweep
 from app.sla_exceptions import service as exceptions
@@ -43,6 +43,7 @@ _CLAIMS_SECONDS = 1.0
 _CLAIM_QUEUE_REST = 9.0
 _OUTLOOK_SECONDS = 0.5
 _OUTLOOK_REST = 4.0
+_SCORING_SECONDS = 30.0
 _CLEANING_SECONDS = 60.0
 _PLANNING_SECONDS = 0.1
 _SENDING_SECONDS = 0.05
@@ -86,6 +87,7 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("claim_queue", partial(claims.look_once, db), _CLAIMS_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
         _loop("outlook_hands", partial(hands.look_once, db), _OUTLOOK_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
         _loop("outlook", partial(learning.run_once, db), _OUTLOOK_SECONDS, stop, rest=_OUTLOOK_REST),
+        _loop("outlook_scores", partial(scoring.publish_once, db), _SCORING_SECONDS, stop),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
         _webhooks(db, settings, stop),
         _loop("months", partial(partitions.run_once, db, settings.event_retention_days), _MONTHS_SECONDS, stop),

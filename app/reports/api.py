@@ -7,6 +7,7 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from app.auth.dependencies import Actor, may
+from app.outlook.scoring import score
 from app.reports.availability import availability
 from app.reports.backlog import backlog
 from app.reports.handling_times import handling_times
@@ -22,6 +23,8 @@ from app.reports.schemas import (
     HandlingTimesQuery,
     HandlingTimesReport,
     Percentiles,
+    QualityQuery,
+    QualityReport,
     ReportGroup,
     ReportQuery,
     ResponseTimes,
@@ -31,6 +34,7 @@ from app.reports.schemas import (
     Unanswered,
 )
 from app.reports.self_service import self_service
+from app.sla.core.outlook import SAID
 from app.web.admission import HEAVY, costs
 from app.web.csv_rows import AS_CSV, header, lines, wants_csv
 from app.web.route import Tx, router
@@ -93,6 +97,16 @@ async def report_availability(tx: Tx, actor: Reader, query: Annotated[Availabili
 async def report_self_service(tx: Tx, actor: Reader, query: Annotated[SelfServiceQuery, Query()]) -> Any:
     """Over the tickets that opened in the span. By article, a ticket counts with each one that it was answered with."""
     return {"items": await self_service(tx, *query.span(), query.group_by or ())}
+
+
+@routes.get("/quality", response_model=QualityReport, summary="Report how true outlooks were")
+@costs(HEAVY)
+async def report_quality(tx: Tx, actor: Reader, query: Annotated[QualityQuery, Query()]) -> Any:
+    """What was said when somebody began to wait for a first answer, against what came, by when the waits ended. Who
+    gave up counts for as long as they waited."""
+    found = await score(tx, *query.span())
+    said = [{"said": said, "came": found.came[place] if found.came else None} for place, said in enumerate(SAID)]
+    return {"outlook": {"told": found.told, "said": said, "pinball_loss_seconds": found.loss_seconds}}
 
 
 _FIGURES = [

@@ -274,3 +274,23 @@ class ReportQuery(SpanQuery, GroupQuery):
     buckets: AnyOf[Bucket] = Field(
         default=None, description="Upper ends in seconds, for a histogram.", examples=[[15, 30, 60, 90]]
     )
+
+
+class QualityQuery(SpanQuery): ...
+
+
+class SaidAndCame(Out):
+    said: float
+    came: float | None = Field(description="Null where nobody was told anything.")
+
+
+class OutlookScore(Out):
+    """Of the newest 20,000 waits of the span that are over and still remembered."""
+
+    told: int
+    said: list[SaidAndCame]
+    pinball_loss_seconds: float | None
+
+
+class QualityReport(Out):
+    outlook: OutlookScore

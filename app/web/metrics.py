@@ -50,6 +50,16 @@ LOOP_FAILURES = Counter("ninety_worker_failures", "Iterations of a worker loop t
 HEARTBEAT = Gauge(
     "ninety_worker_heartbeat_seconds", "When a worker last finished a round.", multiprocess_mode="mostrecent"
 )
+OUTLOOK_CAME = Gauge(
+    "ninety_outlook_came",
+    "The share of first answers that came within what was said, of the last who waited.",
+    ["said"],
+    multiprocess_mode="mostrecent",
+)
+OUTLOOKS_SCORED = Gauge("ninety_outlook_scored", "Of how many waits that is the share.", multiprocess_mode="mostrecent")
+OUTLOOK_LOSS = Gauge(
+    "ninety_outlook_pinball_loss_seconds", "How far off it was, on average.", multiprocess_mode="mostrecent"
+)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -70,7 +80,18 @@ def answered(method: str, route: str, status: int, seconds: float) -> None:
 
 # What only a worker counts: under `ninety serve` that is another process, which leaves its figures in files.
 _OF_WORKER = frozenset(
-    each._name for each in (DETECTION_LAG, SWEPT, DELIVERIES, DELIVERY_LAG, LOOP_FAILURES, HEARTBEAT)
+    each._name
+    for each in (
+        DETECTION_LAG,
+        SWEPT,
+        DELIVERIES,
+        DELIVERY_LAG,
+        LOOP_FAILURES,
+        HEARTBEAT,
+        OUTLOOK_CAME,
+        OUTLOOKS_SCORED,
+        OUTLOOK_LOSS,
+    )
 )
 
 
