@@ -313,3 +313,29 @@ def test_helsinki_in_finnish_through_the_week_the_clocks_change(
 
 def _customer(service: Service) -> str:
     return str(service.get("/v1/customers", external_id="dst")["items"][0]["id"])
+
+
+def test_a_goal_says_why_its_mean_is_another_one(sign_in: SignIn, service: Service, admin_key: str) -> None:
+    now = datetime.now(UTC)
+    customer = {"external_id": "why-waiting"}
+    for minutes, waited in ((100, 60), (95, 60), (40, 600), (35, 600)):
+        at = now - timedelta(minutes=minutes)
+        answered = {
+            "at": (at + timedelta(seconds=waited)).isoformat(),
+            "kind": "message",
+            "author": "agent",
+            "body": "Here.",
+        }
+        body = {"external_id": f"why-{minutes}", "subject": "Why?", "created_at": at.isoformat(), "customer": customer}
+        sent = service.post("/v1/imports/tickets", {"tickets": [body | {"timeline": [answered]}]})
+        assert sent["created"] == 1, sent
+    body = {"key": "why", "name": "Why so long", "target_seconds": 90, "window": {"rolling_seconds": 3600}}
+    goal = service.post("/v1/service-goals", body)
+    page = sign_in(admin_key, "/reports")
+    row = page.get_by_role("listitem").filter(has_text="Why so long")
+    row.get_by_role("button", name="Why this mean?: Why so long").click()
+    told = service.get(f"/v1/service-goals/{goal['id']}/why")
+    table = row.get_by_role("region", name="Where the seconds went")
+    expect(table.get_by_role("rowheader")).to_have_count(len(told["parts"]))
+    expect(table.get_by_role("link").first).to_be_visible()
+    expect(row).to_contain_text(told["in_words"].split(":")[0].split(",")[0].split(".")[0])

@@ -1,1 +1,1 @@
-import"./chunk-IHILOILK.js";
+import"./chunk-AYP4M36F.js";

@@ -40,7 +40,8 @@ export function useBoardGoal(team: string): { reading: Reading<Standing | null>;
   const reading = useReading(
     `goal ${wanted} ${team}`,
     async () => {
-      all.value = await goals();
+      // Whether groups are served alike is no gauge; it is among the reports.
+      all.value = (await goals()).filter((each) => each.statistic !== "fairness");
       const shown = all.value.find((each) => each.key === wanted) ?? all.value.find((each) => team && each.filter.team_id === team) ?? all.value[0];
       return shown ? judged(shown) : null;
     },

@@ -12,8 +12,9 @@ import { Dialog } from "../ui/dialog";
 import { Choice, Empty, Failure, Panel, Skeleton } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { number, percent, spoken } from "../words/format";
-import { t } from "../words/index";
+import { t, word } from "../words/index";
 import { GoalHistory } from "./reports-history";
+import { GoalWhy } from "./reports-why";
 import { sentence, type Standing, tone, valueAt } from "./board-goal";
 
 const MARKS: Record<string, string> = { met: "✓", close: "▲", missed: "■", none: "" };
@@ -22,6 +23,7 @@ export function Goals(props: { reading: Reading<Standing[]> }): JSX.Element {
   const { data, failure, reload } = props.reading;
   const writing = useSignal(false);
   const opened = useSignal<string | null>(null);
+  const asked = useSignal<string | null>(null);
   const remove = async (id: string): Promise<void> => {
     if (!window.confirm(t("reallyDelete"))) return;
     await attempt(() => ok(api.DELETE("/v1/service-goals/{goal_id}", { params: { path: { goal_id: id } } })));
@@ -34,16 +36,19 @@ export function Goals(props: { reading: Reading<Standing[]> }): JSX.Element {
           {data.value.map(({ goal, status }) => {
             const look = tone(status, now.value);
             const value = valueAt(status, now.value);
-            const share = goal.statistic === "attainment";
+            const share = goal.statistic === "attainment" || goal.statistic === "fairness";
+            const target = goal.fairness ? `${word(goal.fairness.by)}: ${number(goal.fairness.max_gap_points, 1)} %` : share ? percent(goal.target_percent) : spoken(goal.target_seconds);
             return (
               <li key={goal.id} class="goal-row">
                 <span class={`goal-mark tone-${look}`} aria-hidden="true">{MARKS[look]}</span>
                 <span class="goal-row-name"><strong>{goal.name}</strong><br /><span class={`small tone-${look}`}>{sentence(status, look, now.value)}</span></span>
-                <span><strong>{value === null ? "–" : `${number(value, 1)} ${share ? "%" : "s"}`}</strong> <span class="muted">{t("ofTarget", { target: share ? percent(goal.target_percent) : spoken(goal.target_seconds) })}</span></span>
+                <span><strong>{value === null ? "–" : `${number(value, 1)} ${share ? "%" : "s"}`}</strong> <span class="muted">{t("ofTarget", { target })}</span></span>
                 <span class="muted small">{t("budget")} {percent(status.budget_spent === null ? null : status.budget_spent * 100)} · {t("burnRate")} {status.burn_rate === null ? "–" : number(status.burn_rate, 1)}</span>
                 <button type="button" aria-label={`${t("goalHistory")}: ${goal.name}`} aria-expanded={opened.value === goal.id} onClick={() => (opened.value = opened.value === goal.id ? null : goal.id)}>{t("goalHistory")}</button>
+                {goal.statistic === "mean" && <button type="button" aria-label={`${t("whyMean")}: ${goal.name}`} aria-expanded={asked.value === goal.id} onClick={() => (asked.value = asked.value === goal.id ? null : goal.id)}>{t("whyMean")}</button>}
                 {can("goals:write") && <button type="button" class="quiet" aria-label={`${t("remove")} ${goal.name}`} onClick={() => void remove(goal.id)}>✕</button>}
                 {opened.value === goal.id && <GoalHistory goal={goal} />}
+                {asked.value === goal.id && <GoalWhy goal={goal} />}
               </li>
             );
           })}

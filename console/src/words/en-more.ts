@@ -35,6 +35,7 @@ export const more = {
   deleted: "This message was deleted.",
   reply: "Reply", note: "Note", kind: "What it is", replyPlace: "Answer the customer", notePlace: "For colleagues only", noteHint: "The customer never sees a note.",
   told: "What the customer is told", placeInQueue: "place in the queue", chanceInTime: "chance of being in time", p50: "half of such are answered by", p80: "four of five by", p95: "nineteen of twenty by", notKnown: "No more is said",
+  whyMean: "Why this mean?", whereSeconds: "Where the seconds went", causes: "What did it", rest: "what no replay explains", changeOfMean: "change of the mean", ticketsBehind: "tickets behind it",
   isWriting: "{name} is writing an answer", somebody: "Somebody",
   promisedBy: "promised: an answer by {time}", then: "Then", asIs: "leave the status", send: "Send", sendAnyway: "Send anyway", saveNote: "Save note", sent: "Sent",
   draftKept: "Your draft is kept.", attach: "Attach", answeredMeanwhile: "While you were writing", sendAsks: "Press send once more if your answer still fits.",
