@@ -12,6 +12,9 @@ INTEROP_NODE := $(INTEROP)/node_modules/.installed
 INTEROP_PYTHON := $(INTEROP)/.venv/.installed
 CONSOLE := console/node_modules/.installed
 GENERATOR := clients/.generator/.installed
+GENERATORS := $(CONTRACT)/generators
+GENERATORS_NODE := $(GENERATORS)/node_modules/.installed
+GENERATORS_PYTHON := clients/.generators/.installed
 
 .PHONY: run demo test check contract clients interop console browser bars screenshots fuzz security faults pooler bench mutation openapi release lock \
 	install
@@ -46,9 +49,11 @@ contract: install $(NODE)
 	$(NODE_BIN)/redocly lint --config $(CONTRACT)/redocly.yaml openapi.json
 	$(BIN)/python -m tests.contract.breaking
 
-# A TypeScript and a Python client in ./clients, type-checked, and tried on a live service.
-clients: install $(NODE) $(GENERATOR)
+# A TypeScript and a Python client in ./clients, type-checked, and tried on a live service. ARGS=--all also makes those of
+# other generators, for which Java must be there.
+clients: install $(NODE) $(GENERATOR) $(if $(findstring --all,$(ARGS)),$(GENERATORS_NODE) $(GENERATORS_PYTHON))
 	$(BIN)/python -m tests.contract.clients
+	$(if $(findstring --all,$(ARGS)),$(BIN)/python -m tests.contract.all_clients)
 
 # Clients that nobody of this project wrote, against the live service. ARGS=--quick leaves out those of Python.
 interop: install $(INTEROP_NODE) $(if $(findstring --quick,$(ARGS)),,$(INTEROP_PYTHON))
@@ -97,6 +102,17 @@ $(GENERATOR): $(CONTRACT)/generator.lock
 	clients/.generator/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+$(GENERATORS_NODE): $(GENERATORS)/package-lock.json
+	@command -v npm > /dev/null || { echo "this needs Node.js 20.19 or later, with npm; make run and make test do not"; exit 1; }
+	npm ci --prefix $(GENERATORS) --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(GENERATORS_PYTHON): $(GENERATORS)/python.lock
+	@command -v java > /dev/null || { echo "openapi-generator needs Java: apt-get install default-jre-headless"; exit 1; }
+	$(PYTHON) -m venv clients/.generators
+	clients/.generators/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 # schemathesis with all checks and phases, once per role. CI asks a fixed seed and few cases.
 fuzz: install
 	$(BIN)/python -m tests.contract.fuzz $(or $(ARGS),--examples 50)
@@ -136,6 +152,7 @@ lock: install
 	$(BIN)/uv pip compile pyproject.toml --extra run $(LOCK_OPTIONS) -o requirements-run.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev $(LOCK_OPTIONS) -o requirements-dev.lock
 	$(BIN)/uv pip compile $(CONTRACT)/generator.in $(LOCK_OPTIONS) -o $(CONTRACT)/generator.lock
+	$(BIN)/uv pip compile $(GENERATORS)/python.in $(LOCK_OPTIONS) -o $(GENERATORS)/python.lock
 	$(BIN)/uv pip compile $(INTEROP)/python.in $(LOCK_OPTIONS) -o $(INTEROP)/python.lock
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

@@ -104,7 +104,10 @@ class BusinessCalendarPatch(In):
     hours: WeekPatch | MISSING = MISSING
     holidays: Holidays | MISSING = MISSING
     holiday_region: Region | None | MISSING = MISSING
-    date_hours: Annotated[dict[Day, DayHours | None], Field(max_length=2000)] | MISSING = MISSING
+    # Written out: openapi-generator makes no type of an array that is named and may be null.
+    date_hours: (
+        Annotated[dict[Day, Annotated[list[Interval], Field(max_length=48)] | None], Field(max_length=2000)] | MISSING
+    ) = MISSING
 
 
 class BusinessCalendarOut(Out):
