@@ -11,11 +11,13 @@ from rich.markup import escape
 from bench import seeding, verdicts
 from bench.breaches import detection_ms, with_kills
 from bench.business import compare_hours
+from bench.call_centre import CALLS
 from bench.clock_lists import p95_by_form
 from bench.databases import database, server
 from bench.feeding import compare_logs, deliver, export_rate
 from bench.imports import import_rate
 from bench.memory import watch
+from bench.next_answer import LOADS, compare
 from bench.outlook import compare_opening, scores
 from bench.overload import overload
 from bench.plan import Plan
@@ -149,7 +151,8 @@ async def _memory(plan: Plan, services: Services) -> list[Verdict]:
 
 
 async def _outlook(plan: Plan, services: Services) -> list[Verdict]:
-    return verdicts.of_outlooks(scores(), await compare_opening(services[SMALL], plan))
+    found = verdicts.of_outlooks(scores(), await compare_opening(services[SMALL], plan))
+    return found + (verdicts.of_answers([compare(load) for load in LOADS]) if CALLS.exists() else [])
 
 
 # What is compared with a figure and not with another service.

@@ -8,6 +8,7 @@ from bench.breaches import Killed
 from bench.business import BUSINESS, EVERY_HOUR
 from bench.feeding import BY_MONTHS, ONE_TABLE, Delivered
 from bench.memory import Memory
+from bench.next_answer import Result
 from bench.outlook import WITH, WITHOUT, Scores, points_off
 from bench.overload import Overload
 from bench.rounds import Compared, Spread
@@ -132,6 +133,19 @@ def of_segments(segmented: Segmented) -> list[Verdict]:
 def of_replays(rates: dict[str, Spread]) -> list[Verdict]:
     required = {"24/7": 20_000, "business hours": 8_000}
     return [Verdict(f"replay, {name}", rate, "at least", required[name], "/s") for name, rate in rates.items()]
+
+
+def of_answers(compared: list[list[Result]]) -> list[Verdict]:
+    """Of each load, the next best answer against oldest-first."""
+    verdicts = []
+    for oldest, _, best in compared:
+        ratio, longest = best.attainment / oldest.attainment, best.longest_ratio
+        what = f"next answer at load {best.load:.1f}"
+        verdicts += [
+            Verdict(f"{what}, within target, of oldest-first", Spread(ratio, ratio, ratio), "at least", 1, "x"),
+            Verdict(f"{what}, longest wait, of oldest-first", Spread(longest, longest, longest), "at most", 1.2, "x"),
+        ]
+    return verdicts
 
 
 def of_feed(exported: Spread, delivered: Delivered, logs: Compared) -> list[Verdict]:

@@ -17,10 +17,10 @@ async def explain_ticket(tx: Transaction, actor: Actor, ticket_id: UUID) -> dict
     hold = await oldest_first(tx)
     queued = None
     if waiting:
-        because = why(waiting, ticket["now"], hold)
+        because = why(waiting, ticket["now"], oldest_first=hold)
         queued = {
             "waiting_since": waiting.since, "due_at": waiting.due_at, "goal_crosses_at": waiting.crosses_at,
-            "oldest_first_from": hold, "why": because, "reason": in_words(waiting, because, ticket["now"]),
+            "oldest_first": hold, "why": because, "reason": in_words(waiting, because, ticket["now"]),
         }  # fmt: skip
     in_force = claim if claim and claim["agent_id"] == ticket["assignee_id"] else None
     explained = await explanations.explain_ticket(tx, actor, ticket_id)

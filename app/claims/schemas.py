@@ -46,8 +46,8 @@ class QueuedOut(Out):
     waiting_since: datetime
     due_at: datetime | None = Field(description="The earliest deadline of its running clocks.")
     goal_crosses_at: datetime | None = Field(description="When a near goal that counts it is missed.")
-    oldest_first_from: datetime | None = Field(
-        description="From when on the oldest come first, so that nobody waits much longer than under oldest-first."
+    oldest_first: bool = Field(
+        description="The oldest come first now, so that nobody waits much longer than if they always did."
     )
     why: Why = Field(description="Why it would be given to whoever claims, once those before it are.")
     reason: str

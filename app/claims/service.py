@@ -67,7 +67,7 @@ _SKILL = "skill:"
 _t, _v, _k, _c = tickets.c, agent_availability.c, ticket_claims.c, sla_clocks.c
 _agent_id = bindparam("agent_id", type_=Uuid)
 _now = func.statement_timestamp()
-_awake = or_(_t.snoozed_until.is_(None), _t.snoozed_until <= _now)
+AWAKE = or_(_t.snoozed_until.is_(None), _t.snoozed_until <= _now)
 # In the words of their index.
 CLAIMABLE = _t.assignee_id.is_(None) & _t.waiting_since.is_not(None)
 _held = (
@@ -76,7 +76,7 @@ _held = (
     _t.status != literal_column("'resolved'"),
     _t.status != literal_column("'closed'"),
     _t.status.in_([literal_column("'new'"), literal_column("'open'")]),
-    _awake,
+    AWAKE,
 )
 _AGENT = Query(
     select(
@@ -91,7 +91,8 @@ _AGENT = Query(
 )  # fmt: skip
 _KNOWN = Query(select(agents.c.id).where(agents.c.id == _agent_id))
 _HELD = Query(select(_t.channel, func.count().label("held")).where(*_held).group_by(_t.channel))
-_HOLD = Query(select(claim_queue.c.oldest_first_from))
+_claimed_since = select(func.count()).where(_k.claimed_at > claim_queue.c.seen_at).scalar_subquery()
+_SPARE = Query(select((claim_queue.c.spare_claims - _claimed_since).label("spare")))
 
 _tag = func.unnest(_t.tags).column_valued("tag")
 _lacking = exists().where(
@@ -110,7 +111,7 @@ _given_back = exists().where(
 )
 _fits = (
     CLAIMABLE,
-    _awake,
+    AWAKE,
     _t.channel == any_(bindparam("channels", type_=ARRAY(Text))),
     _their_team,
     ~_lacking,
@@ -157,7 +158,10 @@ _NEAR_GOALS = Query(
     .order_by(service_goal_states.c.crosses_at, service_goals.c.id)
     .limit(literal_column("10"))
 )
-_KEEP = Query(insert(ticket_claims), ["id", "ticket_id", "agent_id", "claimed_at", "answer_by", "why", "reason"])
+_KEEP = Query(
+    insert(ticket_claims),
+    ["id", "ticket_id", "agent_id", "claimed_at", "waiting_since", "answer_by", "why", "reason"],
+)
 _CURRENT = Query(
     select(ticket_claims)
     .where(_k.ticket_id == bindparam("ticket_id"), _k.ended_at.is_(None))
@@ -231,19 +235,19 @@ async def _next(
     tx: Transaction, agent: Row, body: ClaimIn, channels: list[str], taken: list[UUID]
 ) -> tuple[WaitingTicket, Why] | None:
     """The one that `place` puts first of those that fit and that nobody else is being given."""
-    now, hold = agent["now"], await oldest_first(tx)
+    now, hold = agent["now"], await oldest_first(tx, len(taken))
     fits = {
         "agent_id": agent["id"], "skills": agent["skills"], "channels": channels, "taken": taken,
         "team_ids": [body.team_id] if body.team_id else agent["team_ids"] or [], "also_of_none": body.team_id is None,
     }  # fmt: skip
     found = None
-    if hold is None or hold > now:
+    if not hold:
         found = _waiting(await tx.locked_row(_CAN_BE_MET, **fits, now=now))
         if found is None:
             found = await _of_near_goal(tx, fits)
     if found is None:
         found = _waiting(await tx.locked_row(_OLDEST, **fits))
-    return (found, why(found, now, hold)) if found else None
+    return (found, why(found, now, oldest_first=hold)) if found else None
 
 
 async def _of_near_goal(tx: Transaction, fits: Mapping[str, Any]) -> WaitingTicket | None:
@@ -261,10 +265,11 @@ def _waiting(row: Row | None, crosses_at: datetime | None = None) -> WaitingTick
     return WaitingTicket(row["id"], row["waiting_since"], row["due_at"], crosses_at) if row else None
 
 
-async def oldest_first(tx: Transaction) -> datetime | None:
-    """From when on the oldest come first, as the worker saw it last."""
-    row = await tx.row(_HOLD)
-    return row["oldest_first_from"] if row else None
+async def oldest_first(tx: Transaction, given: int = 0) -> bool:
+    """Whether it is the turn of the oldest, by the queue as the worker saw it last and the claims since then; `given`
+    are those of this transaction."""
+    row = await tx.row(_SPARE)
+    return row is not None and row["spare"] is not None and row["spare"] <= given
 
 
 async def as_waiting(tx: Transaction, ticket: Mapping[str, Any]) -> WaitingTicket | None:
@@ -291,7 +296,7 @@ async def _give(tx: Transaction, actor: Actor, agent_id: UUID, found: WaitingTic
     change.update({"assignee_id": agent_id})
     told = {name: claim[name] for name in ("agent_id", "answer_by", "why", "reason")}
     change.record("ticket.claimed", told, internal=True)
-    tx.write(_KEEP, id=uuid7(), **claim)
+    tx.write(_KEEP, id=uuid7(), waiting_since=found.since, **claim)
     return {**claim, "ticket": save(tx, change)}
 
 

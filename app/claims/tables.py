@@ -22,6 +22,8 @@ ticket_claims = Table(
     Column("ticket_id", Uuid, ForeignKey("tickets.id"), nullable=False),
     Column("agent_id", Uuid, ForeignKey("agents.id"), nullable=False),
     Column("claimed_at", DateTime(timezone=True), nullable=False),
+    # Since when its customer waited then.
+    Column("waiting_since", DateTime(timezone=True)),
     # Taken back then, where it is not answered.
     Column("answer_by", DateTime(timezone=True), nullable=False),
     Column("why", Text, nullable=False),
@@ -33,6 +35,7 @@ ticket_claims = Table(
     Index("ix_ticket_claims_ticket_id", "ticket_id", "claimed_at"),
     Index("ix_ticket_claims_agent_id", "agent_id", "ended_at", postgresql_where="outcome = 'released'"),
     Index("ix_ticket_claims_claimed_at", "claimed_at"),
+    Index("ix_ticket_claims_waiting_since", "waiting_since", postgresql_where="waiting_since IS NOT NULL"),
     Index("ix_ticket_claims_answer_by", "answer_by", postgresql_where="ended_at IS NULL"),
 )
 
@@ -43,8 +46,11 @@ claim_queue = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("seen_at", DateTime(timezone=True), nullable=False),
     Column("waiting", Integer, nullable=False),
-    Column("pace_seconds", Double, nullable=False),
     Column("worst_seconds", Double, nullable=False),
+    # How many claims since then may pass over the oldest.
+    Column("spare_claims", Integer),
+    # The release before reads and writes these.
+    Column("pace_seconds", Double, nullable=False, server_default="0"),
     Column("oldest_first_from", DateTime(timezone=True)),
     CheckConstraint("id = 1", name="one_row"),
 )

@@ -1,23 +1,32 @@
 """What the worker does for claims: it takes back what is not answered, and looks how the queue stands."""
 
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import Double, bindparam, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert
 
-from app.claims.service import CLAIMABLE, END, Outcome, take_back
+from app.claims.service import AWAKE, CLAIMABLE, END, Outcome, take_back
 from app.claims.tables import claim_queue, ticket_claims
 from app.db import Database, Query, Row, Transaction
 from app.events import log
 from app.sla.core.enums import DONE, Status
-from app.sla.core.next_answer import Queue
+from app.sla.core.next_answer import spare_claims, worst_wait
 from app.tickets.store import SYSTEM, lock_ticket
 from app.tickets.tables import tickets
 
 _BATCH = 100
-# The pace is that of the claims of so long.
-_PACE = timedelta(minutes=10)
-_k, _q, _t = ticket_claims.c, claim_queue.c, tickets.c
+_k, _t = ticket_claims.c, tickets.c
 _newer = ticket_claims.alias("newer")
 _DUE = Query(
     select(
@@ -32,18 +41,34 @@ _DUE = Query(
     .limit(bindparam("most", _BATCH))
     .with_for_update(of=ticket_claims, skip_locked=True)
 )
-_AS_SEEN = Query(select(claim_queue))
-_RECENT = Query(
-    select(func.count().label("claims"), func.statement_timestamp().label("now"))
-    .select_from(ticket_claims)
-    .where(_k.claimed_at > func.statement_timestamp() - _PACE)
+_AS_SEEN = Query(select(claim_queue.c.waiting, claim_queue.c.worst_seconds))
+# No more of the line is looked at: those behind come into it as it moves on.
+_MOST = 10_000
+_most: ColumnElement[int] = literal_column(str(_MOST))
+_in_line = (CLAIMABLE, AWAKE)
+_STANDS = Query(
+    select(func.count().label("waiting"), func.clock_timestamp().label("now")).select_from(tickets).where(*_in_line)
 )
-_row_number = func.row_number().over(order_by=(_t.waiting_since, _t.id))
-_one_pace = func.make_interval(0, 0, 0, 0, 0, 0, bindparam("pace_seconds", type_=Double))
-_places = select((_t.waiting_since - _row_number * _one_pace).label("reached")).where(CLAIMABLE).subquery()
-# `oldest_first_from` of the core, but for the longest wait, which is the same for all of them.
-_STANDS = Query(select(func.count().label("waiting"), func.min(_places.c.reached).label("first_reached")))
-_SEEN = ["seen_at", "waiting", "pace_seconds", "worst_seconds", "oldest_first_from"]
+_WAITING = Query(select(_t.waiting_since.label("since")).where(*_in_line).order_by(_t.waiting_since).limit(_most))
+# Who came: those who wait, and those whose tickets were claimed and did not come back.
+_claimed = select(_k.waiting_since.label("since")).where(
+    _k.waiting_since.is_not(None),
+    or_(_k.outcome.is_(None), ~_k.outcome.in_([literal_column("'released'"), literal_column("'expired'")])),
+)
+_number = bindparam("number", type_=Integer)
+
+
+def _last(statement: Select[Any], since: ColumnElement[Any]) -> Select[Any]:
+    return statement.order_by(since.desc()).limit(_number).subquery().select()
+
+
+_all = union_all(
+    _last(select(_t.waiting_since.label("since")).where(*_in_line), _t.waiting_since),
+    _last(_claimed, _k.waiting_since),
+).subquery()
+_the_last = select(_all.c.since).order_by(_all.c.since.desc()).limit(_number).subquery()
+_CAME = Query(select(_the_last.c.since).order_by(_the_last.c.since).limit(_most))
+_SEEN = ["seen_at", "waiting", "worst_seconds", "spare_claims"]
 _statement = insert(claim_queue)
 _KEEP = Query(
     _statement.on_conflict_do_update(index_elements=["id"], set_={name: _statement.excluded[name] for name in _SEEN}),
@@ -83,21 +108,15 @@ async def look_once(db: Database) -> bool:
 
 
 async def _look(tx: Transaction) -> None:
-    recent = await tx.row(_RECENT)
-    assert recent is not None
-    pace = _PACE / recent["claims"] if recent["claims"] else timedelta(0)
-    stands = await tx.row(_STANDS, pace_seconds=pace.total_seconds())
+    await tx.snapshot()
+    stands, seen = await tx.row(_STANDS), await tx.row(_AS_SEEN)
     assert stands is not None
-    seen = await tx.row(_AS_SEEN)
-    before = None
-    if seen:
-        longs = (timedelta(seconds=seen[name]) for name in ("pace_seconds", "worst_seconds"))
-        before = Queue(seen["waiting"], *longs)
-    queue = Queue.after(before, stands["waiting"], pace)
-    # Where nobody has claimed anything, nothing is known of how long anybody would wait.
-    known = stands["waiting"] and recent["claims"]
+    number, now = stands["waiting"], stands["now"]
+    waiting = [row["since"] for row in await tx.rows(_WAITING)]
+    came = [row["since"] for row in await tx.rows(_CAME, number=number)]
+    goes_on = seen is not None and seen["waiting"] and number
+    worst = worst_wait(timedelta(seconds=seen["worst_seconds"] if seen and goes_on else 0), came, now)
     tx.write(
-        _KEEP, id=1, seen_at=recent["now"], waiting=queue.waiting, pace_seconds=pace.total_seconds(),
-        worst_seconds=queue.worst.total_seconds(),
-        oldest_first_from=stands["first_reached"] + queue.longest if known else None,
+        _KEEP, id=1, seen_at=now, waiting=number, worst_seconds=worst.total_seconds(),
+        spare_claims=spare_claims(waiting, came, worst) if number else None,
     )  # fmt: skip

@@ -4,7 +4,7 @@ and skills, with the reason; it is taken back where it is not answered, and give
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -14,7 +14,7 @@ import pytest
 
 from app.claims import watching
 from app.db import Database
-from app.sla.core.next_answer import Queue, WaitingTicket, oldest_first_from, place
+from app.sla.core.next_answer import WaitingTicket, place
 from tests.conftest import Person
 from tests.support.sla import patch, reply
 from tests.support.verification import Body, assert_verified, events, good
@@ -239,29 +239,54 @@ async def test_the_statements_find_the_order_of_the_core(
     now: datetime = rows[0]["now"]
     if oldest_first:
         await sql.execute(
-            "INSERT INTO claim_queue (id, seen_at, waiting, pace_seconds, worst_seconds, oldest_first_from)"
-            " VALUES (1, now(), 10, 1, 1, now())"
+            "INSERT INTO claim_queue (id, seen_at, waiting, worst_seconds, spare_claims) VALUES (1, now(), 10, 1, 0)"
         )
     waiting = [WaitingTicket(row["id"], row["waiting_since"], row["due_at"]) for row in rows]
-    hold = now if oldest_first else None
-    expected = [str(ticket.id) for ticket in sorted(waiting, key=lambda ticket: place(ticket, now, hold))]
+    ordered = sorted(waiting, key=lambda ticket: place(ticket, now, oldest_first=oldest_first))
+    expected = [str(ticket.id) for ticket in ordered]
     assert await _claimed(await _online(await person("agent")), count=10) == expected
 
 
 async def test_the_worker_sees_the_queue_as_the_core_does(
     person: Make, open_ticket: Open, sql: Sql, db: Database
 ) -> None:
-    for number in range(6):
-        await _stands(sql, await open_ticket(), 100 * number + 1, -1)
-    await watching.look_once(db)
-    before = await sql.fetchrow("SELECT * FROM claim_queue")
-    assert before is not None
-    assert (before["waiting"], before["oldest_first_from"]) == (6, None)
-    assert len(await _claimed(await _online(await person("agent")), count=2)) == 2
-    await watching.look_once(db)
-    seen = await sql.fetchrow("SELECT * FROM claim_queue")
-    rows = await sql.fetch("SELECT waiting_since FROM tickets WHERE assignee_id IS NULL ORDER BY 1")
-    assert seen is not None
-    assert (seen["waiting"], seen["pace_seconds"], seen["worst_seconds"]) == (4, 300, 1200)
-    queue = Queue.after(None, 4, timedelta(minutes=5))
-    assert seen["oldest_first_from"] == oldest_first_from(queue, [row["waiting_since"] for row in rows])
+    for number in range(10):
+        ticket = await open_ticket()
+        await _stands(sql, ticket, 100 - 10 * number, 600 if number == 9 else -1)
+    agent = await _online(await person("agent"), capacity=50)
+
+    async def seen() -> tuple[int, int, int | None]:
+        await watching.look_once(db)
+        row = await sql.fetchrow("SELECT waiting, worst_seconds, spare_claims FROM claim_queue")
+        assert row is not None
+        return row["waiting"], round(row["worst_seconds"], -1), row["spare_claims"]
+
+    # A fifth of 100 s is two places of ten seconds each, less what has passed since.
+    assert await seen() in {(10, 100, 2), (10, 100, 1)}
+    # The last one can be met; now each of the others waits one place longer than oldest-first would have them.
+    assert (await _claim(agent))["items"][0]["why"] == "can_be_met"
+    assert await seen() in {(9, 100, 1), (9, 100, 0)}
+    # What somebody gave back, and what is out of the queue for a while, is no claim.
+    [back] = await _claimed(agent)
+    good(await agent.http.post(f"/v1/tickets/{back}/release"))
+    assert (await seen())[0] == 9
+    await sql.execute("UPDATE tickets SET snoozed_until = now() + interval '1 hour' WHERE assignee_id IS NULL")
+    assert await seen() == (0, 0, None)
+
+
+async def test_the_oldest_are_passed_over_no_more_often_than_is_spare(
+    client: httpx.AsyncClient, person: Make, open_ticket: Open, sql: Sql
+) -> None:
+    tickets = [await open_ticket() for _ in range(5)]
+    for number, ticket in enumerate(tickets):
+        await _stands(sql, ticket, 500 - number, -100 if number == 0 else 600 + number)
+    await sql.execute(
+        "INSERT INTO claim_queue (id, seen_at, waiting, worst_seconds, spare_claims) VALUES (1, now(), 5, 1, 2)"
+    )
+    agent = await _online(await person("agent"))
+    given = (await _claim(agent, count=3))["items"]
+    assert [item["why"] for item in given] == ["can_be_met", "can_be_met", "oldest_first"]
+    assert given[2]["ticket_id"] == tickets[0]["id"]
+    assert (await _claim(agent))["items"][0]["why"] == "oldest_first"
+    explained = good(await client.get(f"/v1/tickets/{tickets[4]['id']}/explain"))
+    assert (explained["queued"]["oldest_first"], explained["queued"]["why"]) == (True, "oldest_first")

@@ -2,10 +2,10 @@
 
 First those that can still be met, the nearest deadline first. What is late already cannot be saved: of that, first what
 a goal near its crossing counts, then who has waited longest. Going by deadlines alone may let somebody wait for ever.
-So from `oldest_first_from` on the oldest come first, such that nobody waits longer than 1.2 times the worst wait that
-oldest-first would have brought."""
+So the oldest may be passed over only so often (`spare_claims`) that nobody waits longer than 1.2 times the worst wait
+that oldest-first would have brought."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -39,8 +39,8 @@ class WaitingTicket:
     crosses_at: datetime | None = None
 
 
-def why(ticket: WaitingTicket, now: datetime, oldest_first_from: datetime | None) -> Why:
-    if oldest_first_from is not None and oldest_first_from <= now:
+def why(ticket: WaitingTicket, now: datetime, *, oldest_first: bool) -> Why:
+    if oldest_first:
         return Why.oldest_first
     if ticket.due_at is not None and ticket.due_at > now:
         return Why.can_be_met
@@ -52,40 +52,36 @@ def why(ticket: WaitingTicket, now: datetime, oldest_first_from: datetime | None
 _ORDER = tuple(Why)
 
 
-def place(
-    ticket: WaitingTicket, now: datetime, oldest_first_from: datetime | None
-) -> tuple[int, datetime, datetime, UUID]:
+def place(ticket: WaitingTicket, now: datetime, *, oldest_first: bool) -> tuple[int, datetime, datetime, UUID]:
     """The smallest one is next."""
-    because = why(ticket, now, oldest_first_from)
+    because = why(ticket, now, oldest_first=oldest_first)
     first = {Why.can_be_met: ticket.due_at, Why.goal: ticket.crosses_at}.get(because) or ticket.since
     return _ORDER.index(because), first, ticket.since, ticket.id
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Of those who wait for an answer and are nobody's yet. `pace` is the time between two claims; `worst` the longest
-    wait that oldest-first would have brought since the queue was last empty, as far as it can be told."""
-
-    waiting: int
-    pace: timedelta
-    worst: timedelta
-
-    @classmethod
-    def after(cls, before: "Queue | None", waiting: int, pace: timedelta) -> "Queue":
-        """Under oldest-first whoever came last waits for as many claims as there are in the queue."""
-        so_far = before.worst if before and before.waiting and waiting else timedelta(0)
-        return cls(waiting, pace, max(so_far, waiting * pace))
-
-    @property
-    def longest(self) -> timedelta:
-        return LONGEST * self.worst
+def worst_wait(before: timedelta, came: Sequence[datetime], now: datetime) -> timedelta:
+    """The longest wait that oldest-first would have brought since the queue was last empty. `came` is since when as
+    many of the last to come wait as are in the queue, the oldest first: under oldest-first it is they who would."""
+    return max(before, now - came[0]) if came else timedelta(0)
 
 
-def oldest_first_from(queue: Queue, since: Iterable[datetime]) -> datetime | None:
-    """From when on the oldest come first, so that each of those who wait `since` then, the oldest first, is reached
-    within the longest wait. Who is overtaken until then is still reached. None where nobody waits."""
-    reached = (start + queue.longest - place * queue.pace for place, start in enumerate(since, 1))
-    return min(reached, default=None)
+def spare_claims(waiting: Sequence[datetime], came: Sequence[datetime], worst: timedelta) -> int:
+    """So many claims may pass over the oldest; then it is their turn. `waiting` is since when those in the queue wait,
+    the oldest first, `came` and `worst` as of `worst_wait`.
+
+    At every claim from now on the next of both lines goes. So whoever is the i-th to wait does so longer than the i-th
+    under oldest-first by as much as they came before them, however fast claims come. As long as that is at most a fifth
+    of the worst wait, no wait is more than 1.2 times the worst. A claim that passes over the oldest moves oldest-first
+    on by one place."""
+    more = (LONGEST - 1) * worst
+    spare, place = len(waiting), 0
+    for number, since in enumerate(waiting):
+        while place < len(came) and came[place] <= since + more:
+            place += 1
+        if place == len(came):
+            break
+        spare = min(spare, place - 1 - number)
+    return max(spare, 0)
 
 
 def in_words(ticket: WaitingTicket, because: Why, now: datetime) -> str:

@@ -3,6 +3,7 @@ and nobody waits much longer than under oldest-first."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 from uuid import UUID
 
 import pytest
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 from app.sla.core.next_answer import (
     LONGEST,
     NEAR,
-    Queue,
     WaitingTicket,
     Why,
     in_words,
-    oldest_first_from,
     place,
+    spare_claims,
     why,
+    worst_wait,
 )
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -38,11 +39,9 @@ _tickets = st.lists(
 )  # fmt: skip
 
 
-@given(_tickets, st.none() | st.integers(1, 7200).map(_at))
-def test_what_can_be_met_comes_by_slack_then_goals_then_the_longest_wait(
-    tickets: list[WaitingTicket], hold: datetime | None
-) -> None:
-    ordered = sorted(tickets, key=lambda ticket: place(ticket, NOW, hold))
+@given(_tickets)
+def test_what_can_be_met_comes_by_slack_then_goals_then_the_longest_wait(tickets: list[WaitingTicket]) -> None:
+    ordered = sorted(tickets, key=lambda ticket: place(ticket, NOW, oldest_first=False))
     for one, other in pairwise(ordered):
         can_be_met = [ticket.due_at is not None and ticket.due_at > NOW for ticket in (one, other)]
         assert can_be_met[0] or not can_be_met[1]
@@ -57,65 +56,85 @@ def test_what_can_be_met_comes_by_slack_then_goals_then_the_longest_wait(
                 assert one.since <= other.since
 
 
-@given(_tickets, st.integers(-7200, 0).map(_at))
-def test_once_it_is_time_the_oldest_comes_first_whatever_is_due(tickets: list[WaitingTicket], hold: datetime) -> None:
-    first = min(tickets, key=lambda ticket: place(ticket, NOW, hold))
+@given(_tickets)
+def test_once_it_is_their_turn_the_oldest_comes_first_whatever_is_due(tickets: list[WaitingTicket]) -> None:
+    first = min(tickets, key=lambda ticket: place(ticket, NOW, oldest_first=True))
     assert first.since == min(ticket.since for ticket in tickets)
-    assert why(first, NOW, hold) is Why.oldest_first
+    assert why(first, NOW, oldest_first=True) is Why.oldest_first
 
 
 _arrivals = st.lists(
-    st.tuples(st.integers(0, 20), st.sampled_from([5, 30, 90, 600, 7200])), min_size=1, max_size=120
-)  # the time since the one before, and the target
+    st.tuples(st.integers(0, 20), st.sampled_from([5, 30, 90, 600, 7200]), st.integers(0, 60)), min_size=1, max_size=120
+)  # the time since the one before, the target, and the time from a claim to the next one
 
 
-def _worst_wait(arrivals: list[tuple[int, int]], pace: int, *, oldest_first: bool) -> timedelta:
-    """One claim each `pace` seconds, as long as somebody waits."""
-    at, coming = NOW, []
-    for number, (gap, target) in enumerate(arrivals):
+class _Waits(NamedTuple):
+    worst: timedelta
+    # Had each claim gone to who had come first of all.
+    worst_of_oldest_first: timedelta
+    met: int
+
+
+def _claim_all(arrivals: list[tuple[int, int, int]], least: int = 1) -> _Waits:
+    """Claims as irregular as may be, as long as somebody waits. With fewer spare claims than `least` the oldest come
+    first."""
+    at, tickets = NOW, []
+    for number, (gap, target, _) in enumerate(arrivals):
         at += gap * SECOND
-        coming.append(WaitingTicket(UUID(int=number + 1), at, at + target * SECOND))
+        tickets.append(WaitingTicket(UUID(int=number + 1), at, at + target * SECOND))
     waiting: list[WaitingTicket] = []
-    queue: Queue | None = None
-    now, worst = NOW, timedelta(0)
+    coming, claims, worst, longest, met, now = list(tickets), 0, timedelta(0), timedelta(0), 0, NOW
+    fair = timedelta(0)
     while coming or waiting:
-        if not waiting:
-            now = max(now, coming[0].since)
+        now = now if waiting else max(now, coming[0].since)
         while coming and coming[0].since <= now:
             waiting.append(coming.pop(0))
-            queue = Queue.after(queue, len(waiting), pace * SECOND)
-        assert queue
-        hold = now if oldest_first else oldest_first_from(queue, [ticket.since for ticket in waiting])
-        chosen = min(waiting, key=lambda ticket: place(ticket, now, hold))
+        came = [ticket.since for ticket in tickets[claims : claims + len(waiting)]]
+        worst = worst_wait(worst, came, now)
+        spare = spare_claims(sorted(ticket.since for ticket in waiting), came, worst)
+        chosen = min(waiting, key=lambda ticket: place(ticket, now, oldest_first=spare < least))
         waiting.remove(chosen)
-        worst = max(worst, now - chosen.since)
-        if not waiting:
-            queue = Queue.after(queue, 0, pace * SECOND)
-        now += pace * SECOND
-    return worst
+        longest, fair = max(longest, now - chosen.since), max(fair, now - came[0])
+        met += chosen.due_at is not None and now <= chosen.due_at
+        worst = worst if waiting else timedelta(0)
+        now += arrivals[claims][2] * SECOND
+        claims += 1
+    return _Waits(longest, fair, met)
 
 
-@given(_arrivals, st.integers(1, 15))
-def test_nobody_waits_more_than_1_2_times_the_worst_of_oldest_first(arrivals: list[tuple[int, int]], pace: int) -> None:
-    fair = _worst_wait(arrivals, pace, oldest_first=True)
-    # What is known of the worst wait is known to a claim.
-    assert _worst_wait(arrivals, pace, oldest_first=False) <= LONGEST * (fair + pace * SECOND)
+@given(_arrivals)
+def test_nobody_waits_more_than_1_2_times_the_worst_of_oldest_first(arrivals: list[tuple[int, int, int]]) -> None:
+    found = _claim_all(arrivals)
+    assert found.worst <= LONGEST * found.worst_of_oldest_first
 
 
 def test_without_the_bound_somebody_would_wait_longer() -> None:
     """Ten who are late at once, and one who is due soon with every claim: they all would wait for the others."""
-    arrivals = [(0, 5)] * 10 + [(10, 600)] * 60
-    assert _worst_wait(arrivals, 10, oldest_first=True) < timedelta(seconds=110)
-    assert _worst_wait(arrivals, 10, oldest_first=False) <= timedelta(seconds=132)
+    arrivals = [(0, 5, 10)] * 10 + [(10, 600, 10)] * 60
+    bound, free = _claim_all(arrivals), _claim_all(arrivals, least=0)
+    assert free.worst > LONGEST * free.worst_of_oldest_first
+    assert bound.worst <= LONGEST * bound.worst_of_oldest_first
 
 
-def test_a_queue_remembers_the_worst_until_it_is_empty() -> None:
-    long = Queue.after(None, 10, 60 * SECOND)
-    assert long.worst == 600 * SECOND
-    shorter = Queue.after(long, 2, 60 * SECOND)
-    assert shorter.worst == 600 * SECOND
-    assert Queue.after(Queue.after(shorter, 0, SECOND), 1, SECOND).worst == SECOND
-    assert oldest_first_from(shorter, []) is None
+def test_passing_over_the_oldest_saves_what_can_be_saved() -> None:
+    arrivals = [(0, 5, 10)] * 40 + [(10, 30, 10)] * 60
+    always_oldest_first = _claim_all(arrivals, least=1000)
+    assert always_oldest_first.worst == always_oldest_first.worst_of_oldest_first
+    assert _claim_all(arrivals).met > always_oldest_first.met
+
+
+def test_the_worst_is_remembered_and_spare_claims_follow_from_it() -> None:
+    line = [_at(-10 * number) for number in range(10, 0, -1)]
+    assert worst_wait(timedelta(0), line, NOW) == 100 * SECOND
+    assert worst_wait(500 * SECOND, line, NOW) == 500 * SECOND
+    assert worst_wait(500 * SECOND, [], NOW) == timedelta(0)
+    # A fifth of 100 s is two places of ten seconds each.
+    assert spare_claims(line, line, 100 * SECOND) == 2
+    assert spare_claims(line, line, 500 * SECOND) == 10
+    assert spare_claims(line, line, timedelta(0)) == 0
+    # Who is behind their place already is not passed over again.
+    assert spare_claims([_at(-400), *line[1:]], line, 100 * SECOND) == 0
+    assert spare_claims([], [], timedelta(0)) == 0
 
 
 _WAITED = "its customer has waited 3 min 5 s"
