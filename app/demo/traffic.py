@@ -14,6 +14,8 @@ from app.demo import story
 from app.demo.setup import Cast, post
 
 _TURN_SECONDS = 1.0
+_HEARTBEAT_TURNS = 30
+_CAPACITY = 10
 _ARRIVALS_A_SECOND = 0.16
 _MOST_WAITING = 22
 _FIRST_WAITING = 7
@@ -44,11 +46,15 @@ class Desk:
         self._rng = random.Random(story.SEED)  # noqa: S311 - the same people each time
         self._waiting: list[Waiting] = []
         self._hurry = False
+        self._turns = 0
         self._opened = 0
         self._answered = 0
 
     async def run(self) -> None:
         """Until cancelled. A refusal or a lost connection ends one turn, not the demonstration."""
+        for name, client in self._clients.items():
+            online = {"state": "online", "capacity": _CAPACITY}
+            (await client.put(self._availability(name), json=online)).raise_for_status()
         for _ in range(_FIRST_WAITING):
             await self._open()
         while True:
@@ -58,7 +64,16 @@ class Desk:
             except httpx.TransportError:
                 continue
 
+    def _availability(self, name: str) -> str:
+        agent_id, _ = self._cast.agents[name]
+        return f"/v1/agents/{agent_id}/availability"
+
     async def _act(self) -> None:
+        self._turns += 1
+        if self._turns % _HEARTBEAT_TURNS == 0:
+            for name, client in self._clients.items():
+                # Whoever said at the console that they are offline stays so.
+                await self._try(client, f"{self._availability(name)}/heartbeat")
         if self._rng.random() < _ARRIVALS_A_SECOND * _TURN_SECONDS and len(self._waiting) < _MOST_WAITING:
             await self._open()
         await self._judge()

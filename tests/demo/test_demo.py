@@ -60,3 +60,5 @@ async def test_the_story_comes_in_whole_and_its_people_go_on(app: FastAPI, clien
         with suppress(asyncio.CancelledError):
             await acting
     assert {ticket["channel"] for ticket in found} <= set(story.CHANNELS)
+    there = (await client.get("/v1/availability", params={"state": "online"})).json()["items"]
+    assert {each["agent_id"] for each in there} >= {agent_id for agent_id, _ in cast.agents.values()}
