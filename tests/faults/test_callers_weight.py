@@ -51,7 +51,7 @@ async def _read(http: httpx.AsyncClient, path: str, **more: Any) -> None:
 
 async def _leave_unread(there: There, path: str) -> None:
     writers = [await _ask_and_read_nothing(there, path) for _ in range(UNREAD)]
-    await asyncio.sleep(3)
+    await asyncio.sleep(5)
     for writer in writers:
         writer.close()
         with suppress(ConnectionError):
@@ -92,6 +92,7 @@ async def test_pages_exports_reports_imports_and_answers_that_nobody_reads_cost_
             ("12 exports unread", _leave_unread(there, export)),
             ("feed", _read(http, "/v1/events?limit=5000")),
             ("report", _read(http, REPORT)),
+            ("12 reports unread", _leave_unread(there, REPORT)),
             ("report as CSV", _read(http, REPORT, headers={"Accept": "text/csv"})),
             ("import", _send(http)),
         ):
