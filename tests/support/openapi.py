@@ -26,7 +26,7 @@ _HOURS: dict[str, Any] = {
 }
 _FILTER: dict[str, Any] = {
     "status": ["new", "open"],
-    "assignee_id": [NOBODY],
+    "assignee_id": ["none"],
     "tag": ["x"],
     "created_after": "2026-02-03T04:05:06Z",
     "needs_human": True,
