@@ -4,7 +4,7 @@ that how long it is likely to be, so that what was said can be held against what
 The log names the tickets that changed; what is kept is made to agree with their clocks, and so a repeat changes
 nothing. The work a ticket is bounded: a key has at most so many waits, and a wait four keys."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,7 @@ _SAID_WITHIN = timedelta(minutes=10)
 # So long is kept who waited, where nothing was learnt of it.
 _UNLEARNT = timedelta(days=1)
 
+_PRIORITIES = frozenset(Priority)
 _w, _c, _t = outlook_waits.c, sla_clocks.c, TICKETS.c
 _latest = literal_column(LATEST_SQL, DateTime(timezone=True))
 _ids = any_(bindparam("ids", type_=ARRAY(Uuid)))
@@ -85,19 +86,33 @@ def _agreed(clocks: Any) -> Query:
 _AGREE = _agreed(_of_tickets)
 
 _other = outlook_waits.alias("other").c
-_before = (
-    select(literal_column("1"))
-    .where(
-        func.tstzrange(_other.started_at, _other.ended_at).op("@>")(_w.started_at),
-        _other.due_at.is_not(None),
-        tuple_(_other.due_at, _other.clock_id) < tuple_(func.coalesce(_w.due_at, _latest), _w.clock_id),
+
+
+def _before(*which: ColumnElement[bool], order: Sequence[ColumnElement[Any]] = ()) -> ColumnElement[Any]:
+    """How many of these were in the queue when a wait began, and came before it: as many as make a difference."""
+    some = (
+        select(literal_column("1"))
+        .where(
+            *which,
+            _other.due_at.is_not(None),
+            tuple_(_other.due_at, _other.clock_id) < tuple_(func.coalesce(_w.due_at, _latest), _w.clock_id),
+        )
+        .order_by(*order)
+        .limit(literal_column(str(MOST_AHEAD)))
+        .correlate(outlook_waits)
+        .subquery()
     )
-    .limit(literal_column(str(MOST_AHEAD)))
-    .correlate(outlook_waits)
-    .subquery()
+    return select(func.count()).select_from(some).scalar_subquery()
+
+
+# Whoever still waits is found by deadline, for there may be very many who come after; whoever does not, by instant.
+_waits_on = _before(
+    _other.ended_at.is_(None), _other.started_at <= _w.started_at, order=(_other.due_at, _other.clock_id)
 )
+_was_there = func.tstzrange(_other.started_at, _other.ended_at).op("@>")(_w.started_at)
+_waited_then = _before(_other.ended_at.is_not(None), _was_there)
 _firsts: ColumnElement[Any] = literal_column(f"ARRAY[{', '.join(map(str, AHEAD))}]::bigint[]")
-_ahead = func.width_bucket(select(func.count()).select_from(_before).scalar_subquery(), _firsts) - 1
+_ahead = func.width_bucket(_waits_on + _waited_then, _firsts) - 1
 _MEET = Query(
     update(outlook_waits)
     .values(ahead=cast(_ahead, SmallInteger), idle=idle_at(_w.started_at))
@@ -178,13 +193,22 @@ async def _learn(tx: Transaction, events: list[Row], _: UUID | None) -> None:
     new = [id_ for id_ in changed if id_ not in before]
     if new:
         await tx.rows(_MEET, clock_ids=new)
-    rows = await tx.rows(_CHANGED, clock_ids=changed) if changed else []
+    rows = [row for row in await tx.rows(_CHANGED, clock_ids=changed) if _is_known(row)] if changed else []
     # Before anything is learnt of them.
     await _say(tx, [row for row in rows if row["clock_id"] not in before and row["young"] and not row["imported"]])
     learnt = [row for row in rows if row["seconds"] is not None]
-    learnt += [before[id_] for id_ in changed if id_ in before and before[id_]["seconds"] is not None]
+    learnt += [
+        before[id_]
+        for id_ in changed
+        if id_ in before and before[id_]["seconds"] is not None and _is_known(before[id_])
+    ]
     if learnt:
         await redraw(tx, {(Priority(row["priority"]), row["ahead"], row["idle"]) for row in learnt})
+
+
+def _is_known(row: Row) -> bool:
+    """A newer release may have priorities of its own: of these nothing is learnt."""
+    return row["priority"] in _PRIORITIES
 
 
 async def _say(tx: Transaction, rows: Iterable[Row]) -> None:

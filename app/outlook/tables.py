@@ -39,7 +39,8 @@ outlook_waits = Table(
     # The seconds that were said when the wait began, as sure as `SAID`; null where too little was known.
     Column("said", ARRAY(Double)),
     CheckConstraint("(seconds IS NULL) = (answered IS NULL)", name="learnt_in_whole"),
-    # Who waited at an instant.
+    # Who waits, by deadline; and who waited at an instant.
+    Index("ix_outlook_waits_due_at", "due_at", "clock_id", postgresql_where="ended_at IS NULL AND due_at IS NOT NULL"),
     Index("ix_outlook_waits_while", text("tstzrange(started_at, ended_at)"), postgresql_using="gist"),
     Index(
         "ix_outlook_waits_priority_ahead_idle", "priority", "ahead", "idle", "ended_at", "clock_id",

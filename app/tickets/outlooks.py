@@ -15,7 +15,7 @@ from app.outlook import standing
 from app.outlook.schemas import OutlookGap
 from app.outlook.standing import Standing
 from app.outlook.words import Facts, in_words, spoken
-from app.release import understood
+from app.release import understood, word
 from app.sla import calendars, clocks, policies
 from app.sla.core.calendar import BusinessCalendar
 from app.sla.core.clock import Clock
@@ -88,7 +88,7 @@ async def get_outlook(tx: Transaction, actor: Actor, ticket_id: UUID, zone: str 
     assert customer is not None  # a customer with a ticket is never deleted
     policy = await policies.version(tx, ticket["policy_id"], ticket["policy_version"], ticket["calendar_version"])
     waiting = Waiting(
-        ticket_id, Priority(ticket["priority"]), clock, policy, customer["language"], customer["now"]
+        ticket_id, word(Priority, ticket["priority"]), clock, policy, customer["language"], customer["now"]
     )  # fmt: skip
     stands = await standing.of_waiting(tx, clock.due_at, clock_id) if clock and clock_id and not waiting.gap else None
     likely = await standing.likely(tx, waiting.priority, stands) if stands else None

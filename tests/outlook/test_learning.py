@@ -164,3 +164,22 @@ async def test_what_is_said_is_said_of_what_was_known_before(
     assert await sql.fetchval(f"{said} WHERE number = $1", second["number"]) == [20.0, 20.0, 20.0]
     # Nothing was said to those of the past.
     assert await sql.fetchval(f"SELECT count(*) FROM ({said} WHERE t.imported) past WHERE said IS NOT NULL") == 0
+
+
+async def test_an_urgent_newcomer_costs_no_look_at_the_queue_behind_them(db: Database, sql: Sql) -> None:
+    await sql.execute(
+        "INSERT INTO outlook_waits (clock_id, priority, started_at, due_at, ahead, idle)"
+        " SELECT gen_random_uuid(), 'normal', now() - interval '1 minute', now() + interval '1 hour', 9, 0"
+        " FROM generate_series(1, 20000)"
+    )
+    newcomer = await sql.fetchval(
+        "INSERT INTO outlook_waits (clock_id, priority, started_at, due_at)"
+        " VALUES (gen_random_uuid(), 'urgent', now(), now() + interval '1 minute') RETURNING clock_id"
+    )
+    await sql.execute("ANALYZE outlook_waits")
+    meet = learning._MEET
+    explained = await sql.fetch(f"EXPLAIN ANALYZE {meet.sql}", *meet.args({"clock_ids": [newcomer]}))
+    plan = "\n".join(row[0] for row in explained)
+    assert "Seq Scan on outlook_waits other" not in plan, plan
+    assert "Rows Removed by Filter" not in plan, plan
+    assert await sql.fetchval("SELECT ahead FROM outlook_waits WHERE clock_id = $1", newcomer) == 0
