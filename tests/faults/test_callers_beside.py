@@ -32,7 +32,8 @@ WHERE id = ANY($1::uuid[]) AND detected_at IS NOT NULL"""
 async def test_the_largest_report_an_import_and_scrapers_slow_no_breach_and_no_read(
     shows: Callable[[str, str], None], pytestconfig: pytest.Config
 ) -> None:
-    seconds = LONG_SECONDS if pytestconfig.getoption("--long") else SECONDS
+    long = pytestconfig.getoption("--long")
+    seconds = LONG_SECONDS if long else SECONDS
     before = busy()
     async with a_past(waiting_one_in=3) as there, AsyncExitStack() as stack:
         admin = await stack.enter_async_context(client(there.base))
@@ -71,8 +72,9 @@ async def test_the_largest_report_an_import_and_scrapers_slow_no_breach_and_no_r
     )
     assert imports.result() >= 1
     assert reports.result() >= 1
-    # Others on the machine take what is asked for here, and in bursts: what is promised is so of one that is quiet.
-    room = 1 if before < 1 else 3 * now
+    # The promise is one of a quiet machine, and held to the letter by the long form. Others take of the processors in
+    # bursts, and for seconds a single one is the p99; what this is to find took seconds.
+    room = 1 if long and before < 1 else 3 * max(1, now)
     assert _p99(lags) < _DETECTION_MS * room
     assert max(lived) < _LIVE_MS * room
     assert _p99(answered) < _READ_MS * room
