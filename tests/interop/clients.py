@@ -20,6 +20,7 @@ from cloudevents.core.formats.json import JSONFormat
 from hishel import CacheOptions, SqliteStorage
 from hishel.httpx import CacheClient
 from httpx_sse import connect_sse
+from prometheus_client.parser import text_string_to_metric_families
 from requests.adapters import HTTPAdapter
 from standardwebhooks import Webhook, WebhookVerificationError
 from urllib3 import Retry
@@ -150,6 +151,23 @@ def with_retry() -> str:
     return f"200 after {waited:.1f} s, as told"
 
 
+def with_prometheus() -> str:
+    """As a scraper does, twice: what counts does not fall."""
+    first, second = [
+        {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(requests.get(f"{URL}/metrics", timeout=30).text)
+            for sample in family.samples
+            if family.type == "counter"
+        }
+        for _ in range(2)
+    ]
+    assert first, "there is none"
+    assert first.keys() <= second.keys(), "a counter went away"
+    assert all(second[name] >= value for name, value in first.items()), "a counter fell"
+    return f"{len(second)} counters"
+
+
 def with_dlt() -> str:
     """The recipe of docs/pipelines.md, twice: the second run brings what came since."""
     with tempfile.TemporaryDirectory() as directory:
@@ -190,5 +208,6 @@ tried("standardwebhooks", "verifies webhooks, and refuses one that was changed",
 tried("CacheControl", "keeps what has a tag, and asks again", with_cachecontrol)
 tried("hishel", "keeps what has a tag, and asks again", with_hishel)
 tried("urllib3", "asks again after Retry-After", with_retry)
+tried("prometheus-client", "scrapes the figures", with_prometheus)
 if GIVEN["recipe"]:
     tried("dlt", "loads the feed into DuckDB", with_dlt)

@@ -49,7 +49,8 @@ def main(url: str, key: str) -> None:
 
 def _header(answer: ApiResponse[Any], name: str) -> str:
     """It keeps the names as they were sent."""
-    return {key.lower(): value for key, value in (answer.headers or {}).items()}[name.lower()]
+    found: dict[str, str] = {key.lower(): value for key, value in (answer.headers or {}).items()}
+    return found[name.lower()]
 
 
 def _refused(ask: object) -> ApiException:
