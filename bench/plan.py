@@ -5,7 +5,7 @@ from pathlib import Path
 
 CASES = (
     "get", "list", "search", "reply", "breach", "kills", "webhooks", "create", "business", "segments", "import",
-    "replay", "feed", "overload", "memory", "clocks", "outlook",
+    "replay", "feed", "overload", "memory", "clocks", "outlook", "claims",
 )  # fmt: skip
 SERVICES = ("ceiling", "naive", "ninety")
 
@@ -38,6 +38,8 @@ class Plan:
     rule_changes: int = 2
     memory_seconds: int = 30
     webhook_rounds: int = 3
+    claimable: int = 100_000
+    claims: int = 500
     exported: int = 100_000
     listeners: int = 1_000
     listening_seconds: int = 10
@@ -49,5 +51,5 @@ class Plan:
         return replace(
             few, open_clocks=5_000, burst=200, bursts=2, import_batches=2, search_requests=40, memory_seconds=6,
             exported=20_000, listeners=200, listening_seconds=3, webhook_rounds=1, customers=20_000,
-            customer_requests=30, rule_changes=1,
+            claimable=5_000, claims=100, customer_requests=30, rule_changes=1,
         )  # fmt: skip

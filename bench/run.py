@@ -12,6 +12,7 @@ from bench import seeding, verdicts
 from bench.breaches import detection_ms, with_kills
 from bench.business import compare_hours
 from bench.call_centre import CALLS
+from bench.claims import claim
 from bench.clock_lists import p95_by_form
 from bench.databases import database, server
 from bench.feeding import compare_logs, deliver, export_rate
@@ -155,9 +156,13 @@ async def _outlook(plan: Plan, services: Services) -> list[Verdict]:
     return found + (verdicts.of_answers([compare(load) for load in LOADS]) if CALLS.exists() else [])
 
 
+async def _claims(plan: Plan, services: Services) -> list[Verdict]:
+    return verdicts.of_claims(await claim(services[LARGE], plan.claimable, min(plan.rounds, 3), plan.claims))
+
+
 # What is compared with a figure and not with another service.
 _ALONE: dict[str, Callable[[Plan, Services], Awaitable[list[Verdict]]]] = {
     "search": _searches, "breach": _breaches, "kills": _kills, "webhooks": _webhooks, "business": _business,
     "segments": _segments, "import": _imports, "replay": _replays, "feed": _feed, "overload": _overload,
-    "memory": _memory, "clocks": _clock_lists, "outlook": _outlook,
+    "memory": _memory, "clocks": _clock_lists, "outlook": _outlook, "claims": _claims,
 }  # fmt: skip

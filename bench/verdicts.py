@@ -6,6 +6,7 @@ from typing import Literal
 from app.sla.core.outlook import SAID
 from bench.breaches import Killed
 from bench.business import BUSINESS, EVERY_HOUR
+from bench.claims import Claimed
 from bench.feeding import BY_MONTHS, ONE_TABLE, Delivered
 from bench.memory import Memory
 from bench.next_answer import Result
@@ -146,6 +147,13 @@ def of_answers(compared: list[list[Result]]) -> list[Verdict]:
             Verdict(f"{what}, longest wait, of oldest-first", Spread(longest, longest, longest), "at most", 1.2, "x"),
         ]
     return verdicts
+
+
+def of_claims(claimed: Claimed) -> list[Verdict]:
+    return [
+        Verdict(f"claim, p99 with {claimed.waiting:,} waiting, {at_once} at once", p99, "at most", 20, "ms")
+        for at_once, p99 in claimed.p99_ms.items()
+    ]
 
 
 def of_feed(exported: Spread, delivered: Delivered, logs: Compared) -> list[Verdict]:

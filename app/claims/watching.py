@@ -1,18 +1,14 @@
 """What the worker does for claims: it takes back what is not answered, and looks how the queue stands."""
 
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Integer,
-    Select,
     bindparam,
     func,
     literal_column,
     or_,
     select,
-    union_all,
 )
 from sqlalchemy.dialects.postgresql import insert
 
@@ -42,32 +38,27 @@ _DUE = Query(
     .with_for_update(of=ticket_claims, skip_locked=True)
 )
 _AS_SEEN = Query(select(claim_queue.c.waiting, claim_queue.c.worst_seconds))
-# No more of the line is looked at: those behind come into it as it moves on.
-_MOST = 10_000
-_most: ColumnElement[int] = literal_column(str(_MOST))
+# So many at the head of the line are looked at, those behind as it moves on; and so many claims that passed over them.
+_MOST, _MOST_PASSED = 5_000, 20_000
 _in_line = (CLAIMABLE, AWAKE)
-_STANDS = Query(
-    select(func.count().label("waiting"), func.clock_timestamp().label("now")).select_from(tickets).where(*_in_line)
+_now = func.statement_timestamp().label("now")
+_WAITING = Query(
+    select(_t.waiting_since.label("since"), _now)
+    .where(*_in_line)
+    .order_by(_t.waiting_since)
+    .limit(bindparam("most", type_=Integer))
 )
-_WAITING = Query(select(_t.waiting_since.label("since")).where(*_in_line).order_by(_t.waiting_since).limit(_most))
-# Who came: those who wait, and those whose tickets were claimed and did not come back.
-_claimed = select(_k.waiting_since.label("since")).where(
-    _k.waiting_since.is_not(None),
-    or_(_k.outcome.is_(None), ~_k.outcome.in_([literal_column("'released'"), literal_column("'expired'")])),
+# Those who came after the first in line and were claimed before them, and whose tickets did not come back.
+_PASSED = Query(
+    select(_k.waiting_since.label("since"))
+    .where(
+        _k.waiting_since.is_not(None),
+        _k.waiting_since >= select(func.min(_t.waiting_since)).where(*_in_line).scalar_subquery(),
+        or_(_k.outcome.is_(None), ~_k.outcome.in_([literal_column("'released'"), literal_column("'expired'")])),
+    )
+    .order_by(_k.waiting_since)
+    .limit(literal_column(str(_MOST_PASSED)))
 )
-_number = bindparam("number", type_=Integer)
-
-
-def _last(statement: Select[Any], since: ColumnElement[Any]) -> Select[Any]:
-    return statement.order_by(since.desc()).limit(_number).subquery().select()
-
-
-_all = union_all(
-    _last(select(_t.waiting_since.label("since")).where(*_in_line), _t.waiting_since),
-    _last(_claimed, _k.waiting_since),
-).subquery()
-_the_last = select(_all.c.since).order_by(_all.c.since.desc()).limit(_number).subquery()
-_CAME = Query(select(_the_last.c.since).order_by(_the_last.c.since).limit(_most))
 _SEEN = ["seen_at", "waiting", "worst_seconds", "spare_claims"]
 _statement = insert(claim_queue)
 _KEEP = Query(
@@ -109,14 +100,16 @@ async def look_once(db: Database) -> bool:
 
 async def _look(tx: Transaction) -> None:
     await tx.snapshot()
-    stands, seen = await tx.row(_STANDS), await tx.row(_AS_SEEN)
-    assert stands is not None
-    number, now = stands["waiting"], stands["now"]
-    waiting = [row["since"] for row in await tx.rows(_WAITING)]
-    came = [row["since"] for row in await tx.rows(_CAME, number=number)]
-    goes_on = seen is not None and seen["waiting"] and number
+    seen, passed = await tx.row(_AS_SEEN), [row["since"] for row in await tx.rows(_PASSED)]
+    rows = await tx.rows(_WAITING, most=_MOST + len(passed))
+    waiting = [row["since"] for row in rows]
+    now = rows[0]["now"] if rows else await tx.now()
+    # Under oldest-first as many of the first who came as were claimed since would be gone, and these still there.
+    came = sorted(waiting + passed)[len(passed) :]
+    goes_on = seen is not None and seen["waiting"] and waiting
     worst = worst_wait(timedelta(seconds=seen["worst_seconds"] if seen and goes_on else 0), came, now)
+    spare = spare_claims(waiting, came, worst) if len(passed) < _MOST_PASSED else 0
     tx.write(
-        _KEEP, id=1, seen_at=now, waiting=number, worst_seconds=worst.total_seconds(),
-        spare_claims=spare_claims(waiting, came, worst) if number else None,
+        _KEEP, id=1, seen_at=now, waiting=len(waiting), worst_seconds=worst.total_seconds(),
+        spare_claims=spare if waiting else None,
     )  # fmt: skip
