@@ -41,7 +41,10 @@ outlook_waits = Table(
     CheckConstraint("(seconds IS NULL) = (answered IS NULL)", name="learnt_in_whole"),
     # Who waits, by deadline; and who waited at an instant.
     Index("ix_outlook_waits_due_at", "due_at", "clock_id", postgresql_where="ended_at IS NULL AND due_at IS NOT NULL"),
-    Index("ix_outlook_waits_while", text("tstzrange(started_at, ended_at)"), postgresql_using="gist"),
+    Index(
+        "ix_outlook_waits_then", text("tstzrange(started_at, ended_at)"),
+        postgresql_using="gist", postgresql_where="ended_at IS NOT NULL AND due_at IS NOT NULL",
+    ),
     Index(
         "ix_outlook_waits_priority_ahead_idle", "priority", "ahead", "idle", "ended_at", "clock_id",
         postgresql_where=_LEARNT,
