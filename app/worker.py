@@ -42,7 +42,8 @@ _CLAIMS_SECONDS = 1.0
 # Looking at all who wait takes a tenth of the time at most.
 _CLAIM_QUEUE_REST = 9.0
 _OUTLOOK_SECONDS = 0.5
-_OUTLOOK_REST = 4.0
+# What is told of an outlook must not be of yesterday: it takes half of the time at most.
+_OUTLOOK_REST = 1.0
 _SCORING_SECONDS = 30.0
 _CLEANING_SECONDS = 60.0
 _PLANNING_SECONDS = 0.1

@@ -39,7 +39,8 @@ from app.sla.core.outlook import AHEAD, MOST_AHEAD, NEEDED, REMEMBERED, Key, Wai
 from app.sla.tables import LATEST_SQL, sla_clocks
 
 READER = "outlook"
-_BATCH = 500
+# Curves are drawn once a batch: a large one costs hardly more than a small one.
+_BATCH = 4_000
 # Of a wait that began longer ago nothing is said any more: who looks so late would say what nobody could be told.
 _SAID_WITHIN = timedelta(minutes=10)
 # So long is kept who waited, where nothing was learnt of it.
