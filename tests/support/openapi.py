@@ -57,7 +57,12 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
     "compute_business_time": {"calendar": _HOURS, "op": "after", "seconds": 3600},
     "update_automation": {"enabled": False, "settings": {"after_days": 7}},
     "create_sla_exception": {"scope": "ticket", "effect": "extend", "seconds": 60},
-    "create_service_goal": {"statistic": "attainment", "target_percent": 80, "window": {"calendar_day": "Asia/Tokyo"}},
+    "create_service_goal": {
+        "statistic": "attainment",
+        "target_percent": 80,
+        "fairness": None,
+        "window": {"calendar_day": "Asia/Tokyo"},
+    },
     "update_service_goal": {"window": {"rolling_seconds": 60}},
     "create_segment": {"rule": _RULE},
     "preview_segment": {"rule": _RULE},
