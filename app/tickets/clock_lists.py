@@ -32,7 +32,8 @@ _ORDERS = {
 }
 _A_MOMENT: ColumnElement[Any] = literal_column("interval '1 minute'")
 _xmin_age = moving_orders.xmin_age(sla_clocks)
-_OPEN = frozenset({State.running, State.paused})
+_MAY_RUN = frozenset({State.running, State.paused, State.breached})
+_MAY_BE_OVER = frozenset({State.met, State.cancelled, State.stopped, State.breached})
 # Where the deadlines of some states lie: a list that is asked for these alone begins and ends there.
 _DEADLINES_OF = {
     "deadline_past": {State.breached},
@@ -159,11 +160,15 @@ def prepared(
         wanted = wanted & {State.breached} if wanted else {State.breached}
         given["due_after"] = _last(given.get("due_after"), broke[0])
         given["due_before"] = _first(given.get("due_before"), broke[1])
-    if wanted or any(broke):
+    runs, over = (not wanted or bool(wanted & some) for some in (_MAY_RUN, _MAY_BE_OVER))
+    if (open_ and not runs) or (open_ is False and not over):
+        # No clock is both: nothing is looked for.
+        wanted = set()
+    if states or any(broke):
         given[_state_filter(wanted)] = True
-    if open_ or (open_ is None and (sort == "started_at" or (wanted and wanted <= _OPEN))):
+    if open_ or (open_ is None and runs and (sort == "started_at" or not over)):
         given["open"] = True
-    elif open_ is False or (wanted and not wanted & {*_OPEN, State.breached}):
+    elif open_ is False or not runs:
         given["ended"] = True
     if sort != "started_at":
         given["has_target"] = True

@@ -1,14 +1,17 @@
 -- Clocks in every state: of those that have ended half were in time; of those that run one in twenty is late and one in ten is paused.
--- One agent has half of all tickets, and another has one in ten thousand.
+-- One agent has half of all tickets, as have a team and a segment, and another has one in ten thousand.
 WITH agent AS (
     INSERT INTO agents (id, external_id, name)
     VALUES (gen_random_uuid(), 'bench many', 'Has many'), (gen_random_uuid(), 'bench few', 'Has few')
     RETURNING id, external_id
+), team AS (
+    INSERT INTO teams (id, key, key_folded, name) VALUES (gen_random_uuid(), 'bench', 'bench', 'Bench') RETURNING id
 ), numbered AS MATERIALIZED (
     SELECT id, row_number() OVER (ORDER BY id) AS n FROM tickets
 ), given AS (
-    UPDATE tickets t SET assignee_id = a.id
-    FROM numbered m, agent a
+    UPDATE tickets t SET assignee_id = a.id, team_id = CASE WHEN m.n % 2 = 0 THEN team.id END,
+        segment = CASE WHEN m.n % 2 = 0 THEN 'bench' END
+    FROM numbered m, agent a, team
     WHERE m.id = t.id AND a.external_id = CASE WHEN m.n % 10000 = 7 THEN 'bench few' WHEN m.n % 2 = 0 THEN 'bench many' END
 ), timed AS (
     SELECT c.id, m.n, c.started_at, c.started_at + r.took AS ended_at, c.ended_at IS NULL AS runs, CASE
