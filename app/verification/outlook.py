@@ -1,5 +1,7 @@
-"""Recompute from the clocks who waited for a first answer, what they met and how long it was, and compare it with what
-outlooks are made of. What the worker works out beside each ticket is worked out here in one pass over all of them."""
+"""Recompute from the clocks who waited for a first answer and how long it was, and compare it with what outlooks are
+made of. What the worker works out beside each ticket is worked out here in one pass over all of them. What a wait met
+is as it was seen then, and is worked out for those alone of whom nothing is kept: a merge, a reopening or an import of
+the past changes the queue that others met, and not what they were told."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -75,8 +77,8 @@ async def verify_outlook(
     async with db.transaction() as tx:
         await tx.snapshot()
         before = await tx.now() - settled
-        computed = await _computed(tx)
         stored = {row["clock_id"]: {name: row[name] for name in _FIELDS} for row in await tx.rows(_STORED)}
+        computed = await _computed(tx, stored)
     found = [
         WaitDifference(id_, name, (stored.get(id_) or {}).get(name), (computed.get(id_) or {}).get(name))
         for id_ in sorted(stored.keys() | computed.keys())
@@ -94,15 +96,18 @@ def _is_settled(before: datetime, *rows: dict[str, Any] | None) -> bool:
     return all(instant <= before for instant in instants)
 
 
-async def _computed(tx: Transaction) -> dict[UUID, dict[str, Any]]:
+async def _computed(tx: Transaction, stored: Mapping[UUID, Mapping[str, Any]]) -> dict[UUID, dict[str, Any]]:
     """Who waits, and of each key of its own the last waits."""
     hands = await tx.rows(_HANDS)
     at = [row["at"] for row in hands]
     kept: dict[tuple[str, int, int], list[tuple[datetime, UUID]]] = defaultdict(list)
     found: dict[UUID, dict[str, Any]] = {}
     async for stay, ahead in _met(tx):
-        seen = bisect_right(at, stay.started_at)
-        idle = hands[seen - 1]["idle"] if seen else 0
+        if kept_row := stored.get(stay.id):
+            ahead, idle = kept_row["ahead"], kept_row["idle"]
+        else:
+            seen = bisect_right(at, stay.started_at)
+            idle = hands[seen - 1]["idle"] if seen else 0
         if stay.ended_at and stay.wait is None:
             continue
         found[stay.id] = _row(stay, ahead, idle)

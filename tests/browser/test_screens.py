@@ -329,8 +329,8 @@ def test_a_goal_says_why_its_mean_is_another_one(sign_in: SignIn, service: Servi
         body = {"external_id": f"why-{minutes}", "subject": "Why?", "created_at": at.isoformat(), "customer": customer}
         sent = service.post("/v1/imports/tickets", {"tickets": [body | {"timeline": [answered]}]})
         assert sent["created"] == 1, sent
-    body = {"key": "why", "name": "Why so long", "target_seconds": 90, "window": {"rolling_seconds": 3600}}
-    goal = service.post("/v1/service-goals", body)
+    asked = {"key": "why", "name": "Why so long", "target_seconds": 90, "window": {"rolling_seconds": 3600}}
+    goal = service.post("/v1/service-goals", asked)
     page = sign_in(admin_key, "/reports")
     row = page.get_by_role("listitem").filter(has_text="Why so long")
     row.get_by_role("button", name="Why this mean?: Why so long").click()
