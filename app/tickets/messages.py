@@ -131,7 +131,7 @@ def write_message(
         "id": uuid7(), "ticket_id": ticket_id, "author_kind": author.kind, "author_id": author.id,
         "visibility": visibility, "body": body, "created_at": now, "handling_seconds": handling_seconds, **from_channel,
     }  # fmt: skip
-    quotas.count(tx, ticket_id, author, len(body.encode()), now)
+    quotas.count(tx, ticket_id, author, len(body.encode()), now, opening=opening)
     tx.write(INSERT, retry_on="uq_messages_external_id" if message["external_id"] else None, **message)
     # The text stays out of the log: a log entry outlives an erased customer.
     data: dict[str, Any] = {"visibility": visibility, "opening": opening, **(extra_data or {})}

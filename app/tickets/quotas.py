@@ -4,14 +4,17 @@ Counted by the statement that stores them, in rows whose constraint refuses what
 statement more, and of two at once the second is refused. What staff write counts on the ticket and is never refused:
 a customer must not keep others from answering."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Date, Table, bindparam, cast, delete, func, literal_column, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Date, Table, Uuid, bindparam, cast, delete, func, literal_column, select, true, tuple_, update
+from sqlalchemy.dialects.postgresql import Insert, insert
 
+from app.customers.tables import customers
 from app.db import Query, Row, Transaction
 from app.errors import AppError
 from app.events import log
@@ -37,15 +40,35 @@ class TicketQuota(AppError):
     title = "Too much on one ticket"
 
 
-def _adding(table: Table, key: list[str]) -> Query:
-    fresh = insert(table)
-    summed = {"bytes": table.c.bytes + fresh.excluded.bytes, "most": fresh.excluded.most}
-    return Query(fresh.on_conflict_do_update(index_elements=key, set_=summed), [*key, "bytes", "most"])
-
-
 _c, _t = customer_bytes.c, ticket_bytes.c
-_ADD_TO_TICKET = _adding(ticket_bytes, ["ticket_id"])
-_ADD_TO_CUSTOMER = _adding(customer_bytes, ["customer_id", "day"])
+_TICKETS_KEY, _CUSTOMERS_KEY = ["ticket_id"], ["customer_id", "day"]
+
+
+def _added(fresh: Insert, table: Table, key: list[str]) -> Insert:
+    summed = {"bytes": table.c.bytes + fresh.excluded.bytes, "most": fresh.excluded.most}
+    return fresh.on_conflict_do_update(index_elements=key, set_=summed)
+
+
+def _adding(table: Table, key: list[str]) -> Query:
+    return Query(_added(insert(table), table, key), [*key, "bytes", "most"])
+
+
+def _adding_after_customer() -> Query:
+    """Locks the customer's row first, where it is stored already: an opening holds no ticket yet, and customers come
+    before tickets and what is counted beside them."""
+    customer_id = bindparam("customer_id", type_=Uuid)
+    stored = select(customers.c.id).where(customers.c.id == customer_id).with_for_update(read=True, key_share=True)
+    locked = stored.lateral("locked")
+    one = select(literal_column("1")).subquery("one")
+    names = [*_CUSTOMERS_KEY, "bytes", "most"]
+    values = [bindparam(name, type_=_c[name].type) for name in names[1:]]
+    row = select(func.coalesce(locked.c.id, customer_id), *values).select_from(one.outerjoin(locked, true()))
+    return Query(_added(insert(customer_bytes).from_select(names, row), customer_bytes, _CUSTOMERS_KEY))
+
+
+_ADD_TO_TICKET = _adding(ticket_bytes, _TICKETS_KEY)
+_ADD_TO_CUSTOMER = _adding(customer_bytes, _CUSTOMERS_KEY)
+_ADD_AT_OPENING = _adding_after_customer()
 _GIVE_BACK = Query(
     update(ticket_bytes)
     .where(_t.ticket_id == bindparam("ticket"))
@@ -58,31 +81,34 @@ _past = select(_c.customer_id, _c.day).where(_c.day < _yesterday).limit(1000).wi
 _CLEAN = Query(delete(customer_bytes).where(tuple_(_c.customer_id, _c.day).in_(_past)).returning(_c.customer_id))
 
 
-def count(tx: Transaction, ticket_id: UUID, author: log.ActorRef, size: int, now: datetime) -> None:
+def count(
+    tx: Transaction, ticket_id: UUID, author: log.ActorRef, size: int, now: datetime, *, opening: bool = False
+) -> None:
     """Queue that `author` stores so many bytes more on the ticket. Queue it before the change of the ticket's row, so
-    that it runs after that."""
+    that it runs after that. `opening`: with the message that the ticket begins with."""
     if not size:
         return
     by_customer = author.kind == AuthorKind.customer and author.id is not None
     most = tx.settings.ticket_bytes if by_customer else None
-    _add(tx, _ADD_TO_TICKET, {"ticket_id": ticket_id}, size, most)
+    _add(tx, (_ADD_TO_TICKET,), {"ticket_id": ticket_id}, size, most)
     if not by_customer:
         return
     tx.refuse("ck_ticket_bytes_within", partial(_of_ticket, ticket_id=ticket_id, most=tx.settings.ticket_bytes))
     today = {"customer_id": author.id, "day": now.astimezone(UTC).date()}
-    _add(tx, _ADD_TO_CUSTOMER, today, size, tx.settings.customer_day_bytes)
+    queries = (_ADD_AT_OPENING, _ADD_TO_CUSTOMER) if opening else (_ADD_TO_CUSTOMER, _ADD_AT_OPENING)
+    _add(tx, queries, today, size, tx.settings.customer_day_bytes)
     explained = partial(_of_customer, today=today, most=tx.settings.customer_day_bytes, now=now)
     tx.refuse("ck_customer_bytes_within", explained)
 
 
-def _add(tx: Transaction, query: Query, key: dict[str, Any], size: int, most: int | None) -> None:
-    """One row for each: a statement changes none twice."""
-    for row in tx.queued(query):
+def _add(tx: Transaction, queries: Sequence[Query], key: dict[str, Any], size: int, most: int | None) -> None:
+    """One row for each, by the first of `queries` unless another one has it: a statement changes none twice."""
+    for row in chain.from_iterable(tx.queued(query) for query in queries):
         if all(row[name] == value for name, value in key.items()):
             row["bytes"] += size
             row["most"] = row["most"] if most is None else most
             return
-    tx.write(query, **key, bytes=size, most=most)
+    tx.write(queries[0], **key, bytes=size, most=most)
 
 
 def give_back(tx: Transaction, ticket_id: UUID, size: int) -> None:
