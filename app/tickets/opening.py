@@ -19,8 +19,8 @@ from app.customers.tables import customers, organizations
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events import log
-from app.outlook import standing
-from app.outlook.words import promised_text
+from app.outlook import queue_position
+from app.outlook.texts import promised_text
 from app.sla import broad_exceptions, clocks, policies
 from app.sla.core.engine import replay
 from app.sla.core.enums import AuthorKind, Status
@@ -76,7 +76,7 @@ class _Reads:
 
 def _before_opening(customer: ColumnElement[bool]) -> _Reads:
     return _Reads(
-        *(_reading(customer, *more, facts=facts) for more in ((), standing.columns()) for facts in (False, True))
+        *(_reading(customer, *more, facts=facts) for more in ((), queue_position.columns()) for facts in (False, True))
     )
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import bindparam, func, select
 from app.auth.dependencies import Actor
 from app.customers.tables import customers
 from app.db import Query, Transaction, Values
-from app.outlook import standing
+from app.outlook import queue_position
+from app.outlook.queue_position import Standing
 from app.outlook.schemas import OutlookGap
-from app.outlook.standing import Standing
-from app.outlook.words import Facts, in_words, spoken
+from app.outlook.texts import Facts, in_words, spoken
 from app.release import understood, word
 from app.sla import calendars, clocks, policies
 from app.sla.core.calendar import BusinessCalendar
@@ -90,8 +90,10 @@ async def get_outlook(tx: Transaction, actor: Actor, ticket_id: UUID, zone: str 
     waiting = Waiting(
         ticket_id, word(Priority, ticket["priority"]), clock, policy, customer["language"], customer["now"]
     )  # fmt: skip
-    stands = await standing.of_waiting(tx, clock.due_at, clock_id) if clock and clock_id and not waiting.gap else None
-    likely = await standing.likely(tx, waiting.priority, stands) if stands else None
+    stands = (
+        await queue_position.of_waiting(tx, clock.due_at, clock_id) if clock and clock_id and not waiting.gap else None
+    )
+    likely = await queue_position.likely(tx, waiting.priority, stands) if stands else None
     return to_response(actor, waiting, stands, likely, zone)
 
 
@@ -103,8 +105,8 @@ async def of_new(
     waiting = Waiting(ticket["id"], Priority(ticket["priority"]), clock, policy, language, ticket["created_at"])
     if clock is None or waiting.gap:
         return waiting, None, None
-    stands = standing.of_newcomer(row, clock.due_at)
-    return waiting, stands, await standing.likely(tx, waiting.priority, stands)
+    stands = queue_position.of_newcomer(row, clock.due_at)
+    return waiting, stands, await queue_position.likely(tx, waiting.priority, stands)
 
 
 def sure(waiting: Waiting, _: Standing | None, likely: Outlook | None) -> datetime | None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.outlook.words import Facts, in_words, spoken
+from app.outlook.texts import Facts, in_words, spoken
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LIKELY = (NOW + timedelta(seconds=30), NOW + timedelta(seconds=100, microseconds=1))
