@@ -1,5 +1,6 @@
 """A check for schemathesis: what fits the schemas of the document is not refused for its form."""
 
+import json
 import uuid
 from typing import Any
 
@@ -41,3 +42,9 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     """The same few keys would come again and again with other requests, and hide what becomes of those."""
     if case.headers and case.meta and case.meta.generation.mode.is_positive and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_context: schemathesis.SerializationContext, value: object) -> bytes:
+    """A body that goes by lines, of one line."""
+    return f"{json.dumps(value)}\n".encode()
