@@ -59,6 +59,7 @@ _ORDERS = {
     "updated_at": Order((_t.updated_at, _t.id)),
     "-updated_at": Order((_t.updated_at, _t.id), descending=True),
     "due_at": Order((_deadline, _t.id)),
+    "-due_at": Order((_deadline, _t.id), descending=True),
     "priority": Order((_urgency, _t.created_at, _t.id)),
     "waiting_since": Order((_waiting, _t.id)),
 }
@@ -76,6 +77,10 @@ SLA_STATES: dict[SlaState, ColumnElement[bool]] = {
     SlaState.breached: clocks.IS_STATE[State.breached],
     SlaState.at_risk: and_(clocks.IS_STATE[State.running], _k.warnings[1] <= func.clock_timestamp()),
 }
+_COLUMNS = [
+    *TICKET_COLUMNS, _deadline, _waiting, _urgency, _seen_at, _xmin_age.label("xmin_age"), *moving_orders.BEGAN,
+]  # fmt: skip
+_BY_DEADLINE = [("assignee_id", "undone")]
 _BY_CREATION = [
     (name,)
     for name in (
@@ -226,18 +231,13 @@ class Tickets(BoundedListing):
         super().__init__(
             tickets,
             name,
-            [
-                *TICKET_COLUMNS,
-                _deadline,
-                _waiting,
-                _urgency,
-                _seen_at,
-                _xmin_age.label("xmin_age"),
-                *moving_orders.BEGAN,
-            ],
+            _COLUMNS,
             self._all_filters,
             self.orders,
-            leading={"created_at": _BY_CREATION, NEWEST: _BY_CREATION, "due_at": [("assignee_id", "undone")]},
+            leading={
+                **dict.fromkeys(("created_at", NEWEST), _BY_CREATION),
+                **dict.fromkeys(("due_at", "-due_at"), _BY_DEADLINE),
+            },
             bounds={
                 **dict.fromkeys(("created_at", NEWEST), ("created_after", "created_before")),
                 **dict.fromkeys(("updated_at", "-updated_at"), ("updated_after", "")),

@@ -7,13 +7,15 @@ from app.errors import Forbidden
 from app.ticket_lists.schemas import TicketOrder, TicketQuery
 from app.tickets.queries import tags_shown
 
+_DEADLINES = (TicketOrder.due, TicketOrder.latest_due, TicketOrder.waiting)
+
 
 def check_list(tx: Transaction, actor: Actor, query: TicketQuery) -> None:
     if actor.is_customer and query.tag and not tags_shown(tx):
         raise Forbidden("tags are the staff's: leave `tag` out")
     if actor.is_customer and query.custom_fields is not None:
         raise Forbidden("custom fields are the staff's to ask for: leave `custom_fields` out")
-    if actor.is_customer and (query.sla or query.sort in (TicketOrder.due, TicketOrder.waiting)):
+    if actor.is_customer and (query.sla or query.sort in _DEADLINES):
         raise Forbidden("deadlines are the staff's to know: leave `sla` out, and sort by another order")
     if actor.is_customer and query.follower_id:
         raise Forbidden("who follows a ticket is the staff's to know: leave `follower_id` out")

@@ -30,6 +30,7 @@ class TicketOrder(StrEnum):
     least_recent = "updated_at"
     most_recent = "-updated_at"
     due = "due_at"
+    latest_due = "-due_at"
     urgent = "priority"
     waiting = "waiting_since"
     relevant = "relevance"

@@ -25,7 +25,7 @@ Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Asked = tuple[str, tuple[Any, ...]]
 
 TICKETS = int(os.environ.get("NINETY_PLAN_TICKETS", "20000"))
-SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "due_at", "priority", "waiting_since")
+SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "due_at", "-due_at", "priority", "waiting_since")
 # A page may look at so many rows of any one table or index, and at no more whatever there is: a stretch, the row that
 # the page before ended with, and one that numbering the rows looks ahead.
 MOST_ROWS = STOCK.long_stretch + 2

@@ -129,6 +129,7 @@ _KEYS: dict[str, tuple[Callable[[Body], Any], bool]] = {
     "updated_at": (lambda t: (t["updated_at"], t["id"]), False),
     "-updated_at": (lambda t: (t["updated_at"], t["id"]), True),
     "due_at": (lambda t: (t["due_at"] or _LATEST, t["id"]), False),
+    "-due_at": (lambda t: (t["due_at"] or _LATEST, t["id"]), True),
     "waiting_since": (lambda t: (t["waiting_since"] or _LATEST, t["id"]), False),
     "priority": (lambda t: (_urgency(t), t["created_at"], t["id"]), False),
 }

@@ -101,7 +101,7 @@ async def test_what_matched_throughout_and_moved_is_seen(world: World, order: st
     await asyncio.to_thread(checked)
 
 
-@pytest.mark.parametrize("order", ["-updated_at", "priority", "due_at"])
+@pytest.mark.parametrize("order", ["-updated_at", "priority", "due_at", "-due_at"])
 async def test_what_was_being_moved_when_the_walk_began_and_is_committed_later_is_seen(
     world: World, order: str
 ) -> None:
