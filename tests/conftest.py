@@ -210,12 +210,16 @@ async def settled(database_url: str | None) -> None:
     except OSError:
         return  # a test took the database away
     try:
-        now = int(await connection.fetchval("SELECT pg_current_xact_id()::text"))
-        async with asyncio.timeout(60):
-            while int(await connection.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")) <= now:
-                await asyncio.sleep(0.005)
+        await settled_by(connection)
     finally:
         await connection.close()
+
+
+async def settled_by(connection: Any) -> None:
+    now = int(await connection.fetchval("SELECT pg_current_xact_id()::text"))
+    async with asyncio.timeout(60):
+        while int(await connection.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")) <= now:
+            await asyncio.sleep(0.005)
 
 
 def hanging_up(app: FastAPI) -> ASGIApp:

@@ -15,7 +15,7 @@ from app.outlook.curves import curves_now
 from app.sla.core.enums import Priority
 from app.sla.core.outlook import NEEDED, Table, Wait
 from app.verification.outlook import WaitDifference, verify_outlook
-from tests.conftest import Person
+from tests.conftest import Person, settled_by
 from tests.support.imports import send
 from tests.support.sla import patch, reply
 from tests.support.verification import Body, good
@@ -27,6 +27,8 @@ _START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 async def learn(db: Database) -> None:
+    async with db._pool.acquire() as connection:
+        await settled_by(connection)
     while await learning.run_once(db):
         pass
 
