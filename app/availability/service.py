@@ -7,7 +7,21 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Double, Text, bindparam, case, cast, func, literal, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Double,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from app.agents.tables import agents
@@ -53,6 +67,25 @@ _now = func.statement_timestamp()
 
 # Who is silent, or has left, is offline from that instant on, whoever notices it when.
 AVAILABLE = agents.c.active & (_v.expires_at > _now)
+
+
+def awake(t: Any) -> ColumnElement[bool]:
+    """A ticket that is not snoozed; `t` are the columns of tickets."""
+    return or_(t.snoozed_until.is_(None), t.snoozed_until <= func.statement_timestamp())
+
+
+def takes_capacity(t: Any, agent_id: Any) -> tuple[ColumnElement[bool], ...]:
+    """A ticket that takes of the capacity of its assignee, in the words of an index."""
+    return (
+        t.assignee_id == agent_id,
+        t.assignee_id.is_not(None),
+        t.status != literal_column("'resolved'"),
+        t.status != literal_column("'closed'"),
+        t.status.in_([literal_column("'new'"), literal_column("'open'")]),
+        awake(t),
+    )
+
+
 _state = case((AVAILABLE, _v.state), else_=literal(AvailabilityState.offline.value, Text))
 _LISTED = select(
     agents.c.id.label("agent_id"),

@@ -29,7 +29,7 @@ from uuid_utils.compat import uuid7
 from app.agents.tables import agents, team_members
 from app.auth.dependencies import Actor, check_lead
 from app.availability.schemas import AvailabilityState
-from app.availability.service import AVAILABLE, NotAvailable
+from app.availability.service import AVAILABLE, NotAvailable, awake, takes_capacity
 from app.availability.tables import agent_availability
 from app.claims.schemas import ClaimIn
 from app.claims.tables import claim_queue, ticket_claims
@@ -67,17 +67,9 @@ _SKILL = "skill:"
 _t, _v, _k, _c = tickets.c, agent_availability.c, ticket_claims.c, sla_clocks.c
 _agent_id = bindparam("agent_id", type_=Uuid)
 _now = func.statement_timestamp()
-AWAKE = or_(_t.snoozed_until.is_(None), _t.snoozed_until <= _now)
+AWAKE = awake(_t)
 # In the words of their index.
 CLAIMABLE = _t.assignee_id.is_(None) & _t.waiting_since.is_not(None)
-_held = (
-    _t.assignee_id == _agent_id,
-    _t.assignee_id.is_not(None),
-    _t.status != literal_column("'resolved'"),
-    _t.status != literal_column("'closed'"),
-    _t.status.in_([literal_column("'new'"), literal_column("'open'")]),
-    AWAKE,
-)
 _AGENT = Query(
     select(
         agents.c.id, agents.c.active, _v.state, _v.capacity, _v.channels, _v.skills, AVAILABLE.label("available"),
@@ -90,7 +82,7 @@ _AGENT = Query(
     .with_for_update(of=agent_availability, key_share=True)
 )  # fmt: skip
 _KNOWN = Query(select(agents.c.id).where(agents.c.id == _agent_id))
-_HELD = Query(select(_t.channel, func.count().label("held")).where(*_held).group_by(_t.channel))
+_HELD = Query(select(_t.channel, func.count().label("held")).where(*takes_capacity(_t, _agent_id)).group_by(_t.channel))
 _claimed_since = select(func.count()).where(_k.claimed_at > claim_queue.c.seen_at).scalar_subquery()
 _SPARE = Query(select((claim_queue.c.spare_claims - _claimed_since).label("spare")))
 

@@ -10,13 +10,12 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
-    or_,
     select,
     table,
 )
 
 from app.agents.tables import agents
-from app.availability.service import AVAILABLE
+from app.availability.service import AVAILABLE, takes_capacity
 from app.availability.tables import agent_availability
 from app.db import Database, Query, Transaction
 from app.outlook.tables import outlook_hands
@@ -33,20 +32,7 @@ TICKETS = table(
     column("snoozed_until", DateTime(timezone=True)),
 )
 _t, _v = TICKETS.c, agent_availability.c
-_now = func.statement_timestamp()
-_held = (
-    select(func.count())
-    .where(
-        _t.assignee_id == agents.c.id,
-        _t.assignee_id.is_not(None),
-        _t.status != literal_column("'resolved'"),
-        _t.status != literal_column("'closed'"),
-        _t.status.in_([literal_column("'new'"), literal_column("'open'")]),
-        or_(_t.snoozed_until.is_(None), _t.snoozed_until <= _now),
-    )
-    .correlate(agents)
-    .scalar_subquery()
-)
+_held = select(func.count()).where(*takes_capacity(_t, agents.c.id)).correlate(agents).scalar_subquery()
 # Who went away, or is online and takes nothing, has no hand free. Two are as good as many.
 _LOOK = Query(
     select(

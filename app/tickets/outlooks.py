@@ -100,7 +100,7 @@ async def get_outlook(tx: Transaction, actor: Actor, ticket_id: UUID, zone: str 
 async def of_new(
     tx: Transaction, ticket: Values, clocks_: Sequence[Clock], policy: Policy | None, language: str | None, row: Values
 ) -> tuple[Waiting, Standing | None, Outlook | None]:
-    """Of a ticket that is being opened, by a read with the columns of `standing`."""
+    """Of a ticket that is being opened, by a read with the columns of `queue_position`."""
     clock = next((each for each in clocks_ if each.metric is Metric.first_response), None)
     waiting = Waiting(ticket["id"], Priority(ticket["priority"]), clock, policy, language, ticket["created_at"])
     if clock is None or waiting.gap:
