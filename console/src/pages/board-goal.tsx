@@ -89,7 +89,7 @@ function useJudged(standing: Standing) {
   const share = status.statistic === "attainment";
   const value = useComputed(() => valueAt(status, now.value));
   const look = useComputed(() => tone(status, now.value));
-  const text = useComputed(() => (value.value === null ? "–" : number(value.value, share ? 1 : 1)));
+  const text = useComputed(() => (value.value === null ? "–" : number(value.value, 1)));
   const line = useComputed(() => sentence(status, look.value, now.value));
   return { share, value, look, text, line };
 }
