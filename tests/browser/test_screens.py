@@ -287,6 +287,20 @@ def test_a_goal_of_one_team_and_its_history(sign_in: SignIn, service: Service, a
     expect(page.get_by_role("heading", name="At night", exact=True)).to_be_visible()
 
 
+def test_a_goal_of_fairness_is_written(sign_in: SignIn, service: Service, admin_key: str) -> None:
+    page = sign_in(admin_key, "/reports")
+    page.get_by_role("button", name="New goal").click()
+    dialog = page.get_by_role("dialog", name="New goal")
+    dialog.get_by_label("Name").fill("Alike")
+    dialog.get_by_label("Judged by").select_option(label="fairness")
+    dialog.get_by_label("Between").select_option(label="language")
+    dialog.get_by_label("Largest gap, in points").fill("7.5")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.locator(".goal-row").filter(has_text="Alike")).to_contain_text("language: 7.5 %")
+    made = next(goal for goal in service.get("/v1/service-goals", limit=200)["items"] if goal["name"] == "Alike")
+    assert (made["statistic"], made["fairness"]) == ("fairness", {"by": "language", "max_gap_points": 7.5})
+
+
 def test_helsinki_in_finnish_through_the_week_the_clocks_change(
     browser: Browser, service: Service, watch: Watch, admin_key: str
 ) -> None:

@@ -19,13 +19,13 @@ Open = Callable[..., Awaitable[Body]]
 URL = "/v1/service-goals"
 
 
-async def _goal(client: httpx.AsyncClient, by: str, points: float = 10, **more: Any) -> Body:
+async def make_goal(client: httpx.AsyncClient, by: str, points: float = 10, **more: Any) -> Body:
     body = {"key": "fair", "name": "F", "statistic": "fairness", "target_seconds": 60, **more}
     body |= {"fairness": {"by": by, "max_gap_points": points}, "window": {"rolling_seconds": 86_400}}
     return good(await client.post(URL, json=body))
 
 
-async def _answered(client: httpx.AsyncClient, word: str, within: int, late: int, **customer: Any) -> None:
+async def answered(client: httpx.AsyncClient, word: str, within: int, late: int, **customer: Any) -> None:
     """Tickets of one customer an hour ago, answered after 30 s or after two minutes."""
     at = datetime.now(UTC) - timedelta(hours=1)
     waits = [30] * within + [120] * late
@@ -46,11 +46,11 @@ async def _status(client: httpx.AsyncClient, goal: Body) -> Body:
 async def test_a_group_that_is_surely_behind_is_told_of_once_and_recovers(
     db: Database, sql: Sql, client: httpx.AsyncClient, by: str, words: tuple[str, str]
 ) -> None:
-    goal = await _goal(client, by)
+    goal = await make_goal(client, by)
     assert (await _status(client, goal))["judgement"] == "no_data"
-    await _answered(client, "a", 400, 0, **{by: words[0]})
-    await _answered(client, "b", 20, 5, **{by: words[1]})
-    await _answered(client, "c", 0, 30)
+    await answered(client, "a", 400, 0, **{by: words[0]})
+    await answered(client, "b", 20, 5, **{by: words[1]})
+    await answered(client, "c", 0, 30)
     status = await _status(client, goal)
     # Twenty points apart, and yet it may be chance; who has no such thing is compared with nobody.
     assert (status["judgement"], status["misses"], status["budget_spent"]) == ("met", None, None)
@@ -60,7 +60,7 @@ async def test_a_group_that_is_surely_behind_is_told_of_once_and_recovers(
     assert (best["group"], best["waits"], best["attainment"]) == (words[0], 400, 100)
     assert behind["needed"] > 25
     assert "goal.unfair" not in await look(db, sql)
-    await _answered(client, "d", 0, 30, **{by: words[1]})
+    await answered(client, "d", 0, 30, **{by: words[1]})
     status = await _status(client, goal)
     assert (status["judgement"], status["value"] > 10) == ("missed", True)
     assert await look(db, sql) == ["goal.unfair"]
@@ -71,7 +71,7 @@ async def test_a_group_that_is_surely_behind_is_told_of_once_and_recovers(
     assert await sql.fetchval("SELECT next_at - judged_at FROM service_goal_states WHERE goal_id = $1", goal["id"]) == (
         timedelta(hours=1)
     )
-    await _answered(client, "e", 400, 0, **{by: words[1]})
+    await answered(client, "e", 400, 0, **{by: words[1]})
     assert await look(db, sql) == ["goal.recovered"]
     async with db.transaction() as tx:
         await tx.snapshot()
@@ -85,7 +85,7 @@ async def test_segments_are_compared_as_at_opening_and_who_waits_counts(
     for region in ("FI", "SE"):
         made = {"key": region.lower(), "name": region, "rule": {**rule, "value": region}}
         good(await client.post("/v1/segments", json=made))
-    goal = await _goal(client, "segment", 0)
+    goal = await make_goal(client, "segment", 0)
     for region in ("FI", "SE"):
         for number in range(12):
             who = {"external_id": f"{region}{number}", "name": "N", "region": region}

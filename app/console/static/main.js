@@ -1,1 +1,1 @@
-import"./chunk-AYP4M36F.js";
+import"./chunk-ETBGM3B2.js";

@@ -17,6 +17,8 @@ import { GoalHistory } from "./reports-history";
 import { GoalWhy } from "./reports-why";
 import { sentence, type Standing, tone, valueAt } from "./board-goal";
 
+type FairnessBy = Schemas["FairnessBy"];
+const GROUPS: FairnessBy[] = ["segment", "region", "language"];
 const MARKS: Record<string, string> = { met: "✓", close: "▲", missed: "■", none: "" };
 
 export function Goals(props: { reading: Reading<Standing[]> }): JSX.Element {
@@ -63,6 +65,7 @@ function GoalForm(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
   const statistic = useSignal("mean");
   const hours = useSignal("1");
   const team = useSignal("");
+  const by = useSignal<FairnessBy>("segment");
   useEffect(() => void people(), []);
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
@@ -72,6 +75,7 @@ function GoalForm(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
       key: name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "goal",
       name, statistic: statistic.value as "mean", target_seconds: Number(form.get("target")),
       target_percent: statistic.value === "attainment" ? Number(form.get("percent")) : null,
+      fairness: statistic.value === "fairness" ? { by: by.value, max_gap_points: Number(form.get("points")) } : null,
       filter: { team_id: team.value || null },
       window: { rolling_seconds: Number(hours.value) * 3600 },
     };
@@ -84,9 +88,11 @@ function GoalForm(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
     <Dialog title={t("newGoal")} onClose={props.onClose}>
       <form class="form" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
         <label class="field"><span>{t("name")}</span><input name="name" required maxLength={200} autoFocus /></label>
-        <Choice label={t("statistic")} value={statistic.value} options={[["mean", t("plotMean")], ["p90", t("plotP90")], ["attainment", t("attainment")]]} onChoose={(value) => (statistic.value = value)} />
+        <Choice label={t("statistic")} value={statistic.value} options={[["mean", t("plotMean")], ["p90", t("plotP90")], ["attainment", t("attainment")], ["fairness", t("fairness")]]} onChoose={(value) => (statistic.value = value)} />
         <label class="field"><span>{t("targetSeconds")}</span><input name="target" type="number" min={1} required defaultValue="90" /></label>
         {statistic.value === "attainment" && <label class="field"><span>{t("targetPercent")}</span><input name="percent" type="number" min={1} max={100} step="0.1" required defaultValue="90" /></label>}
+        {statistic.value === "fairness" && <Choice label={t("between")} value={by.value} options={GROUPS.map((each) => [each, word(each)] as const)} onChoose={(value) => (by.value = value as FairnessBy)} />}
+        {statistic.value === "fairness" && <label class="field"><span>{t("maxGap")}</span><input name="points" type="number" min={0} max={99} step="0.1" required defaultValue="5" /></label>}
         <Choice label={t("span")} value={hours.value} options={["1", "8", "24", "168"].map((each) => [each, spoken(Number(each) * 3600)] as const)} onChoose={(value) => (hours.value = value)} />
         {teams.value.size > 0 && <Choice label={t("forTeam")} value={team.value} options={[["", t("allTeams")], ...[...teams.value.values()].map((each) => [each.id, each.name] as const)]} onChoose={(value) => (team.value = value)} />}
         <button type="submit" class="primary">{t("save")}</button>

@@ -57,7 +57,7 @@ export const more = {
   byGroup: "By", noFigures: "No answers in this span.", attainment: "within target",
   leftOut: "Medians and percentiles are of those who were answered; who still waits is in the mean with the wait so far. Who left unanswered is counted by reason.",
   backlogNow: "Open now", selfService: "Self-service", offered: "offered an article", deflected: "helped by it", handedOff: "asked for a person",
-  goals: "Goals", newGoal: "New goal", statistic: "Judged by", targetSeconds: "Target in seconds", targetPercent: "Target in percent", burnRate: "burn rate",
+  goals: "Goals", newGoal: "New goal", statistic: "Judged by", targetSeconds: "Target in seconds", targetPercent: "Target in percent", fairness: "fairness", between: "Between", maxGap: "Largest gap, in points", burnRate: "burn rate",
   remove: "Delete", reallyDelete: "Delete this goal?", name: "Name",
   // Customers and segments
   customerSearch: "Name, e-mail or external id", externalId: "External id", email: "E-mail", region: "Region", languageOf: "Language", erased: "erased",
