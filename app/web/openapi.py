@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from app.web.etag import unchanged
 from app.web.openapi_examples import exemplify
+from app.web.openapi_fields import describe_field
 from app.web.openapi_headers import HEADERS, declare, refer
-from app.web.openapi_shared import answers_by_base, operations, share
+from app.web.openapi_shared import answers_by_base, fields, operations, share
 from app.web.openapi_words import describe
 from app.web.outside import BASE
 from app.web.packing import takes_gzip
@@ -105,6 +106,7 @@ def _finished(app: FastAPI) -> dict[str, Any]:
     share(document, bases)
     for node in list(_objects(document["components"]["schemas"])):
         _join_null(node)
+    _say_fields(document["components"]["schemas"])
     return document
 
 
@@ -131,6 +133,14 @@ def _tidy(document: dict[str, Any]) -> None:
             del node["type"]
     for node in list(_sent(document)):
         _say_sizes(node)
+
+
+def _say_fields(schemas: dict[str, Any]) -> None:
+    """A field that says nothing of itself, and whose schema has no words of its own either."""
+    for schema, name, field in fields(schemas):
+        refers = schemas.get(str(field.get("$ref", "")).rpartition("/")[2], {})
+        if "description" not in field | refers and (words := describe_field(schema, name)):
+            field["description"] = words
 
 
 def _join_null(node: dict[str, Any]) -> None:

@@ -17,6 +17,14 @@ def operations(document: Node) -> Iterator[Node]:
         yield from (path[method] for method in _METHODS if method in path)
 
 
+def fields(schemas: Node) -> Iterator[tuple[str, str, Node]]:
+    """Every field of a body: the schema's name, its own, and what it is."""
+    for schema, node in schemas.items():
+        for part in (node, *node.get("allOf", ())):
+            for name, field in part.get("properties", {}).items():
+                yield schema, name, field
+
+
 def answers_by_base(base: type[Out] = Out) -> Iterator[tuple[str, type[Out]]]:
     """The answers that are made of another one, which comes after them."""
     for kind in base.__subclasses__():
