@@ -35,8 +35,8 @@ from app.sla.core.policy import Scope
 from app.sla.customer_context import fact_columns, facts_in
 from app.tickets.changes import TicketChange, save
 from app.tickets.queries import NOT_DONE
-from app.tickets.rematching import rematch_with_exceptions
-from app.tickets.store import SYSTEM, lock_ticket
+from app.tickets.rematching import customer_context, rematch_with_exceptions
+from app.tickets.store import lock_clocks
 from app.tickets.tables import tickets
 
 _t, _c, _m, _v = tickets.c, customers.c, segment_members.c, segment_overrides.c
@@ -44,6 +44,8 @@ _open = select(_t.id).where(NOT_DONE, _t.customer_id == bindparam("customer_id",
 _LOCK_OPEN = Query(_open.with_for_update(key_share=True))
 # For who holds tickets already, and must not wait for one that comes before them.
 _LOCK_OPEN_AND_FREE = Query(_open.with_for_update(key_share=True, skip_locked=True))
+# Tickets that are read, changed and written together.
+_AT_ONCE = 100
 
 
 def _pairs(of: Any, *names: str) -> Any:
@@ -197,9 +199,13 @@ async def match_tickets(tx: Transaction, customer_id: UUID, because: str, now: d
     """Put a customer's open tickets under what is promised to them now: what `lock` passes over, a job does later.
     Sends what is queued first."""
     await tx.flush()
-    for row in await tx.locked_rows(lock, customer_id=customer_id):
-        change = TicketChange(await lock_ticket(tx, SYSTEM, row["id"]), log.SYSTEM)
-        await rematch_with_exceptions(tx, change, because)
-        if change.entries:
-            save(tx, change)
+    if ids := [row["id"] for row in await tx.locked_rows(lock, customer_id=customer_id)]:
+        context = await customer_context(tx, customer_id)
+        for start in range(0, len(ids), _AT_ONCE):
+            for loaded in await lock_clocks(tx, ids[start : start + _AT_ONCE]):
+                change = TicketChange(loaded, log.SYSTEM)
+                await rematch_with_exceptions(tx, change, because, context)
+                if change.entries:
+                    save(tx, change)
+            await tx.flush()
     job_queue.look_again(tx, job_queue.Kind.customer_changed, customer_id, now)

@@ -26,7 +26,7 @@ async def current_coverage(
     context is read where it is not given and some policy reads it."""
     in_force = await policies.in_force(tx, revision)
     if context is None and policies.facts_in_use(tx):
-        context = await _context(tx, ticket["customer_id"])
+        context = await customer_context(tx, ticket["customer_id"])
     policy = match_policy(in_force, ticket, context.facts if context else {})
     return Covered(at, policy, Priority(ticket["priority"]))
 
@@ -43,7 +43,7 @@ async def rematch_with_exceptions(
     """`rematch`, and with the exceptions that are granted to its customer now. Of a customer who was erased, what is
     promised stays as long as it is in force: no figure changes by an erasure, then or later."""
     loaded = change.loaded
-    context = context or await _context(tx, loaded.ticket["customer_id"])
+    context = context or await customer_context(tx, loaded.ticket["customer_id"])
     await renew_exceptions(tx, change, because, context)
     in_force = await policies.in_force(tx, loaded.revision)
     if context.erased and change.ticket["policy_id"] in {policy.id for policy in in_force}:
@@ -57,7 +57,7 @@ async def renew_exceptions(
 ) -> None:
     """Those that are granted to its customer now, under the policy that it stands under."""
     loaded = change.loaded
-    context = context or await _context(tx, loaded.ticket["customer_id"])
+    context = context or await customer_context(tx, loaded.ticket["customer_id"])
     broad = await broad_exceptions.IN_FORCE.at(tx, loaded.revision)
     of_segments = await _of_segments(tx, broad) if context.erased else frozenset()
     granted = _granted(loaded, context.applicable_exceptions(broad), context, of_segments)
@@ -99,7 +99,8 @@ def _granted(
     return (*kept, *(each for each in reaching if each.id not in known and each.begun(now) and not each.over(now)))
 
 
-async def _context(tx: Transaction, customer_id: UUID) -> CustomerContext:
+async def customer_context(tx: Transaction, customer_id: UUID) -> CustomerContext:
+    """What is known of the customer now, for all of their tickets."""
     return (await load_contexts(tx, [customer_id]))[customer_id]
 
 
@@ -123,5 +124,5 @@ async def _record_due_alerts(tx: Transaction, change: TicketChange) -> None:
     loaded = change.loaded
     if loaded.optimistic:
         change.needs_locks = True
-    elif any((first := clock.next_at()) and first < loaded.now for clock in loaded.state.clocks):
+    elif loaded.unswept:
         await sweep_ticket(tx, loaded.id)

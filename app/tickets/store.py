@@ -56,7 +56,7 @@ def _whole(which: ColumnElement[bool], *, lock: bool, every_clock: bool = False)
     """Tickets with their clocks: what runs, and the last one of each metric. The engine seldom asks for others, and a
     long talk leaves many."""
     found = select(tickets).where(which)
-    its_clocks = select(sla_clocks).order_by(sla_clocks.c.metric, sla_clocks.c.cycle)
+    its_clocks = select(sla_clocks).order_by(sla_clocks.c.ticket_id, sla_clocks.c.metric, sla_clocks.c.cycle)
     if not every_clock:
         its_clocks = its_clocks.where(
             or_(
@@ -76,7 +76,7 @@ def _whole(which: ColumnElement[bool], *, lock: bool, every_clock: bool = False)
     return Query(
         select(
             ticket,
-            *(clock.c[name].label(f"clock_{name}") for name in ("id", *clocks.LOADED)),
+            *(clock.c[name].label(f"clock_{name}") for name in ("id", "next_at", *clocks.LOADED)),
             func.greatest(func.clock_timestamp(), ticket.c.updated_at).label("now"),
             policies.REVISION.label("revision"),
             region_of(ticket.c.customer_id).label("region"),
@@ -92,7 +92,8 @@ def _whole(which: ColumnElement[bool], *, lock: bool, every_clock: bool = False)
 _one = and_(tickets.c.id == bindparam("ticket_id"), FOR_CUSTOMER)
 _LOCK, _LOOK = _whole(_one, lock=True), _whole(_one, lock=False)
 _LOCK_ALL = _whole(_one, lock=True, every_clock=True)
-_MANY = _whole(tickets.c.id == any_(bindparam("ticket_ids", type_=ARRAY(Uuid))), lock=False)
+_some = tickets.c.id == any_(bindparam("ticket_ids", type_=ARRAY(Uuid)))
+_LOOK_MANY, _LOCK_MANY = _whole(_some, lock=False), _whole(_some, lock=True)
 
 
 _READ = tuple(tickets.c.keys())
@@ -108,6 +109,8 @@ class LoadedTicket:
     now: datetime
     revision: int
     region: str | None
+    unswept: bool
+    """Something that its clocks were to do by now has not been recorded yet."""
     optimistic: bool = False
 
     @property
@@ -142,9 +145,18 @@ async def lock_ticket(tx: Transaction, actor: Actor, id: UUID, *, every_clock: b
 
 
 async def read_tickets(tx: Transaction, ids: list[UUID]) -> list[LoadedTicket]:
-    """The same without a lock, for who only looks."""
-    rows = await tx.rows(_MANY, ticket_ids=ids)
+    """Tickets without a lock, for who only looks. In the order of their ids."""
+    rows = await tx.rows(_LOOK_MANY, ticket_ids=ids)
     return [await _loaded(tx, list(some)) for _, some in groupby(rows, key=lambda row: row["id"])]
+
+
+async def lock_clocks(tx: Transaction, ids: list[UUID]) -> list[LoadedTicket]:
+    """Tickets whose rows the transaction has locked by an earlier statement, with locks of their clocks: one statement
+    for all of them. In the order of their ids."""
+    found: dict[UUID, list[Row]] = {}
+    for row in await tx.locked_rows(_LOCK_MANY, ticket_ids=ids):
+        found.setdefault(row["id"], []).append(row)
+    return [await _loaded(tx, found[id_]) for id_ in sorted(found)]
 
 
 async def _loaded(tx: Transaction, rows: list[Row]) -> LoadedTicket:
@@ -166,7 +178,9 @@ def _as_locked(rows: list[Row], policy: Policy | None, known: clocks.Calendars) 
     )
     ids = {clocks.key(clock): id_ for id_, clock in found}
     # The last row was made when every lock was held.
-    return LoadedTicket(ticket, ids, state, rows[-1]["now"], rows[0]["revision"], rows[0]["region"])
+    now = rows[-1]["now"]
+    unswept = any(row["clock_next_at"] is not None and row["clock_next_at"] < now for row in rows)
+    return LoadedTicket(ticket, ids, state, now, rows[0]["revision"], rows[0]["region"], unswept)
 
 
 def _exceptions_of(ticket: Mapping[str, Any]) -> tuple[SlaException, ...]:

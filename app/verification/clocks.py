@@ -39,7 +39,8 @@ from app.tickets.store import SYSTEM, lock_ticket
 from app.tickets.tables import tickets
 from app.verification.attribution import Kept, Past, Regions, read_regions
 
-BATCH = 1000
+# A ticket may have hundreds of events: more at once is more than a statement has time for.
+BATCH = 100
 
 # What the timeline of a ticket is told by; `entries_of` reads each.
 _REPLAYED_TYPES = [

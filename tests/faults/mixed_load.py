@@ -268,7 +268,7 @@ def run(place: Path, database_url: str, seconds: float, *, clients: int = 5, rep
     # The processes have ended, and with them their connections have told what they counted.
     outcome.deadlocks = asyncio.run(_deadlocks(database_url))
     verified = run_cli(place / "data", database_url, "verify")
-    outcome.verified, outcome.differences = verified.stdout, verified.returncode != 0
+    outcome.verified, outcome.differences = verified.stdout + verified.stderr, verified.returncode != 0
     return outcome
 
 

@@ -246,3 +246,25 @@ async def test_a_tickets_page_is_one_request_of_few_statements(
     # Nobody has it, and no team.
     assert len(_work(statements())) == 5
     assert shown["messages"][-1]["body"] == shown["last_message"]["body"]
+
+
+async def test_a_customer_who_is_another_costs_no_more_statements_for_many_tickets_than_for_two(
+    client: httpx.AsyncClient, open_ticket: Open, statements: Callable[[], list[str]]
+) -> None:
+    condition = {"field": "customer.attributes.plan", "op": "eq", "value": "pro"}
+    target = {"metric": "first_response", "seconds": 60}
+    policy = {"key": "pro", "name": "Pro", "position": 1, "conditions": {"all": [condition]}, "targets": [target]}
+    assert (await client.post("/v1/sla-policies", json=policy)).status_code == 201
+    costs = []
+    for word, number in (("warm", 2), ("few", 2), ("many", 20)):
+        tickets = [await open_ticket(customer={"external_id": word}) for _ in range(number)]
+        path = f"/v1/customers/{tickets[0]['customer_id']}"
+        await client.patch(path, json={"attributes": {"plan": "free"}})
+        statements()
+        assert (await client.patch(path, json={"attributes": {"plan": "pro"}})).status_code == 200
+        costs.append(len(_work(statements())))
+        for ticket in tickets:
+            clocks = (await client.get(f"/v1/tickets/{ticket['id']}/clocks")).json()["items"]
+            assert [each["target_seconds"] for each in clocks if each["metric"] == "first_response"] == [60]
+    # Many rows leave by COPY.
+    assert costs[2] <= costs[1] + 1, costs
