@@ -51,6 +51,7 @@ from app.settings import Settings, load_settings
 from app.sla.api import calendars, policies
 from app.sla.core.enums import TicketType
 from app.sla_exceptions import api as sla_exceptions
+from app.staffing import api as staffing
 from app.ticket_lists import api as ticket_lists
 from app.ticket_lists import views_api
 from app.tickets.api import attachments, bulk, clocks, incidents, links, participants, promises, sla_policies, tickets
@@ -92,6 +93,7 @@ ROUTERS = [
     clocks.routes,
     goals.routes,
     reports.routes,
+    staffing.routes,
     policies.routes,
     sla_policies.routes,
     sla_exceptions.routes,

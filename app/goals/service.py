@@ -38,7 +38,7 @@ async def create_goal(tx: Transaction, actor: Actor | None, body: ServiceGoalIn)
     """Raises Invalid."""
     values = _values(body.model_dump(mode="json"))
     _check_statistic(values)
-    await _check_filter(tx, values["filter"])
+    await check_filter(tx, values["filter"])
     return to_response(_keep(tx, await GOALS.create(tx, actor, values)))
 
 
@@ -58,7 +58,7 @@ async def change_goal(
     values = _values(given)
     _check_statistic({**before, **values})
     if "filter" in values:
-        await _check_filter(tx, values["filter"])
+        await check_filter(tx, values["filter"])
     after = await GOALS.change(tx, actor, before, values)
     return to_response(_keep(tx, after) if after["version"] != before["version"] else after)
 
@@ -103,7 +103,7 @@ def _check_window(window: dict[str, Any]) -> None:
         raise Invalid.at("/window/calendar_day", "unknown_zone", "an IANA time zone, such as Europe/Helsinki")
 
 
-async def _check_filter(tx: Transaction, filter_: dict[str, Any]) -> None:
+async def check_filter(tx: Transaction, filter_: dict[str, Any]) -> None:
     """Raises Invalid for a segment or a team that is not there: the goal would judge nobody, for ever."""
     if "segment" in filter_:
         keys = [row["key"] for row in await tx.rows(_SEGMENTS)]

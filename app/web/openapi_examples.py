@@ -53,6 +53,9 @@ EXAMPLES: dict[str, Any] = {
         "calendar": {"timezone": "Europe/Helsinki", "hours": _WEEKDAYS}, "op": "after", "start": _LATER,
         "seconds": 3600,
     },
+    "compute_staffing_forecast": {
+        "target": {"target_seconds": 90}, "handling_seconds": 240, "patience_seconds": 300, "shrinkage": 0.3,
+    },
     "import_tickets": {"tickets": [_TICKET]},
     "import_email": "From: <ada@shop.example>\nSubject: Help\n\nCharged twice.\n",
     "create_attachment": "A file.",

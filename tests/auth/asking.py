@@ -130,6 +130,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_business_calendar": lambda w, _: calendar(),
     "update_business_calendar": lambda w, _: {"hours": {"tue": [["10:00", "11:00"]]}},
     "compute_business_time": lambda w, _: {"calendar": calendar(), "op": "is_open", "start": "2026-11-23T08:00:00Z"},
+    "compute_staffing_forecast": lambda w, _: {"target": {"target_seconds": 90}, "handling_seconds": 60},
     "create_segment": lambda w, _: segment(),
     "update_segment": lambda w, _: {"name": "Other"},
     "preview_segment": lambda w, _: {"rule": {"all": []}},

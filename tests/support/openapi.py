@@ -54,6 +54,7 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
     "update_view": {"filter": _FILTER},
     "create_business_calendar": _HOURS,
     "update_business_calendar": _HOURS,
+    "compute_staffing_forecast": {"target": {"target_seconds": 90}, "filter": None, "days": 1, "shrinkage": 0.3},
     "compute_business_time": {"calendar": _HOURS, "op": "after", "seconds": 3600},
     "update_automation": {"enabled": False, "settings": {"after_days": 7}},
     "create_sla_exception": {"scope": "ticket", "effect": "extend", "seconds": 60},
@@ -118,6 +119,7 @@ _LEFT_OUT = {
     "create_custom_field": {"choices", "ticket_types"},
     "update_custom_field": {"choices", "ticket_types"},
     "compute_business_time": {"calendar_id"},
+    "compute_staffing_forecast": {"goal_id"},
     "update_service_goal": {"target_percent", "fairness"},
     "explain_sla_policies": {"ticket_id"},
 }

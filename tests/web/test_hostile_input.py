@@ -69,6 +69,7 @@ WRITERS = (
     "create_business_calendar",
     "update_business_calendar",
     "compute_business_time",
+    "compute_staffing_forecast",
     "create_sla_exception",
     "create_segment",
     "update_segment",
@@ -232,7 +233,7 @@ _OF_ITEMS = {"import_tickets", "update_tickets", "apply_macro_to_tickets", "clai
 # What cannot be read alone: a list of it is read, or nothing was stored, or it is its agent's own.
 _NOWHERE = {
     "create_api_key", "compute_business_time", "explain_sla_policies", "reapply_sla_policy", "create_view",
-    "update_view", "preview_segment", "suggest_articles", "redeliver_webhook_deliveries",
+    "update_view", "preview_segment", "compute_staffing_forecast", "suggest_articles", "redeliver_webhook_deliveries",
 }  # fmt: skip
 
 

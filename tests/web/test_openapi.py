@@ -52,6 +52,7 @@ _OPEN_OBJECTS = {
 # They only look, and take too much for a URL.
 _READ_BY_POST = {
     "preview_segment", "suggest_articles", "create_stream_ticket", "compute_business_time", "explain_sla_policies",
+    "compute_staffing_forecast",
 }  # fmt: skip
 # Who says where events are sent to must be allowed to read them.
 _SCOPES_BESIDE = {
