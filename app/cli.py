@@ -90,11 +90,19 @@ def import_(
 def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Make them what they should be, too.")] = False,
 ) -> None:
-    """Recompute every clock and whose it was from the log, who belongs to which segment, and when goals stood missed,
-    and print each difference to what is stored."""
+    """Recompute every clock and whose it was from the log, who belongs to which segment, when goals stood missed, and
+    what reports are added up from, and print each difference to what is stored."""
     from app import commands
 
     commands.verify(repair=repair)
+
+
+@cli.command("rebuild-reports")
+def rebuild_reports() -> None:
+    """Make anew from the clocks what reports are added up from. Reports read the clocks meanwhile, and are slower."""
+    from app import commands
+
+    commands.rebuild_reports()
 
 
 @cli.command("create-key")

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from app import worker as worker_loops
 from app.auth import keys
 from app.auth.roles import Role
+from app.cubes import filling, folding
 from app.db import FAULTS, Database
 from app.demo import run as demo
 from app.demo.setup import Cast
@@ -35,6 +36,7 @@ from app.server import serve as serve_http
 from app.settings import Settings, SettingsError, load_settings
 from app.verification.clocks import repair as repair_clocks
 from app.verification.clocks import verify as verify_clocks
+from app.verification.cubes import verify_reports
 from app.verification.goals import verify_goals
 from app.verification.memberships import repair_members, verify_members
 from app.verification.merges import verify_merges
@@ -115,6 +117,9 @@ def verify(*, repair: bool) -> None:
         merged, merges = _run(ready, _verify_merges)
         goals = _run(ready, _verify_goals)
         waits, learnt = _run(ready, partial(_verify_outlook, repair=repair))
+        counted, miscounted = _run(ready, _verify_reports)
+        if repair and miscounted:
+            _run(ready, _rebuild_reports)
     out.print(f"{tickets - unverifiable} tickets verified, {differences} differences")
     if unverifiable:
         out.print(f"{unverifiable} not verifiable: the log's retention has dropped how they began")
@@ -122,7 +127,13 @@ def verify(*, repair: bool) -> None:
     out.print(f"{merged} merged tickets and customers verified, {merges} differences")
     out.print(f"{goals} differences in the history of goals")
     out.print(f"{waits} waits of outlooks verified, {learnt} differences")
-    raise typer.Exit(1 if differences or members or merges or goals or learnt else 0)
+    out.print(f"{counted} clocks of reports verified, {miscounted} differences")
+    raise typer.Exit(1 if differences or members or merges or goals or learnt or miscounted else 0)
+
+
+def rebuild_reports() -> None:
+    with _migrated(load_settings()) as (ready, _):
+        out.print(f"reports are added up from {_run(ready, _rebuild_reports)} clocks")
 
 
 def create_key(
@@ -247,6 +258,24 @@ async def _verify_outlook(db: Database, *, repair: bool) -> tuple[int, int]:
     for each in found:
         out.print(f"{each.clock_id} {each.field}: stored {each.stored}, computed {each.computed}", markup=False)
     return count, len(found)
+
+
+async def _verify_reports(db: Database) -> tuple[int, int]:
+    clocks = differences = 0
+    async for count, found in verify_reports(db):
+        clocks, differences = clocks + count, differences + len(found)
+        for each in found:
+            out.print(f"{each.where}: stored {each.stored}, computed {each.computed}", markup=False)
+    return clocks, differences
+
+
+async def _rebuild_reports(db: Database) -> int:
+    await filling.rebuild(db)
+    while await filling.run_once(db):
+        pass
+    while await folding.run_once(db):
+        pass
+    return await filling.count(db)
 
 
 def fail(error: Exception) -> None:

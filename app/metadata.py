@@ -5,6 +5,7 @@ from app.auth import tables as auth
 from app.automations import tables as automations
 from app.availability import tables as availability
 from app.claims import tables as claims
+from app.cubes import tables as cubes
 from app.custom_fields import tables as custom_fields
 from app.customer_merges import tables as customer_merges
 from app.customers import tables as customers
@@ -29,6 +30,7 @@ __all__ = [
     "automations",
     "availability",
     "claims",
+    "cubes",
     "custom_fields",
     "customer_merges",
     "customers",

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -115,6 +116,8 @@ class Settings(TokenSettings, BaseSettings):
     """Webhooks may go to http, to every port and to addresses that are not public: for development and tests."""
     webhook_secret_keys: Annotated[str, Field(repr=False)] = ""
     """Fernet keys, with commas, that webhooks' secrets are encrypted with in the database: the first one encrypts."""
+    report_zones: Words = ()
+    """Time zones by whose days reports are kept added up; without any UTC and those of the business calendars."""
     event_retention_days: Annotated[int, Field(ge=31, le=36_500)] | None = None
     """How long the log is kept: whole months go once all of them is older. Without it, for ever."""
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 0.0
@@ -141,6 +144,16 @@ class Settings(TokenSettings, BaseSettings):
             raise ValueError("each is 32 bytes in URL-safe base64, with commas between")
         return keys
 
+    @field_validator("report_zones")
+    @classmethod
+    def _are_zones(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
+        for zone in zones:
+            try:
+                ZoneInfo(zone)
+            except (ZoneInfoNotFoundError, ValueError):
+                raise ValueError(f"{zone} is no IANA time zone: write Europe/Helsinki, with commas between") from None
+        return zones
+
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
@@ -151,7 +164,7 @@ class Settings(TokenSettings, BaseSettings):
         # asyncpg knows `postgresql` only; a plain prefix swap keeps odd but valid URLs (socket hosts) as they are.
         return "postgresql" + url[url.index("://") :]
 
-    @field_validator("cors_origins", "cors_headers", "customers_set", mode="before")
+    @field_validator("cors_origins", "cors_headers", "customers_set", "report_zones", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return words(value) if isinstance(value, str) else value

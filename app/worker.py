@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from app.availability import service as availability
 from app.claims import watching as claims
+from app.cubes import filling, folding
 from app.db import Database
 from app.events import hints, partitions, stream_tickets
 from app.failures import Rounds
@@ -50,6 +51,10 @@ _PLANNING_SECONDS = 0.1
 _SENDING_SECONDS = 0.05
 _RECORDING_SECONDS = 0.02
 _MONTHS_SECONDS = 600.0
+_FACTS_SECONDS = 0.25
+# Reports add what the cubes do not hold yet: it takes half of the time at most.
+_CUBES_SECONDS = 5.0
+_CUBES_REST = 1.0
 
 
 async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
@@ -89,6 +94,8 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("outlook_hands", partial(hands.look_once, db), _OUTLOOK_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
         _loop("outlook", partial(learning.run_once, db), _OUTLOOK_SECONDS, stop, rest=_OUTLOOK_REST),
         _loop("outlook_scores", partial(scoring.publish_once, db), _SCORING_SECONDS, stop),
+        _loop("facts", partial(filling.run_once, db), _FACTS_SECONDS, stop, rest=_CUBES_REST),
+        _loop("cubes", partial(folding.run_once, db), _CUBES_SECONDS, stop, rest=_CUBES_REST),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
         _webhooks(db, settings, stop),
         _loop("months", partial(partitions.run_once, db, settings.event_retention_days), _MONTHS_SECONDS, stop),

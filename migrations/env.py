@@ -21,8 +21,8 @@ _LIMITS = ("SET LOCAL lock_timeout = '4s'", "SET LOCAL statement_timeout = '10mi
 # So that comparing tables with the database knows the type.
 ischema_names["xid8"] = Xid8
 ischema_names["pg_snapshot"] = Snapshot
-# The partitions of the log come and go by themselves.
-_PARTITION = re.compile(r"events_(before|default|\d{4}_\d{2})")
+# The partitions of the log and of the facts come and go by themselves.
+_PARTITION = re.compile(r"events_(before|default|\d{4}_\d{2})|report_facts_\d{4}_\d{2}")
 
 
 def _url() -> str:

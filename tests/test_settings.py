@@ -20,6 +20,7 @@ def test_an_unknown_setting_is_refused(name: str) -> None:
     [
         ("NINETY_PORT", "99999"),
         ("NINETY_PORT", "http"),
+        ("NINETY_REPORT_ZONES", "UTC,Europe/Atlantis"),
         ("NINETY_POOL_SIZE", "0"),
         ("NINETY_ADMIN_KEY", "secret"),
         ("NINETY_WORKERS", "-1"),
