@@ -32,6 +32,7 @@ from app.main import create_app
 from app.migrate import migrate as migrate_schema
 from app.migrate import schema_head
 from app.operations import setup, start_checks
+from app.operations.process_metrics import sampled
 from app.server import serve as serve_http
 from app.settings import Settings, SettingsError, load_settings
 from app.verification.clocks import repair as repair_clocks
@@ -207,7 +208,7 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with metrics.served(metrics.Figures(), settings.host, settings.metrics_port):
-        async with Database.open(settings) as db:
+        async with Database.open(settings) as db, sampled("worker", db):
             await worker_loops.run(db, settings, stop)
 
 

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import asyncpg
+import orjson
 from asyncpg.pool import PoolConnectionProxy
 
 from app.errors import Overloaded, Unavailable
@@ -57,19 +59,24 @@ class Connections:
         self._held = 0
         self._acquire_timeout = settings.pool_timeout_seconds
         self._renewed = -inf
+        # Callers that wait for a connection now; those that waited since the start, how long in all, and in vain.
+        self.waiting = 0
+        self.waits = 0
+        self.waited_seconds = 0.0
+        self.refusals = 0
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, prepare: Callable[[Connection], Coroutine[Any, Any, None]]
+        cls, settings: Settings, prepare: Callable[[Connection], Coroutine[Any, Any, None]] | None = None
     ) -> AsyncIterator["Connections"]:
-        """`prepare` is run on each new connection."""
+        """`prepare` is run on each new connection: unless told otherwise it teaches it JSON."""
         pooled = settings.database_pooler == "pgbouncer"
         pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             settings.database_url,
             min_size=0,
             max_size=settings.pool_size,
-            init=prepare,
+            init=prepare or _know_json,
             # The default resets session state with a round trip per release; this service never sets any.
             reset=_nothing_to_reset,
             server_settings=server_settings(settings),
@@ -89,6 +96,18 @@ class Connections:
     async def acquire(self, *, reads: bool) -> PooledConnection:
         if self.watchdog.hanging:
             raise Unavailable("the database does not answer")
+        if self._held < self.pool.get_max_size() and (reads or not self._for_writes.locked()):
+            return await self._acquire(reads=reads)
+        began = time.monotonic()
+        self.waiting += 1
+        try:
+            return await self._acquire(reads=reads)
+        finally:
+            self.waiting -= 1
+            self.waits += 1
+            self.waited_seconds += time.monotonic() - began
+
+    async def _acquire(self, *, reads: bool) -> PooledConnection:
         try:
             if not reads:
                 await self._room_for_a_write()
@@ -99,6 +118,7 @@ class Connections:
                     self._for_writes.release()
                 raise
         except TimeoutError:
+            self.refusals += 1
             raise Overloaded("no database connection became free in time") from None
 
     async def _room_for_a_write(self) -> None:
@@ -161,6 +181,25 @@ def _is_cancelled() -> bool:
     """The task that runs this, and not only what it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def _know_json(conn: Connection, /) -> None:
+    async with conn.transaction():
+        # jsonb's binary form is a version byte and the text.
+        await conn.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z),
+            decoder=lambda data: orjson.loads(data[1:]),
+            format="binary",
+        )
+
+
+def _plain(value: object) -> str:
+    # asyncpg's own UUIDs are a subclass, which orjson does not take for the real thing.
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 async def _nothing_to_reset(_: Connection, /) -> None:

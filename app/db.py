@@ -9,15 +9,14 @@ atomic by itself. Nothing here knows any table."""
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from math import inf
 from typing import Any, TypeVar
-from uuid import UUID
 
 import asyncpg
-import orjson
 from asyncpg.pool import PoolConnectionProxy
 from sqlalchemy import func, select
 
@@ -240,8 +239,9 @@ class Database:
     """The pool of one process."""
 
     def __init__(self, connections: Connections, settings: Settings) -> None:
-        self._connections = connections
-        self._pool = connections.pool
+        self.connections = connections
+        # Failures that the database, or the way to it, has caused, by SQLSTATE or else `timeout` and `connection`.
+        self.faults: Counter[str] = Counter()
         self._timeout = settings.statement_timeout_seconds
         self._memo: dict[object, Any] = {}
         self._settings = settings
@@ -252,7 +252,7 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator["Database"]:
-        async with Connections.open(settings, _know_json) as connections:
+        async with Connections.open(settings) as connections:
             yield cls(connections, settings)
 
     def transaction(self, *, reads: bool = False) -> "_Unit":
@@ -285,6 +285,10 @@ class Database:
                     await asyncio.sleep(SWITCHING_SECONDS)
             await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 - jitter, not a secret
 
+    def count_fault(self, failed: Exception) -> None:
+        unnamed = "timeout" if isinstance(failed, TimeoutError) else "connection"
+        self.faults[getattr(failed, "sqlstate", None) or unnamed] += 1
+
     async def _refuse(self, tx: Transaction | None, failed: Exception) -> None:
         """Raises what a write's own words for this failure are, if it has any."""
         explained = tx.refusals.get(getattr(failed, "constraint_name", None) or "") if tx else None
@@ -307,13 +311,17 @@ class _Unit:
         self._until = until
 
     async def __aenter__(self) -> Transaction:
-        self._conn = await self._db._connections.acquire(reads=self._reads)
+        try:
+            self._conn = await self._db.connections.acquire(reads=self._reads)
+        except FAULTS as failed:
+            self._db.count_fault(failed)
+            raise
         db = self._db
         self._tx = Transaction(
             self._conn, db._begin, db._timeout, db._memo, db._settings,
             optimistic=self._optimistic, repeated=self._repeated, until=self._until,
         )  # fmt: skip
-        db._connections.watchdog.watch(self, self._give_up)
+        db.connections.watchdog.watch(self, self._give_up)
         if self._db._pooled:
             # A statement is parsed and run in two steps, which a pooler may send to two servers outside a transaction.
             try:
@@ -329,8 +337,8 @@ class _Unit:
             self._conn.terminate()
 
     async def _release(self) -> None:
-        self._db._connections.watchdog.done(self)
-        await self._db._connections.release(self._conn, reads=self._reads)
+        self._db.connections.watchdog.done(self)
+        await self._db.connections.release(self._conn, reads=self._reads)
 
     async def __aexit__(self, kind: object, failed: BaseException | None, trace: object) -> None:
         try:
@@ -349,9 +357,11 @@ class _Unit:
             raise
 
     async def _undo(self, failed: BaseException) -> None:
+        if isinstance(failed, FAULTS):
+            self._db.count_fault(failed)
         await asyncio.shield(_undo(self._tx, failed))
         if getattr(failed, "sqlstate", None) == READ_ONLY:
-            await self._db._connections.renew()
+            await self._db.connections.renew()
 
 
 def _may_succeed_again(failed: Exception, tx: Transaction) -> bool:
@@ -373,22 +383,3 @@ async def _undo(tx: Transaction, failed: BaseException) -> None:
     except FAULTS as also:
         # The connection is gone, and with it the transaction: the first failure is the one to report.
         failed.add_note(f"rollback failed as well: {also!r}")
-
-
-async def _know_json(conn: "asyncpg.Connection[Row]", /) -> None:
-    async with conn.transaction():
-        # jsonb's binary form is a version byte and the text.
-        await conn.set_type_codec(
-            "jsonb",
-            schema="pg_catalog",
-            encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z),
-            decoder=lambda data: orjson.loads(data[1:]),
-            format="binary",
-        )
-
-
-def _plain(value: object) -> str:
-    # asyncpg's own UUIDs are a subclass, which orjson does not take for the real thing.
-    if isinstance(value, UUID):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")

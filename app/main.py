@@ -43,6 +43,7 @@ from app.memberships import customers_api
 from app.migrate import schema_head
 from app.operations import api as operations
 from app.operations.health import Health
+from app.operations.process_metrics import sampled
 from app.operations.setup import cursor_key
 from app.privacy import api as privacy
 from app.reports import api as reports
@@ -164,8 +165,13 @@ def create_app(settings: Settings, worker_figures: str | None = None) -> FastAPI
             app.state.ticket_types = tuple(TicketType)
             app.state.hub = Hub(db, settings.caller_streams)
             await partitions.settle_epoch(db)
-            async with _working(db, settings), app.state.hub.running():
-                with on_termination(admission.drain, app.state.hub.stop, settings.drain_seconds):
+            hub: Hub = app.state.hub
+            async with (
+                _working(db, settings),
+                hub.running(),
+                sampled("api", db, admission, hub.open_streams),
+            ):
+                with on_termination(admission.drain, hub.stop, settings.drain_seconds):
                     yield {ADMISSION: admission}
 
     app = FastAPI(

@@ -16,7 +16,7 @@ def sent_by(db: Database) -> Iterator[list[tuple[str, tuple[object, ...]]]]:
     def log(record: Any) -> None:
         sent.append((record.query.strip(), tuple(record.args or ())))
 
-    holders: Any = getattr(db._pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
+    holders: Any = getattr(db.connections.pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
     connections = [holder._con for holder in holders if holder._con is not None]
     for connection in connections:
         connection.add_query_logger(log)

@@ -80,7 +80,7 @@ async def test_the_search_index_does_not_wait_for_who_changes_a_ticket(db: Datab
 
 
 async def _indexed(db: Database, ticket_id: str) -> bool:
-    async with db._pool.acquire() as connection:
+    async with db.connections.pool.acquire() as connection:
         found: bool = await connection.fetchval(
             "SELECT EXISTS (SELECT FROM ticket_search WHERE ticket_id = $1)", UUID(ticket_id)
         )

@@ -121,7 +121,7 @@ class Hub:
         self._most = most
         self._listeners: set[Listener] = set()
         # All that are open, those that still catch up included, by who opened them.
-        self._open: Counter[UUID] = Counter()
+        self.open_streams: Counter[UUID] = Counter()
         self._catching_up = asyncio.Semaphore(_CATCHING_UP)
         # Where the reader stands; none while nobody listens.
         self._position: Position | None = None
@@ -152,9 +152,9 @@ class Hub:
 
     async def open(self, actor: Actor, wanted: Wanted, after: str | None, last_event_id: str | None) -> Response:
         """The answer that goes on. Raises UnknownPosition, TooManyStreams and Overloaded."""
-        if self._stopping or self._open.total() >= MOST_LISTENERS:
+        if self._stopping or self.open_streams.total() >= MOST_LISTENERS:
             raise Overloaded("this process takes no more listeners")
-        if self._open[actor.bearer_id] >= self._most:
+        if self.open_streams[actor.bearer_id] >= self._most:
             raise TooManyStreams(f"at most {self._most} at once", headers={"Retry-After": "5"})
         listener = Listener(actor, wanted)
         first: Page | None = None
@@ -172,7 +172,7 @@ class Hub:
         return EventSourceResponse(self._stream(listener, first, hello), headers={"X-Accel-Buffering": "no"})
 
     async def _stream(self, listener: Listener, page: Page, hello: bytes) -> AsyncIterator[bytes]:
-        self._open[listener.actor.bearer_id] += 1
+        self.open_streams[listener.actor.bearer_id] += 1
         try:
             yield hello
             while True:
@@ -193,7 +193,7 @@ class Hub:
             log.warning("stream_read_failed", error=repr(failed))
         finally:
             self._listeners.discard(listener)
-            self._open -= Counter([listener.actor.bearer_id])
+            self.open_streams -= Counter([listener.actor.bearer_id])
 
     def _joined(self, listener: Listener, page: Page) -> bool:
         """Whether the listener stands where the reader stands, and is with it from now on. What the reader has still to

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -105,21 +106,35 @@ class Admission:
     """How many requests are being answered, and who may still come in. What is vital does not count: it would keep
     tickets out, for anybody who asks often enough whether the service is ready."""
 
-    __slots__ = ("_most", "costs", "draining", "paused", "running")
+    __slots__ = ("_most", "costs", "draining", "paused", "running", "running_by_kind")
 
     def __init__(self, most: int, costs: Costs) -> None:
         self.running = 0
+        self.running_by_kind = dict.fromkeys(_SHARES, 0)
         # The process is about to end: it answers, and tells everybody to go elsewhere next time.
         self.draining = False
         self.costs = costs
-        self.paused = _Paused(self)
+        self.paused = {kind: _Paused(self, kind) for kind in _SHARES} | {Kind.vital: nullcontext()}
         self._most = {kind: most * share for kind, share in _SHARES.items()} | {Kind.vital: math.inf}
+
+    def begin(self, kind: Kind) -> None:
+        self.running += 1
+        self.running_by_kind[kind] += 1
+
+    def end(self, kind: Kind) -> None:
+        self.running -= 1
+        self.running_by_kind[kind] -= 1
 
     def drain(self) -> None:
         self.draining = True
 
     def cost_of(self, scope: Mapping[str, Any]) -> Cost:
         return self.costs.of(scope["method"], scope["path"].removeprefix(scope.get("root_path", "")))
+
+    @property
+    def waiting_by_kind(self) -> dict[Kind, int]:
+        """Requests that are authenticated, wait for their body or stand in line."""
+        return {kind: each.waiting for kind, each in self.paused.items() if isinstance(each, _Paused)}
 
     def refuses(self, cost: Cost) -> bool:
         """Whether a request of this cost is one too many; counts it where it is."""
@@ -130,16 +145,20 @@ class Admission:
 
 
 class _Paused:
-    """`with admission.aside`: a request that waits for its caller, and not for this service, does not count meanwhile.
-    Strangers at the door and bodies that trickle in would otherwise keep everybody out."""
+    """`with admission.paused[kind]`: a request that is authenticated, waits for its body or stands in line does not
+    count as running. Unauthenticated callers and slow uploads must not consume admission slots."""
 
-    __slots__ = ("_admission",)
+    __slots__ = ("_admission", "_kind", "waiting")
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, kind: Kind) -> None:
         self._admission = admission
+        self._kind = kind
+        self.waiting = 0
 
     def __enter__(self) -> None:
-        self._admission.running -= 1
+        self._admission.end(self._kind)
+        self.waiting += 1
 
     def __exit__(self, *_: object) -> None:
-        self._admission.running += 1
+        self.waiting -= 1
+        self._admission.begin(self._kind)

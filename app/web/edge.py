@@ -81,7 +81,7 @@ class EdgeMiddleware:
             scope = {**scope, "method": "GET"}
         always = (*self._always, (b"x-request-id", request_id))
         counted = None if cost.kind is Kind.vital else self._admission
-        answer = _Answer(scope, send, always, counted, self._outside, bodiless=method == "HEAD")
+        answer = _Answer(scope, send, always, counted, cost.kind, self._outside, bodiless=method == "HEAD")
         try:
             # What streams would never end: nobody reads on after the head.
             await self._app(scope, answer.left if method == "HEAD" else receive, answer.send)
@@ -152,7 +152,7 @@ class _Answer:
     """`send`, with the headers added, the status remembered and, for HEAD, the body left out. Unless it is vital, the
     request counts as being worked on until the answer begins."""
 
-    __slots__ = ("_always", "_bodiless", "_counted", "_outside", "_scope", "_send", "_started", "status")
+    __slots__ = ("_always", "_bodiless", "_counted", "_kind", "_outside", "_scope", "_send", "_started", "status")
 
     def __init__(
         self,
@@ -160,6 +160,7 @@ class _Answer:
         send: Send,
         always: Headers,
         counted: Admission | None,
+        kind: Kind,
         outside: Outside | None,
         *,
         bodiless: bool,
@@ -168,17 +169,18 @@ class _Answer:
         self._send = send
         self._always = always
         self._counted = counted
+        self._kind = kind
         self._outside = outside
         self._bodiless = bodiless
         # Only who wants no more than the head waits for it.
         self._started = asyncio.Event() if bodiless else None
         self.status = 0
         if counted:
-            counted.running += 1
+            counted.begin(kind)
 
     def begun(self) -> None:
         if self._counted:
-            self._counted.running -= 1
+            self._counted.end(self._kind)
             self._counted = None
 
     async def left(self) -> Message:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock, Thread
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -47,6 +48,39 @@ DELIVERY_LAG = Histogram(
 )
 LISTENERS_DROPPED = Counter("ninety_stream_listeners_dropped", "Listeners that fell behind and were cut off.")
 LOOP_FAILURES = Counter("ninety_worker_failures", "Iterations of a worker loop that failed.", ["loop"])
+RUNNING = Gauge(
+    "ninety_http_running", "Requests that are worked on, by what goes first.", ["kind"], multiprocess_mode="livesum"
+)
+WAITING = Gauge(
+    "ninety_http_waiting",
+    "Requests that are authenticated, wait for their body or stand in line.",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
+LISTENERS = Gauge("ninety_stream_listeners", "Open event streams.", multiprocess_mode="livesum")
+DB_CONNECTIONS = Gauge(
+    "ninety_db_connections",
+    "Database connections: in use, idle, and how many there may be.",
+    ["process", "state"],
+    multiprocess_mode="livesum",
+)
+DB_WAITING = Gauge(
+    "ninety_db_waiting", "Callers that wait for a database connection now.", ["process"], multiprocess_mode="livesum"
+)
+DB_WAITS = Counter("ninety_db_waits", "Times that a caller had to wait for a database connection.", ["process"])
+DB_WAIT_SECONDS = Counter("ninety_db_wait_seconds", "For how long, in all.", ["process"])
+DB_REFUSED = Counter("ninety_db_refused", "Times that no database connection became free in time.", ["process"])
+DB_FAULTS = Counter(
+    "ninety_db_faults",
+    "Failures of statements and connections by SQLSTATE, those included that a repeat has mended.",
+    ["process", "sqlstate"],
+)
+RELEASE = Gauge(
+    "ninety_release",
+    "1: the release of a process, and the newest migration that it knows.",
+    ["process", "version", "schema"],
+    multiprocess_mode="livemax",
+)
 HEARTBEAT = Gauge(
     "ninety_worker_heartbeat_seconds", "When a worker last finished a round.", multiprocess_mode="mostrecent"
 )
@@ -95,16 +129,46 @@ _OF_WORKER = frozenset(
 )
 
 
+# What each process counts of itself, under a label of its own.
+_OF_BOTH = frozenset(
+    each._name for each in (DB_CONNECTIONS, DB_WAITING, DB_WAITS, DB_WAIT_SECONDS, DB_REFUSED, DB_FAULTS, RELEASE)
+)
+
+
 class _WithWorker(Collector):
     """The figures of this process, and those of its worker from their files."""
 
     def __init__(self, directory: str) -> None:
+        self._directory = directory
         self._worker = multiprocess.MultiProcessCollector(CollectorRegistry(), directory)  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterator[Metric]:
-        theirs = {each.name: each for each in self._worker.collect() if each.name in _OF_WORKER}  # type: ignore[no-untyped-call]
+        _forget_dead(self._directory)
+        theirs: dict[str, Metric] = {each.name: each for each in self._worker.collect()}  # type: ignore[no-untyped-call]
         for own in ONE_PROCESS.collect():
-            yield theirs.get(own.name, own)
+            if own.name in _OF_BOTH and own.name in theirs:
+                own.samples.extend(theirs[own.name].samples)
+            yield theirs.get(own.name, own) if own.name in _OF_WORKER else own
+
+
+class _OfProcesses(Collector):
+    """The figures of all processes that leave them in a directory."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._all = multiprocess.MultiProcessCollector(CollectorRegistry(), directory)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        _forget_dead(self._directory)
+        yield from self._all.collect()  # type: ignore[no-untyped-call]
+
+
+def _forget_dead(directory: str) -> None:
+    """What a process holds, it holds no longer once it is dead: however it died."""
+    for file in Path(directory).glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if not Path("/proc", pid).exists():
+            multiprocess.mark_process_dead(int(pid), directory)  # type: ignore[no-untyped-call]
 
 
 class Figures:
@@ -114,8 +178,8 @@ class Figures:
 
     def __init__(self, worker: str | None = None) -> None:
         self._source: Collector = ONE_PROCESS
-        if MULTIPROC_DIR in os.environ:
-            self._source = multiprocess.MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
+        if directory := os.environ.get(MULTIPROC_DIR):
+            self._source = _OfProcesses(directory)
         elif worker:
             self._source = _WithWorker(worker)
         self._making = Lock()

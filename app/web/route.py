@@ -94,7 +94,7 @@ class Route(APIRoute):
             state = request.app.state
             async with AsyncExitStack() as held:
                 # Who waits for their caller, and not for this service, does not count meanwhile.
-                with state.admission.paused:
+                with state.admission.paused[cost.kind]:
                     caller = request.scope[CALLER] = await guard.authenticate(request, scopes)
                     place: Place = state.limits.place(request.scope, caller)
                     with place:

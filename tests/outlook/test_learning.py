@@ -27,7 +27,7 @@ _START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 async def learn(db: Database) -> None:
-    async with db._pool.acquire() as connection:
+    async with db.connections.pool.acquire() as connection:
         await settled_by(connection)
     while await learning.run_once(db):
         pass

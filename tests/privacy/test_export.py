@@ -239,5 +239,5 @@ async def test_who_reads_slowly_holds_no_connection_to_the_database(
     }  # fmt: skip
     reading = asyncio.create_task(app(scope, receive, send))
     await asked.wait()
-    assert db._pool.get_idle_size() == db._pool.get_size()
+    assert db.connections.pool.get_idle_size() == db.connections.pool.get_size()
     reading.cancel()

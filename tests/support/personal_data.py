@@ -50,7 +50,7 @@ def statements_to(db: Database) -> Iterator[list[str]]:
     def note(record: Any) -> None:
         sent.append(record.query)
 
-    holders: Any = getattr(db._pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
+    holders: Any = getattr(db.connections.pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
     connections = [holder._con for holder in holders if holder._con is not None]
     for connection in connections:
         connection.add_query_logger(note)

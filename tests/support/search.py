@@ -27,7 +27,7 @@ async def index(db: Database) -> None:
         while await search_index.run_once(db):
             turns += 1
             assert turns < 20, "the index does not come to an end"
-        async with db._pool.acquire() as connection:
+        async with db.connections.pool.acquire() as connection:
             if not await connection.fetchval(_BEHIND):
                 return
         await asyncio.sleep(0.02)

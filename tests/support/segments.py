@@ -43,7 +43,7 @@ async def settled(db: Database) -> None:
         while await segment_jobs.run_job_once(db) or await segment_jobs.run_once(db):
             pass
         await drain(db)
-        async with db._pool.acquire() as connection:
+        async with db.connections.pool.acquire() as connection:
             if not await connection.fetchval(_BEHIND):
                 return
         await asyncio.sleep(0.02)
@@ -53,7 +53,7 @@ async def settled(db: Database) -> None:
 async def settled_for_good(db: Database) -> None:
     """The second looks, too, which come some time after the first ones."""
     await settled(db)
-    async with db._pool.acquire() as connection:
+    async with db.connections.pool.acquire() as connection:
         for table in ("sla_jobs", "segment_jobs"):
             await connection.execute(f"UPDATE {table} SET run_at = created_at WHERE finished_at IS NULL")
     await settled(db)

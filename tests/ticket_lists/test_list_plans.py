@@ -98,7 +98,7 @@ async def asked(many: World) -> AsyncIterator[list[Asked]]:
 
 
 def _connections(db: Database) -> list[Any]:
-    holders: Any = getattr(db._pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
+    holders: Any = getattr(db.connections.pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
     return [holder._con for holder in holders if holder._con is not None]
 
 

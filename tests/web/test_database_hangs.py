@@ -50,7 +50,7 @@ async def test_a_database_that_hangs_is_told_of_within_seconds_and_is_used_again
     async with client_for(behind, ADMIN_KEY) as http:
         await http.get("/v1/tickets")
         if not warm:
-            await behind.state.db._connections.renew()
+            await behind.state.db.connections.renew()
         proxy.swallow()
         (first, seconds), (ready, red_after) = await asyncio.gather(
             _timed(http, "GET", "/v1/tickets"), _timed(http, "GET", "/readyz")
@@ -104,7 +104,7 @@ async def test_a_server_that_takes_no_writes_any_more_is_left_for_the_one_that_d
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
     await asyncio.gather(*(client.get("/v1/tickets") for _ in range(8)))
-    pool = app.state.db._pool
+    pool = app.state.db.connections.pool
     stale = [await pool.acquire() for _ in range(pool.get_idle_size())]
     assert len(stale) > 1
     for connection in stale:

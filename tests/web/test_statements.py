@@ -36,7 +36,7 @@ def statements(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 def _connections(db: Database) -> list[Any]:
-    holders: Any = getattr(db._pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
+    holders: Any = getattr(db.connections.pool, "_holders")  # noqa: B009 - asyncpg shows its connections in no other way
     return [holder._con for holder in holders if holder._con is not None]
 
 

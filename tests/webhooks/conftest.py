@@ -52,7 +52,7 @@ def hook(client: httpx.AsyncClient) -> Hook:
 
 async def plan(db: Database) -> None:
     """Make deliveries of all that has happened."""
-    await settled(getattr(db._pool, "_connect_args")[0])  # noqa: B009 - asyncpg tells of it in no other way
+    await settled(getattr(db.connections.pool, "_connect_args")[0])  # noqa: B009 - asyncpg tells of it in no other way
     while await planning.run_once(db):
         continue
 
