@@ -2,21 +2,27 @@
 the interval"; a failed round is logged and counted, and never ends the loop. Any number of workers may run."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from uuid import UUID
 
+import structlog
 from uuid_utils.compat import uuid7
 
+from app import __version__
 from app.availability import service as availability
 from app.claims import watching as claims
 from app.cubes import filling, folding
-from app.db import Database
+from app.db import FAULTS, Database
+from app.errors import Unavailable
 from app.events import hints, partitions, stream_tickets
 from app.failures import Rounds
 from app.goals import watching
 from app.memberships import jobs as segment_jobs
-from app.operations.health import record_heartbeat
+from app.operations.health import record_heartbeat, record_stop
+from app.operations.watching import Watch
 from app.outlook import hands, learning, scoring
 from app.settings import Settings
 from app.sla.sweep import BATCH, anything_due, sweep
@@ -55,15 +61,20 @@ _FACTS_SECONDS = 0.25
 # Reports add what the cubes do not hold yet: it takes half of the time at most.
 _CUBES_SECONDS = 5.0
 _CUBES_REST = 1.0
+_WATCHING_SECONDS = 5.0
+
+log = structlog.get_logger("ninety.worker")
 
 
 async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
     """Until `stop` is set."""
     worker_id = uuid7()
+    log.info("worker_started", worker=str(worker_id), release=__version__, pid=os.getpid())
 
     async def heartbeat() -> bool:
         async with db.transaction() as tx:
-            await record_heartbeat(tx, worker_id)
+            for lost in await record_heartbeat(tx, worker_id):
+                log.warning("took_over", worker=str(worker_id), **lost)
         await partitions.settle_epoch(db)
         metrics.HEARTBEAT.set_to_current_time()
         return False
@@ -98,8 +109,20 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("cubes", partial(folding.run_once, db), _CUBES_SECONDS, stop, rest=_CUBES_REST),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
         _webhooks(db, settings, stop),
+        _loop("watch", Watch(db).run_once, _WATCHING_SECONDS, stop),
         _loop("months", partial(partitions.run_once, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
     )
+    await _say_stopped(db, worker_id)
+
+
+async def _say_stopped(db: Database, worker_id: UUID) -> None:
+    """So that nobody takes it for one that died. Where the database is away, they do."""
+    try:
+        async with db.transaction() as tx:
+            record_stop(tx, worker_id)
+    except (*FAULTS, Unavailable) as failed:
+        log.warning("stop_not_recorded", worker=str(worker_id), error=type(failed).__name__)
+    log.info("worker_stopped", worker=str(worker_id))
 
 
 async def _webhooks(db: Database, settings: Settings, stop: asyncio.Event) -> None:

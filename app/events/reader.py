@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Uuid, bindparam, cast, delete, null, select, update
+from sqlalchemy import Uuid, bindparam, cast, delete, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import Query, Row, Transaction
@@ -31,11 +31,10 @@ _BEGIN_NOW = Query(
     ),
     ["name", "epoch", "xid", "event_id"],
 )
-_ADVANCE = Query(
-    update(event_readers).where(_named).values(within=cast(null(), Uuid)), ["epoch", "xid", "event_id"]
-)  # fmt: skip
+_moved = update(event_readers).where(_named).values(moved_at=func.clock_timestamp())
+_ADVANCE = Query(_moved.values(within=cast(null(), Uuid)), ["epoch", "xid", "event_id"])
 _END = Query(delete(event_readers).where(_named))
-_STAY = Query(update(event_readers).where(_named), ["within"])
+_STAY = Query(_moved, ["within"])
 
 
 class Part(NamedTuple):

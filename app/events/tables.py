@@ -94,6 +94,8 @@ event_readers = Table(
     # Of the event after it, where that concerns very many things: how far it was worked off.
     Column("within", Uuid),
     Column("epoch", SmallInteger, nullable=False, server_default="1"),
+    # When it last moved; none of one that a release before 0045 has moved.
+    Column("moved_at", DateTime(timezone=True)),
 )
 
 # Who is writing an answer just now, until when that holds.

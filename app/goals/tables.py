@@ -77,5 +77,7 @@ service_goal_states = Table(
     Column("standing", Text, nullable=False, server_default="met"),
     Column("crosses_at", DateTime(timezone=True)),
     Column("judged_at", DateTime(timezone=True)),
+    # In the unit of the target; none where there was nothing to judge.
+    Column("value", Double),
     Column("next_at", DateTime(timezone=True), nullable=False, server_default=text("'1970-01-01 00:00:00+00'")),
 )

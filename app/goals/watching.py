@@ -60,7 +60,7 @@ _CLAIM = Query(
 )
 _JUDGED = Query(
     update(service_goal_states).where(_s.goal_id == bindparam("key_id")),
-    ["standing", "crosses_at", "judged_at", "next_at"],
+    ["standing", "value", "crosses_at", "judged_at", "next_at"],
 )
 
 
@@ -91,8 +91,8 @@ async def _judge_next(tx: Transaction) -> bool:
     # A millisecond after: exactly on the target is still met.
     next_at = min(soon, crosses_at + timedelta(milliseconds=1)) if crosses_at else soon
     tx.write(
-        _JUDGED, key_id=state["goal_id"], standing=standing_of(status), crosses_at=crosses_at, judged_at=now,
-        next_at=max(next_at, now),
+        _JUDGED, key_id=state["goal_id"], standing=standing_of(status), value=status["value"], crosses_at=crosses_at,
+        judged_at=now, next_at=max(next_at, now),
     )  # fmt: skip
     return True
 

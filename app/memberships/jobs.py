@@ -190,6 +190,11 @@ async def _read_log(tx: Transaction) -> bool:
     return bool(some) and await reader.read_on(tx, segments.READER, _FEW, partial(_follow, some))
 
 
+async def reads_log(tx: Transaction) -> bool:
+    """Whether any rule in force reads what the log changes."""
+    return bool(await _reading(tx))
+
+
 async def _follow(some: Sequence[Segment], tx: Transaction, events: list[Row], _: UUID | None) -> None:
     told = {event["ticket_id"] for event in events if event["ticket_id"] and event["type"] in _TELLING}
     ids = [row["id"] for row in await tx.rows(_THEIRS, ids=list(told))] if told else []

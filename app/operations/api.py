@@ -44,7 +44,8 @@ async def get_liveness() -> Any:
 @routes.get("/readyz", response_model=Readiness, summary="Can it take work?")
 @costs(VITAL)
 async def get_readiness(request: Request) -> Any:
-    """The database answers, the schema is this release's, a worker has been seen. 503 where one of these is not so."""
+    """The database answers, the schema is this release's, a worker has been seen. 503 where one of these is not so.
+    `degraded`: it takes work, but a reader of the log has stood still for a minute while the log grew."""
     found = await request.app.state.health.readiness()
     missing = [check.name for check in found.checks if not check.ok]
     if missing:

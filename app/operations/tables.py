@@ -24,4 +24,6 @@ worker_heartbeats = Table(
     metadata,
     Column("worker_id", Uuid, primary_key=True),
     Column("seen_at", DateTime(timezone=True), nullable=False),
+    # Of one that ended as it should.
+    Column("stopped_at", DateTime(timezone=True)),
 )

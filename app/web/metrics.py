@@ -81,6 +81,93 @@ RELEASE = Gauge(
     ["process", "version", "schema"],
     multiprocess_mode="livemax",
 )
+# What the database says, which every worker publishes: of several, any one will do.
+EPOCH = Gauge("ninety_log_epoch", "The epoch of the log that is in force.", multiprocess_mode="livemostrecent")
+SCHEMA = Gauge("ninety_schema", "The newest migration that was run, as a number.", multiprocess_mode="livemostrecent")
+CLOCK_SKEW = Gauge(
+    "ninety_clock_skew_seconds",
+    "By how much this process's clock is ahead of the database's.",
+    multiprocess_mode="livemostrecent",
+)
+READER_EPOCH = Gauge(
+    "ninety_reader_epoch", "The epoch that a reader of the log is in.", ["reader"], multiprocess_mode="livemostrecent"
+)
+READER_LAG = Gauge(
+    "ninety_reader_lag_seconds",
+    "The age of the first event that a reader has not read.",
+    ["reader"],
+    multiprocess_mode="livemostrecent",
+)
+READER_UNREAD = Gauge(
+    "ninety_reader_unread",
+    "Events that a reader has not read, up to ten thousand.",
+    ["reader"],
+    multiprocess_mode="livemostrecent",
+)
+READER_STILL = Gauge(
+    "ninety_reader_stands_still",
+    "1: a reader has had something to read for a minute, and has not moved.",
+    ["reader"],
+    multiprocess_mode="livemostrecent",
+)
+CLOCKS_DUE = Gauge(
+    "ninety_sla_clocks_due",
+    "Deadlines and warnings that have passed and are not noticed yet, up to ten thousand.",
+    multiprocess_mode="livemostrecent",
+)
+CLOCKS_DUE_SECONDS = Gauge(
+    "ninety_sla_clocks_due_seconds", "The age of the oldest of them.", multiprocess_mode="livemostrecent"
+)
+LOG_ENDS = Gauge(
+    "ninety_log_ends_seconds",
+    "In how many seconds the first month begins for which the log has no partition yet.",
+    multiprocess_mode="livemostrecent",
+)
+UNSORTED_EVENTS = Gauge(
+    "ninety_log_unsorted", "Events for which there was no partition.", multiprocess_mode="livemostrecent"
+)
+DELIVERIES_PENDING = Gauge(
+    "ninety_webhook_deliveries",
+    "Deliveries that are tried or wait for it, and those of a day that were given up, up to ten thousand.",
+    ["state"],
+    multiprocess_mode="livemostrecent",
+)
+DELIVERIES_DUE_SECONDS = Gauge(
+    "ninety_webhook_due_seconds",
+    "How long the oldest delivery has waited to be tried, of webhooks that are not paused.",
+    multiprocess_mode="livemostrecent",
+)
+WEBHOOKS = Gauge(
+    "ninety_webhooks",
+    "Webhooks that are paused because their receiver fails, and that were turned off for it.",
+    ["state"],
+    multiprocess_mode="livemostrecent",
+)
+JOBS = Gauge("ninety_jobs", "Jobs that are due or worked on.", ["queue"], multiprocess_mode="livemostrecent")
+JOBS_SECONDS = Gauge(
+    "ninety_jobs_oldest_seconds", "Since when the oldest of them is due.", ["queue"], multiprocess_mode="livemostrecent"
+)
+GOAL_VALUE = Gauge(
+    "ninety_goal_value",
+    "A goal's statistic when it was last judged: seconds, or percent of an attainment.",
+    ["goal"],
+    multiprocess_mode="livemostrecent",
+)
+GOAL_TARGET = Gauge(
+    "ninety_goal_target", "What the goal asks for, in the same unit.", ["goal"], multiprocess_mode="livemostrecent"
+)
+GOAL_STANDING = Gauge(
+    "ninety_goal_standing",
+    "1 for how a goal stands: met, at_risk or missed.",
+    ["goal", "standing"],
+    multiprocess_mode="livemostrecent",
+)
+GOAL_CROSSES = Gauge(
+    "ninety_goal_crosses_seconds",
+    "In how many seconds a goal that is met is missed if nobody answers; NaN where that is not foreseen.",
+    ["goal"],
+    multiprocess_mode="livemostrecent",
+)
 HEARTBEAT = Gauge(
     "ninety_worker_heartbeat_seconds", "When a worker last finished a round.", multiprocess_mode="mostrecent"
 )
@@ -116,18 +203,12 @@ def answered(method: str, route: str, status: int, seconds: float) -> None:
 _OF_WORKER = frozenset(
     each._name
     for each in (
-        DETECTION_LAG,
-        SWEPT,
-        DELIVERIES,
-        DELIVERY_LAG,
-        LOOP_FAILURES,
-        HEARTBEAT,
-        OUTLOOK_CAME,
-        OUTLOOKS_SCORED,
-        OUTLOOK_LOSS,
+        DETECTION_LAG, SWEPT, DELIVERIES, DELIVERY_LAG, LOOP_FAILURES, HEARTBEAT, OUTLOOK_CAME, OUTLOOKS_SCORED,
+        OUTLOOK_LOSS, EPOCH, SCHEMA, CLOCK_SKEW, READER_EPOCH, READER_LAG, READER_UNREAD, READER_STILL, CLOCKS_DUE,
+        CLOCKS_DUE_SECONDS, LOG_ENDS, UNSORTED_EVENTS, DELIVERIES_PENDING, DELIVERIES_DUE_SECONDS, WEBHOOKS, JOBS,
+        JOBS_SECONDS, GOAL_VALUE, GOAL_TARGET, GOAL_STANDING, GOAL_CROSSES,
     )
-)
-
+)  # fmt: skip
 
 # What each process counts of itself, under a label of its own.
 _OF_BOTH = frozenset(

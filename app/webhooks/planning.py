@@ -57,7 +57,12 @@ _CLEAN = Query(delete(deliveries).where(tuple_(_d.webhook_id, _d.id).in_(_some_o
 async def run_once(db: Database) -> bool:
     """One batch of the log; whether there may be more."""
     async with db.transaction() as tx:
-        return bool(await tx.rows(_WANTED)) and await reader.read_on(tx, READER, _BATCH, _plan)
+        return await is_wanted(tx) and await reader.read_on(tx, READER, _BATCH, _plan)
+
+
+async def is_wanted(tx: Transaction) -> bool:
+    """Whether any webhook is on: where none is, nobody reads the log for them."""
+    return bool(await tx.rows(_WANTED))
 
 
 async def _plan(tx: Transaction, events: list[Row], _: UUID | None) -> None:
@@ -71,7 +76,7 @@ async def listen(tx: Transaction) -> dict[str, Any]:
     """Before a webhook is turned on: where it is the only one, the log is read from now on. What to set of it, so that
     it hears of all that is not committed yet, and of nothing else."""
     await reader.hold(tx, READER)
-    if not await tx.rows(_WANTED):
+    if not await is_wanted(tx):
         await reader.begin_now(tx, READER)
     mark = await feed.mark(tx)
     return {"since_epoch": mark.epoch, "since_snapshot": mark.snapshot}
