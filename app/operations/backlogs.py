@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
+from app.cubes import facts
 from app.db import Query, Transaction
 from app.memberships import jobs as segment_jobs
 from app.outlook import learning
@@ -148,7 +149,7 @@ FROM service_goals g JOIN service_goal_states s ON s.goal_id = g.id ORDER BY g.k
 
 async def readers(tx: Transaction) -> list[Reader]:
     """Those that read at all: where there is no webhook, and no rule of a segment that reads the log, theirs rest."""
-    names = [learning.READER, search_index.READER]
+    names = [learning.READER, search_index.READER, facts.READER]
     names += [planning.READER] if await planning.is_wanted(tx) else []
     names += [SEGMENTS] if await segment_jobs.reads_log(tx) else []
     return [Reader(**row) for row in await tx.rows(_READERS, names=names)]

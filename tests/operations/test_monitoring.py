@@ -27,7 +27,9 @@ _RUNBOOK = Path(__file__).parents[2] / "docs/operations/runbook.md"
 _METRIC = re.compile(r"\b(?:ninety|process)_[a-z0-9_]+\b")
 _SUFFIX = re.compile(r"_(total|bucket|sum|count)$")
 _PROMTOOL = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(_PROMTOOL is None and not os.environ.get("CI"), reason="needs promtool: apt-get install prometheus")
+needs_promtool = pytest.mark.skipif(
+    _PROMTOOL is None and "CI" not in os.environ, reason="needs promtool: apt-get install prometheus"
+)
 
 
 def _rules() -> list[dict[str, Any]]:
