@@ -12,8 +12,8 @@ DIMENSIONS = (
     "segment", "team", "agent", "assignee", "priority", "channel", "type", "region", "product", "policy"
 )  # fmt: skip
 # Of few values each: by every two of them there is a cube. By others reports are added up from the facts.
-_OF_FEW_VALUES = ("segment", "team", "priority", "channel", "type", "region")
-PAIRS = tuple(combinations(_OF_FEW_VALUES, 2))
+OF_FEW_VALUES = ("segment", "team", "priority", "channel", "type", "region")
+PAIRS = tuple(combinations(OF_FEW_VALUES, 2))
 METRICS = tuple(Metric)
 _REASONS = tuple(EndedReason)
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from app.agents.tables import agents, teams
 from app.customers.tables import customers, organizations
-from app.db import Query, Row, Transaction, Values
+from app.db import Query, Transaction, Values
 from app.errors import Invalid
 from app.reports.schemas import GroupBy, ReportGroup
 from app.segments.tables import segments
@@ -80,7 +80,7 @@ def grouped(statement: Select[Any], keys: Sequence[ColumnElement[Any]]) -> Query
     return Query(statement)
 
 
-def check_number(rows: Sequence[Row], groups: Sequence[StrEnum]) -> None:
+def check_number(rows: Sequence[Values], groups: Sequence[StrEnum]) -> None:
     """Raises Invalid for more items than one answer may have."""
     if len(rows) > MOST_ITEMS:
         where = "group_by" if groups else "interval"

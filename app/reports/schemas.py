@@ -37,7 +37,10 @@ class GroupBy(StrEnum):
 
 
 class Percentiles(StrEnum):
+    """Each a wait that somebody had, or, over many, at most 1 % off it."""
+
     nearest_rank = "nearest_rank"
+    histogram = "histogram"
 
 
 class Exceptions(StrEnum):
