@@ -112,6 +112,11 @@ class Clock(NamedTuple):
                 total += self.span(start, min(until or now, now))
         return total
 
+    def later(self, now: datetime, seconds: float) -> datetime:
+        """When so much more of its own time has passed, if it does not pause."""
+        need, calendar = timedelta(seconds=seconds), self.terms.calendar
+        return calendar.after(now, need) if calendar else now + need
+
     def paused_time(self, now: datetime) -> timedelta:
         """In the clock's own time, a running pause included."""
         now = self.ended_at or now
