@@ -23,7 +23,7 @@ from app.goals import watching
 from app.memberships import jobs as segment_jobs
 from app.operations.health import record_heartbeat, record_stop
 from app.operations.watching import Watch
-from app.outlook import hands, learning, scoring
+from app.outlook import hands, learning, scoring, worsening
 from app.settings import Settings
 from app.sla.sweep import BATCH, anything_due, sweep
 from app.sla_exceptions import service as exceptions
@@ -104,6 +104,7 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("claim_queue", partial(claims.look_once, db), _CLAIMS_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
         _loop("outlook_hands", partial(hands.look_once, db), _OUTLOOK_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
         _loop("outlook", partial(learning.run_once, db), _OUTLOOK_SECONDS, stop, rest=_OUTLOOK_REST),
+        _loop("outlook_worse", partial(worsening.look_once, db), _CLAIMS_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
         _loop("outlook_scores", partial(scoring.publish_once, db), _SCORING_SECONDS, stop),
         _loop("facts", partial(filling.run_once, db), _FACTS_SECONDS, stop, rest=_CUBES_REST),
         _loop("cubes", partial(folding.run_once, db), _CUBES_SECONDS, stop, rest=_CUBES_REST),

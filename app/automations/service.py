@@ -1,4 +1,4 @@
-"""What the service does by itself, as three rules that an installation turns on and off. Each act names the rule and
+"""What the service does by itself, as rules that an installation turns on and off. Each act names the rule and
 its version in the log, and none befalls whom an exception of the kind `automation` covers."""
 
 from collections.abc import Mapping
@@ -19,7 +19,10 @@ from app.sla.tables import sla_exceptions
 
 _a, _x, _m = automations.c, sla_exceptions.c, segment_members.c
 AUTOMATIONS = Resource(automations, "automation", ["enabled", "settings"])
-_LIST = Query(AUTOMATIONS.select.order_by(_a.key))
+# What only a newer release does by itself is left out.
+_LIST = Query(
+    AUTOMATIONS.select.where(_a.key.in_([literal_column(f"'{key}'") for key in AutomationKey])).order_by(_a.key)
+)
 _GET = Query(AUTOMATIONS.select.where(_a.key == bindparam("key")))
 
 
@@ -105,7 +108,9 @@ def _settings(before: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, 
     for name in asked:
         if name not in before:
             raise Invalid.at(f"/settings/{name}", "unexpected", "this automation has no such setting")
-    after = {**before, **asked}
-    if "introductions" in asked:
-        after["introductions"] = merged("/settings/introductions", before["introductions"], asked["introductions"])
-    return after
+    of_many = {
+        name: merged(f"/settings/{name}", before[name], asked[name])
+        for name in ("introductions", "segment_choices")
+        if name in asked
+    }
+    return {**before, **asked, **of_many}

@@ -41,6 +41,29 @@ class TicketCreated(Out):
     policy_version: int | None
 
 
+class OutlookWorsened(Out):
+    """An answer is likely much later than its customer was told: by when now, as its outlook has it."""
+
+    p50: datetime = Field(description="By when half of those who wait so have an answer.")
+    p80: datetime = Field(description="By when four of five have one.")
+    p95: datetime = Field(description="By when 19 of 20 have one.")
+    told_before: datetime = Field(description="The p95 that was told before.")
+
+
+class OverloadOffered(Out):
+    """Its customer may choose how to get an answer, because a goal was about to be missed."""
+
+    choices: list[str] = Field(description="Of `article`, `call_back` and `wait`.")
+    goal_id: UUID | None = Field(description="The goal; for staff.")
+
+
+class OverloadChosen(Out):
+    """`call_back` comes with a promise by that instant."""
+
+    choice: str = Field(description="`call_back` or `wait`.")
+    call_back_by: datetime | None = Field(description="What is promised; null where they wait.")
+
+
 class StatusChanged(Out):
     before: str
     after: str

@@ -6,7 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 import asyncpg
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import Interval, bindparam, cast, column, delete, func, literal_column, select, table, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -73,7 +73,7 @@ class Readiness(BaseModel):
 
     status: ReadyState
     checks: list[Check]
-    warnings: list[str]
+    warnings: list[str] = Field(description="Why somebody should look.")
 
 
 class Health:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, DateTime, Uuid, bindparam, func, literal_column, select, tuple_
 
-from app.db import Query, Transaction, Values
+from app.db import Query, Row, Transaction, Values
 from app.outlook.curves import REVISION, curves
 from app.outlook.hands import LATEST as HANDS
 from app.sla.core.calendar import LATEST
@@ -24,6 +24,7 @@ _waiting = (
     _c.ended_at.is_(None),
     _c.target_seconds.is_not(None),
 )
+FIRST_IN_LINE = _waiting, (_deadline, _c.id)
 _place = tuple_(bindparam("due_at", type_=DateTime(timezone=True)), bindparam("clock_id", type_=Uuid))
 _before = (
     select(literal_column("1"))
@@ -36,6 +37,16 @@ _STANDS = Query(select(*_known, select(func.count()).select_from(_before).scalar
 _first_deadlines = (
     select(_deadline).where(*_waiting).order_by(_deadline, _c.id).limit(literal_column(str(MOST_AHEAD + 1)))
 )
+
+
+_NOW = Query(select(*_known, func.clock_timestamp().label("now")))
+
+
+async def queue_now(tx: Transaction) -> Row:
+    """The hands that are free, the revision of the curves, and the instant."""
+    row = await tx.row(_NOW)
+    assert row is not None
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,16 @@ def columns() -> list[ColumnElement[Any]]:
     """For a read of what is about to wait."""
     first = func.array(_first_deadlines.scalar_subquery(), type_=ARRAY(DateTime(timezone=True)))
     return [*_known, first.label("first_deadlines")]
+
+
+_NEWCOMER = Query(select(*columns()))
+
+
+async def read_newcomer(tx: Transaction) -> Row:
+    """What `columns` are, for who has read without them."""
+    row = await tx.row(_NEWCOMER)
+    assert row is not None
+    return row
 
 
 def of_newcomer(row: Values, due_at: datetime | None) -> Standing:

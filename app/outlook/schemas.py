@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.sla.core.calendar import zone_names
+from app.sla.core.enums import OfferChoice
 from app.web.schemas import Out
 
 
@@ -36,9 +37,30 @@ class OutlookQuery(BaseModel):
 
 
 class LikelyBy(Out):
-    p50: datetime
-    p80: datetime
-    p95: datetime
+    p50: datetime = Field(description="By when half of those who wait so have an answer.")
+    p80: datetime = Field(description="By when four of five have one.")
+    p95: datetime = Field(description="By when 19 of 20 have one.")
+
+
+class OfferChosen(StrEnum):
+    """`person`: they asked for one."""
+
+    article = "article"
+    call_back = "call_back"
+    wait = "wait"
+    person = "person"
+
+
+class OverloadOffer(Out):
+    """What its customer may choose, because a goal was about to be missed when they wrote. They may ask for a person
+    whatever they choose (`handoff`), and tell of an article that helped (`solved-by`)."""
+
+    offered_at: datetime = Field(description="When they wrote.")
+    choices: list[OfferChoice] = Field(description="What they may choose.")
+    article_ids: list[UUID] = Field(description="The articles that were sent.")
+    call_back_by: datetime | None = Field(description="What is promised to who chooses a call back, or was.")
+    chosen: OfferChosen | None = Field(description="What they chose last; null until they choose.")
+    chosen_at: datetime | None = Field(description="When they chose it.")
 
 
 class OutlookOut(Out):
@@ -53,6 +75,7 @@ class OutlookOut(Out):
     chance_within_target: float | None
     likely_by: LikelyBy | None
     why: OutlookGap | None
+    offer: OverloadOffer | None = Field(description="While they wait for the first answer.")
     service_open: bool
     service_opens_at: datetime | None
     service_closes_at: datetime | None = Field(description="Null where it never closes.")

@@ -38,6 +38,8 @@ outlook_waits = Table(
     Column("idle", SmallInteger),
     # The seconds that were said when the wait began, as sure as `SAID`; null where too little was known.
     Column("said", ARRAY(Double)),
+    # The whole wait, as sure as the last of `SAID`, that was told last because it had become much longer.
+    Column("told_seconds", Double),
     CheckConstraint("(seconds IS NULL) = (answered IS NULL)", name="learnt_in_whole"),
     # Who waits, by deadline; and who waited at an instant.
     Index("ix_outlook_waits_due_at", "due_at", "clock_id", postgresql_where="ended_at IS NULL AND due_at IS NOT NULL"),

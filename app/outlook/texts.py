@@ -1,6 +1,6 @@
 """What a customer is told, in their language where there are templates for it, and in a zone's local time. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -60,6 +60,11 @@ _LANGUAGES = {
             "opens": "We are closed now, and there again from {at}.",
             "closed": "We are closed.",
             "zone": "All times are those of {zone}.",
+            "many": "Many people write to us now, and our answer takes longer than we want.",
+            "article": "What is written below may help at once.",
+            "call_back": "Choose to be called back, and we promise it by {most}.",
+            "wait": "Or wait for our answer.",
+            "person": "You can ask for a person at any time.",
         },
     ),
     "fi": _Language(
@@ -82,10 +87,16 @@ _LANGUAGES = {
             "opens": "Palvelu on nyt suljettu ja avautuu {at}.",
             "closed": "Palvelu on suljettu.",
             "zone": "Ajat ovat aikavyöhykkeen {zone} mukaan.",
+            "many": "Meille kirjoittaa nyt moni, ja vastaus kestää kauemmin kuin haluamme.",
+            "article": "Alla oleva voi auttaa heti.",
+            "call_back": "Pyydä takaisinsoitto, niin lupaamme sen viimeistään {most}.",
+            "wait": "Tai odota vastaustamme.",
+            "person": "Voit pyytää ihmistä milloin tahansa.",
         },
     ),
 }
 _PROMISED = {"en": "A first answer.", "fi": "Ensimmäinen vastaus."}
+_CALL_BACK = {"en": "A call back.", "fi": "Takaisinsoitto."}
 
 
 def spoken(language: str | None) -> str:
@@ -96,6 +107,18 @@ def spoken(language: str | None) -> str:
 
 def promised_text(language: str) -> str:
     return _PROMISED[language]
+
+
+def call_back_text(language: str) -> str:
+    return _CALL_BACK[language]
+
+
+def offered_in_words(choices: Collection[str], most: datetime | None, language: str, zone: str) -> str:
+    """What somebody may choose who writes while many wait; `most` is by when a call back is promised."""
+    words = _LANGUAGES[language]
+    at = _at(words, most, zone) if most else ""
+    told = [words.sentences[key].format(most=at) for key in ("many", *choices, "person")]
+    return " ".join([*told, *([words.sentences["zone"].format(zone=zone)] if "call_back" in choices else [])])
 
 
 def in_words(facts: Facts, language: str, zone: str) -> str:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from app.auth.dependencies import Actor, may
 from app.outlook.scoring import score
+from app.reports import overload_offers
 from app.reports.availability import availability
 from app.reports.backlog import backlog
 from app.reports.handling_times import handling_times
@@ -22,6 +23,8 @@ from app.reports.schemas import (
     HandlingTimes,
     HandlingTimesQuery,
     HandlingTimesReport,
+    OverloadQuery,
+    OverloadReport,
     QualityQuery,
     QualityReport,
     ReportGroup,
@@ -97,6 +100,14 @@ async def report_availability(tx: Tx, actor: Reader, query: Annotated[Availabili
 async def report_self_service(tx: Tx, actor: Reader, query: Annotated[SelfServiceQuery, Query()]) -> Any:
     """Over the tickets that opened in the span. By article, a ticket counts with each one that it was answered with."""
     return {"items": await self_service(tx, *query.span(), query.group_by or ())}
+
+
+@routes.get("/overload-offers", response_model=OverloadReport, summary="Report what was offered at overload")
+@costs(HEAVY)
+async def report_overload_offers(tx: Tx, actor: Reader, query: Annotated[OverloadQuery, Query()]) -> Any:
+    """Over the offers made in the span to customers who wrote while a goal was about to be missed, those of spam left
+    out. By segment, that of the opening."""
+    return {"items": await overload_offers.report(tx, *query.span(), query.group_by or ())}
 
 
 @routes.get("/quality", response_model=QualityReport, summary="Report how true outlooks were")

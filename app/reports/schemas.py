@@ -266,6 +266,32 @@ class SelfServiceQuery(SpanQuery):
     group_by: AnyOf[Annotated[SelfServiceGroup, FROM_TEXT]] = None
 
 
+class OverloadGroup(StrEnum):
+    segment = "segment"
+
+
+class OverloadFigures(Out):
+    """Each offer counts once among those who chose, by what they chose last."""
+
+    segment: str | None = Field(description="The key; null where it was not asked for, and for who was in none.")
+    offered: int = Field(description="Tickets whose customers were offered something.")
+    article: int = Field(description="Of these, those that an article resolved.")
+    call_back: int = Field(description="Of these, those that chose to be called back.")
+    wait: int = Field(description="Of these, those that chose to wait.")
+    person: int = Field(description="Of these, those that asked for a person.")
+    undecided: int = Field(description="Of these, those that chose nothing.")
+    call_backs_kept: int = Field(description="Call backs that came by the instant that was promised.")
+    call_backs_late: int = Field(description="Call backs that came later, or are overdue.")
+
+
+class OverloadReport(Out):
+    items: list[OverloadFigures]
+
+
+class OverloadQuery(SpanQuery):
+    group_by: AnyOf[Annotated[OverloadGroup, FROM_TEXT]] = None
+
+
 _TEN_YEARS = 315_360_000
 Bucket = Annotated[float, Field(gt=0, le=_TEN_YEARS)]
 

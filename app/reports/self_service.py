@@ -19,7 +19,8 @@ _GROUPS: dict[SelfServiceGroup, ColumnElement[Any]] = {
 }
 
 
-def _within(instant: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+def within(instant: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+    """In the span of the bound `from_` and `to`, where they are given."""
     from_, to = (bindparam(name, type_=DateTime(timezone=True)) for name in ("from_", "to"))
     return [or_(from_.is_(None), instant >= from_), or_(to.is_(None), instant < to)]
 
@@ -40,7 +41,7 @@ def _self_service(groups: tuple[SelfServiceGroup, ...]) -> Query:
     statement = (
         select(*keys, *counted)
         .select_from(source)
-        .where(_t.self_service.is_not(None), _t.spam_at.is_(None), *_within(_t.created_at))
+        .where(_t.self_service.is_not(None), _t.spam_at.is_(None), *within(_t.created_at))
     )
     return grouping.grouped(statement, keys)
 

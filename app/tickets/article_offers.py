@@ -3,7 +3,7 @@
 A message of the system carries them, which is no response: every clock runs on. `self_service` of the ticket says what
 came of it, and goes back to `offered` where a ticket that was deflected is opened again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -96,17 +96,30 @@ async def answers(
     found = await suggesting.suggest(tx, text, language, MOST, segment_ids=segment_ids)
     offered: list[Row] = []
     if rule is not None:
-        settings = rule["settings"]
-        offered = [row for row in found if row["score"] >= settings["min_score"]][: settings["most"]]
+        offered = good_enough(found, rule["settings"])
     return Answers([suggesting.to_response(row) for row in found] if asked else None, offered, rule)
+
+
+def good_enough(found: Sequence[Row], settings: Mapping[str, Any]) -> list[Row]:
+    """Of suggestions, the best first, those that an automation with these settings sends."""
+    return [row for row in found if row["score"] >= settings["min_score"]][: settings["most"]]
+
+
+def keep(tx: Transaction, ticket_id: UUID, sent: Iterable[Row], now: datetime) -> None:
+    """Queue that these articles were sent to a ticket, after the ticket."""
+    for row in sent:
+        tx.write(_OFFER, ticket_id=ticket_id, article_id=row["id"], score=row["score"], offered_at=now)
+
+
+def as_text(sent: Iterable[Row]) -> list[str]:
+    return [f"{row['title']}\n{row['body']}" for row in sent]
 
 
 def send(tx: Transaction, ticket_id: UUID, made: Answers, language: str | None, now: datetime) -> None:
     """Queue the message that carries them, after the ticket."""
     if not made.offered or made.rule is None:
         return
-    for row in made.offered:
-        tx.write(_OFFER, ticket_id=ticket_id, article_id=row["id"], score=row["score"], offered_at=now)
+    keep(tx, ticket_id, made.offered, now)
     text = _message(made.offered, made.rule["settings"]["introductions"], language or made.offered[0]["language"])
     extra_data = {**rule_ref(_KEY, made.rule["version"]), "article_ids": [row["id"] for row in made.offered]}
     write_message(tx, ticket_id, log.SYSTEM, Visibility.public, text, now, extra_data=extra_data)
@@ -116,9 +129,7 @@ def _message(offered: Sequence[Row], introductions: Mapping[str, str], language:
     """In the customer's language, as far as there are words in it."""
     tag = language.lower()
     introduction = introductions.get(tag) or introductions.get(tag.partition("-")[0])
-    return "\n\n".join(
-        [*([introduction] if introduction else []), *(f"{row['title']}\n{row['body']}" for row in offered)]
-    )
+    return "\n\n".join([*([introduction] if introduction else []), *as_text(offered)])
 
 
 async def helped(

@@ -20,7 +20,7 @@ from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events import log
 from app.outlook import queue_position
-from app.outlook.texts import promised_text
+from app.outlook.texts import promised_text, spoken
 from app.sla import broad_exceptions, clocks, policies
 from app.sla.core.engine import replay
 from app.sla.core.enums import AuthorKind, Status
@@ -34,7 +34,7 @@ from app.sla.customer_context import (
     fact_columns,
     load_contexts,
 )
-from app.tickets import article_offers, outlooks, participants, promises
+from app.tickets import article_offers, outlooks, overload_offers, participants, promises
 from app.tickets.attribution import attribution
 from app.tickets.lifecycle import LinkKind, Visibility
 from app.tickets.links import add_link
@@ -94,6 +94,7 @@ def _reading(customer: ColumnElement[bool], *more: ColumnElement[Any], facts: bo
             custom_fields.REVISION.label("field_revision"),
             _same.label("same_external_id"),
             greetings.for_customer(_known.c).label("greeting"),
+            overload_offers.THREATENED.label("threatened"),
             _known.c.id.label("customer_id"),
             _known.c.name.label("customer_name"),
             _known.c.language.label("customer_language"),
@@ -156,12 +157,14 @@ async def open_ticket(
     context = await _context(tx, seen) if seen["customer_id"] else await _make_customer(tx, actor, ref, seen)
     values["organization_id"] = body.organization_id or seen["customer_organization_id"]
     name = seen["customer_name"] if seen["customer_id"] else ref.name
+    by_customer = body.opened_by is Opener.customer
     made = await article_offers.answers(
         tx, context, f"{body.subject}\n{body.description or ''}", seen["customer_language"],
-        first=body.opened_by is Opener.customer, asked=suggest,
+        first=by_customer, asked=suggest,
     )  # fmt: skip
     ticket = await _open(
         tx, actor, seen, context, name, values, body.description, remind_at, made, from_channel,
+        rule=overload_offers.rule_for(seen["threatened"], context, values) if by_customer else None,
         foretell=foretell, promise=body.promise is not None,
     )  # fmt: skip
     return ticket if made.suggestions is None else {**ticket, "suggestions": made.suggestions}
@@ -213,6 +216,7 @@ async def _open(
     made: article_offers.Answers = article_offers.NONE,
     from_channel: Mapping[str, Any] = NOT_FROM_CHANNEL,
     *,
+    rule: overload_offers.Rule | None = None,
     foretell: bool = False,
     promise: bool = False,
 ) -> dict[str, Any]:
@@ -234,22 +238,20 @@ async def _open(
         **_NOT_YET,
     }
     cover = await current_coverage(tx, seen["revision"], ticket, now, context)
-    granted = [
-        each
-        for each in context.applicable_exceptions(await broad_exceptions.IN_FORCE.at(tx, seen["revision"]))
-        if each.begun(now) and not each.over(now)
-    ]
+    in_force = context.applicable_exceptions(await broad_exceptions.IN_FORCE.at(tx, seen["revision"]))
+    granted = [each for each in in_force if each.begun(now) and not each.over(now)]
     excepted = [Excepted(now, tuple(granted))] if granted else []
     entries: list[Entry] = [*excepted, cover, Opened(now, opened_by)]
     after = replay(entries)
     who = log.actor_ref(actor)
-    promised = (REMINDER, who, remind_at) if remind_at else None
-    told: dict[str, Any] = {}
-    if foretell:
-        new = await outlooks.of_new(tx, ticket, after.clocks, cover.policy, seen["customer_language"], seen)
-        told["outlook"] = outlooks.to_response(actor, *new)
-        if promise and (promised_by := outlooks.sure(*new)):
-            promised = promised_text(told["outlook"]["language"]), log.SYSTEM, promised_by
+    new = None
+    if foretell or rule:
+        new = await outlooks.of_new(tx, ticket, after.clocks, cover.policy, seen, read=foretell)
+    told = {"outlook": outlooks.to_response(actor, new)} if new and foretell else {}
+    promised = _promised(who, remind_at, new if promise else None)
+    offer = await overload_offers.offer(tx, rule, context, ticket["subject"], description, new)
+    if offer and offer.articles:
+        ticket["self_service"] = SelfService.offered
     if promised:
         after = replay([*entries, Promised(now, promised[2])])
     ticket |= clocks.standing(after.clocks)
@@ -276,23 +278,45 @@ async def _open(
         promises.write(tx, by_whom, ticket["id"], 1, text, promised_by, now)
     kept = attribution(ticket, context.region, cover.policy.id if cover.policy else None)
     clocks.write(tx, who, ticket["id"], {}, (), after.clocks, now, kept)
-    if description is not None:
-        author = (
-            log.ActorRef("customer", ticket["customer_id"])
-            if opened_by is AuthorKind.customer
-            else author_of(actor, None)
-        )
-        write_message(
-            tx, ticket["id"], author, Visibility.public, description, now, opening=True, from_channel=from_channel
-        )
+    _describe(tx, actor, ticket, description, from_channel)
     if greeting:
-        body, version = greeting
-        text = greetings.filled(body, ticket, customer_name)
-        extra_data = automations.rule_ref(greetings.KEY, version)
-        write_message(tx, ticket["id"], log.SYSTEM, Visibility.public, text, now, extra_data=extra_data)
+        _greet(tx, ticket, greeting, customer_name)
     article_offers.send(tx, ticket["id"], made, seen["customer_language"], now)
+    if offer:
+        told["outlook"] = overload_offers.send(tx, actor, ticket["id"], offer, now)
     log.stamp_version(tx, ticket["id"], 1)
     return {**ticket, "version": 1, "hidden_changes": 0, "seen_updated_at": None, **told}
+
+
+def _promised(
+    who: log.ActorRef, remind_at: datetime | None, new: outlooks.Foretold | None
+) -> tuple[str, log.ActorRef, datetime] | None:
+    """What, by whom, by when."""
+    if remind_at:
+        return REMINDER, who, remind_at
+    promised_by = outlooks.sure(new) if new else None
+    return (promised_text(spoken(new.waiting.language)), log.SYSTEM, promised_by) if new and promised_by else None
+
+
+def _describe(
+    tx: Transaction, actor: Actor, ticket: Mapping[str, Any], description: str | None, from_channel: Mapping[str, Any]
+) -> None:
+    if description is None:
+        return
+    by_customer = ticket["opened_by"] == AuthorKind.customer
+    author = log.ActorRef("customer", ticket["customer_id"]) if by_customer else author_of(actor, None)
+    write_message(
+        tx, ticket["id"], author, Visibility.public, description, ticket["created_at"], opening=True,
+        from_channel=from_channel,
+    )  # fmt: skip
+
+
+def _greet(tx: Transaction, ticket: Mapping[str, Any], greeting: tuple[str, int], customer_name: str | None) -> None:
+    body, version = greeting
+    write_message(
+        tx, ticket["id"], log.SYSTEM, Visibility.public, greetings.filled(body, ticket, customer_name),
+        ticket["created_at"], extra_data=automations.rule_ref(greetings.KEY, version),
+    )  # fmt: skip
 
 
 async def _greeting(tx: Transaction, seen: Row, context: CustomerContext) -> tuple[str, int] | None:

@@ -1,12 +1,12 @@
 """What a customer who waits is told: what is promised, where they stand, and by when an answer is likely."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ARRAY, Uuid, bindparam, cast, func, select
 
 from app.auth.dependencies import Actor
 from app.customers.tables import customers
@@ -24,7 +24,7 @@ from app.sla.core.outlook import SAID, Outlook
 from app.sla.core.policy import Policy
 from app.sla.tables import sla_clocks
 from app.tickets.queries import get_whole_ticket
-from app.tickets.tables import tickets
+from app.tickets.tables import overload_offers, ticket_offers, tickets
 
 _c = sla_clocks.c
 _RESPONSES = (Metric.first_response, Metric.next_response)
@@ -33,9 +33,24 @@ _OF_TICKET = Query(
     .where(_c.ticket_id == bindparam("ticket_id"), _c.ended_at.is_(None))
     .order_by(_c.started_at, _c.id)
 )
-_LANGUAGE = Query(
-    select(customers.c.language, func.clock_timestamp().label("now"))
-    .join(tickets, tickets.c.customer_id == customers.c.id)
+_articles = (
+    select(func.array_agg(ticket_offers.c.article_id, type_=ARRAY(Uuid)))
+    .where(ticket_offers.c.ticket_id == tickets.c.id)
+    .scalar_subquery()
+)
+_OFFERED = ("offered_at", "choices", "call_back_by", "chosen", "chosen_at")
+_CUSTOMER = Query(
+    select(
+        customers.c.language,
+        func.clock_timestamp().label("now"),
+        func.coalesce(_articles, cast([], ARRAY(Uuid))).label("article_ids"),
+        *(overload_offers.c[name] for name in _OFFERED),
+    )
+    .select_from(
+        tickets.join(customers, tickets.c.customer_id == customers.c.id).outerjoin(
+            overload_offers, overload_offers.c.ticket_id == tickets.c.id
+        )
+    )
     .where(tickets.c.id == bindparam("ticket_id"))
 )
 _NAMES = [f"p{round(100 * share)}" for share in SAID]
@@ -61,12 +76,14 @@ class Waiting:
     def calendar(self) -> BusinessCalendar | None:
         return (self.policy and self.policy.calendar) or (self.clock and self.clock.terms.calendar)
 
+    @property
+    def zone(self) -> str:
+        return self.calendar.timezone if self.calendar else "UTC"
+
     def later(self, seconds: float) -> datetime:
         """When so much of the clock's own time has passed."""
         assert self.clock is not None
-        need = timedelta(seconds=seconds)
-        calendar = self.clock.terms.calendar
-        return calendar.after(self.now, need) if calendar else self.now + need
+        return self.clock.later(self.now, seconds)
 
     @property
     def gap(self) -> OutlookGap | None:
@@ -77,53 +94,71 @@ class Waiting:
         return OutlookGap.paused if self.clock.paused else None
 
 
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """`stands` where they wait for a first answer, `likely` where enough is known. `offer` is what they may choose."""
+
+    waiting: Waiting
+    stands: Standing | None = None
+    likely: Outlook | None = None
+    offer: Mapping[str, Any] | None = None
+
+
 async def get_outlook(tx: Transaction, actor: Actor, ticket_id: UUID, zone: str | None) -> dict[str, Any]:
     """As it is now. Raises NotFound, also where a customer does not see the ticket."""
-    ticket = await get_whole_ticket(tx, actor, ticket_id)
-    rows = await tx.rows(_OF_TICKET, ticket_id=ticket_id)
+    return to_response(actor, await foretell(tx, await get_whole_ticket(tx, actor, ticket_id)), zone)
+
+
+async def foretell(tx: Transaction, ticket: Values) -> Foretold:
+    """Of a ticket that is there, by its whole row."""
+    rows = await tx.rows(_OF_TICKET, ticket_id=ticket["id"])
     known = await calendars.versions_of(tx, rows)
     running = list(understood(lambda row: (row["id"], clocks.as_clock(row, known)), rows))
     clock_id, clock = next(((id_, each) for id_, each in running if each.metric in _RESPONSES), (None, None))
-    customer = await tx.row(_LANGUAGE, ticket_id=ticket_id)
+    customer = await tx.row(_CUSTOMER, ticket_id=ticket["id"])
     assert customer is not None  # a customer with a ticket is never deleted
     policy = await policies.version(tx, ticket["policy_id"], ticket["policy_version"], ticket["calendar_version"])
     waiting = Waiting(
-        ticket_id, word(Priority, ticket["priority"]), clock, policy, customer["language"], customer["now"]
+        ticket["id"], word(Priority, ticket["priority"]), clock, policy, customer["language"], customer["now"]
     )  # fmt: skip
-    stands = (
-        await queue_position.of_waiting(tx, clock.due_at, clock_id) if clock and clock_id and not waiting.gap else None
-    )
-    likely = await queue_position.likely(tx, waiting.priority, stands) if stands else None
-    return to_response(actor, waiting, stands, likely, zone)
+    offer = None
+    if customer["offered_at"] and clock and clock.metric is Metric.first_response:
+        offer = {name: customer[name] for name in (*_OFFERED, "article_ids")}
+    if clock is None or clock_id is None or waiting.gap:
+        return Foretold(waiting, offer=offer)
+    stands = await queue_position.of_waiting(tx, clock.due_at, clock_id)
+    return Foretold(waiting, stands, await queue_position.likely(tx, waiting.priority, stands), offer)
 
 
 async def of_new(
-    tx: Transaction, ticket: Values, clocks_: Sequence[Clock], policy: Policy | None, language: str | None, row: Values
-) -> tuple[Waiting, Standing | None, Outlook | None]:
-    """Of a ticket that is being opened, by a read with the columns of `queue_position`."""
+    tx: Transaction, ticket: Values, clocks_: Sequence[Clock], policy: Policy | None, seen: Values, *, read: bool
+) -> Foretold:
+    """Of a ticket that is being opened, by what was `seen` for it; the columns of `queue_position` are read here unless
+    they are `read`."""
+    language: str | None = seen["customer_language"]
     clock = next((each for each in clocks_ if each.metric is Metric.first_response), None)
     waiting = Waiting(ticket["id"], Priority(ticket["priority"]), clock, policy, language, ticket["created_at"])
     if clock is None or waiting.gap:
-        return waiting, None, None
+        return Foretold(waiting)
+    row = seen if read else await queue_position.read_newcomer(tx)
     stands = queue_position.of_newcomer(row, clock.due_at)
-    return waiting, stands, await queue_position.likely(tx, waiting.priority, stands)
+    return Foretold(waiting, stands, await queue_position.likely(tx, waiting.priority, stands))
 
 
-def sure(waiting: Waiting, _: Standing | None, likely: Outlook | None) -> datetime | None:
+def sure(of: Foretold) -> datetime | None:
     """By when an answer comes as surely as anything is said: what may be promised. None where too little is known."""
-    return waiting.later(max(likely.by[-1], _SHORTEST_SECONDS)) if likely else None
+    return of.waiting.later(max(of.likely.by[-1], _SHORTEST_SECONDS)) if of.likely else None
 
 
 def _likely_by(waiting: Waiting, likely: Outlook) -> dict[str, datetime]:
     return {name: waiting.later(seconds) for name, seconds in zip(_NAMES, likely.by, strict=True)}
 
 
-def to_response(
-    actor: Actor, waiting: Waiting, stands: Standing | None, likely: Outlook | None, zone: str | None = None
-) -> dict[str, Any]:
+def to_response(actor: Actor, of: Foretold, zone: str | None = None) -> dict[str, Any]:
     """What was promised is told without any exception: that changes our figures, not what somebody was promised."""
+    waiting, stands, likely = of.waiting, of.stands, of.likely
     clock, now, calendar = waiting.clock, waiting.now, waiting.calendar
-    zone = zone or (calendar.timezone if calendar else "UTC")
+    zone = zone or waiting.zone
     shown = not actor.is_customer or (waiting.policy is not None and waiting.policy.shown_to_customers)
     promised_by = clock.unrelieved_due_at if clock and shown else None
     by = _likely_by(waiting, likely) if likely else None
@@ -148,6 +183,7 @@ def to_response(
         "chance_within_target": _chance(waiting, promised_by, likely),
         "likely_by": by,
         "why": waiting.gap or (None if likely else OutlookGap.too_little_known),
+        "offer": of.offer and {**of.offer, "call_back_by": of.offer["call_back_by"] or sure(of)},
         **{f"service_{name}": value for name, value in hours.items()},
     }
 

@@ -371,7 +371,18 @@ class OpenedTicketOut(TicketOut):
     suggestions: list[SuggestionOut] | MISSING = Field(
         default=MISSING, description="With `?suggest=true`: articles that may answer it."
     )
-    outlook: OutlookOut | MISSING = MISSING
+    outlook: OutlookOut | MISSING = Field(
+        default=MISSING, description="Where it was asked for, and where an `offer` is made."
+    )
+
+
+class OfferedChoice(StrEnum):
+    call_back = "call_back"
+    wait = "wait"
+
+
+class OverloadChoiceIn(In):
+    choice: Annotated[OfferedChoice, FROM_TEXT] = Field(description="What its customer chooses.")
 
 
 class SolvedIn(In):

@@ -16,6 +16,7 @@ from app.db import Query, Row, RunAgain, Transaction, Values
 from app.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from app.events import hints, log
 from app.instants import written
+from app.outlook.schemas import OfferChosen
 from app.sla.core.enums import DONE, AuthorKind, Status
 from app.sla.core.timeline import HandedOff, Said
 from app.sla.coverage import MATCHED
@@ -26,6 +27,7 @@ from app.tickets.follow_ups import open_follow_ups
 from app.tickets.lifecycle import TicketClosed, Visibility, after_message, check_transition
 from app.tickets.messages import NOT_FROM_CHANNEL, find_by_external_id, write_message
 from app.tickets.opening import check_parts, follow_up, known_parts, share_customer
+from app.tickets.overload_offers import chosen_instead
 from app.tickets.participants import check_asked
 from app.tickets.permissions import author_of, check_message, check_patch
 from app.tickets.promises import end_automatic, end_reminder
@@ -276,6 +278,7 @@ async def hand_off(tx: Transaction, actor: Actor, ticket_id: UUID) -> Mapping[st
     change.wake(because="customer")
     if locked.ticket["self_service"]:
         change.values["self_service"] = SelfService.handed_off
+    chosen_instead(tx, locked.id, OfferChosen.person, locked.now)
     return save(tx, change)
 
 
@@ -291,6 +294,7 @@ async def solved_by(tx: Transaction, actor: Actor, ticket_id: UUID, article_id: 
     change.values |= await helped(tx, locked.ticket, article_id, locked.now, person_wanted=person_wanted)
     change.record("ticket.solved_by_article", {"article_id": article_id}, who=log.actor_ref(actor))
     change.set_status(Status.resolved)
+    chosen_instead(tx, locked.id, OfferChosen.article, locked.now)
     await end_automatic(tx, change)
     return save(tx, change)
 

@@ -346,6 +346,23 @@ promises = Table(
 )
 
 
+# What who opened a ticket was offered while a goal was about to be missed, and what they chose of it.
+overload_offers = Table(
+    "overload_offers",
+    metadata,
+    Column("ticket_id", Uuid, ForeignKey("tickets.id"), primary_key=True),
+    # The goal; it may be deleted since.
+    Column("goal_id", Uuid, nullable=False),
+    Column("choices", ARRAY(Text), nullable=False),
+    Column("offered_at", DateTime(timezone=True), nullable=False, index=True),
+    # One of the choices, or `person`; null until they choose.
+    Column("chosen", Text),
+    Column("chosen_at", DateTime(timezone=True)),
+    # The instant that was promised to who chose to be called back.
+    Column("call_back_by", DateTime(timezone=True)),
+)
+
+
 # Which articles a ticket's customer got in answer to it, and which of them helped.
 ticket_offers = Table(
     "ticket_offers",

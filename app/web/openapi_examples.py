@@ -17,6 +17,7 @@ EXAMPLES: dict[str, Any] = {
     "create_message": {"body": "It is on its way."},
     "merge_ticket": {"into": ID},
     "snooze_ticket": {"until": _LATER},
+    "choose_at_overload": {"choice": "wait"},
     "solve_ticket_by_article": {"article_id": ID},
     "create_promise": {"text": "A call by noon.", "due_at": _LATER},
     "withdraw_promise": {"reason": "They called first."},

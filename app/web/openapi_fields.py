@@ -9,7 +9,7 @@ _DAYS = {
     "mon": "Mondays", "tue": "Tuesdays", "wed": "Wednesdays", "thu": "Thursdays", "fri": "Fridays",
     "sat": "Saturdays", "sun": "Sundays",
 }  # fmt: skip
-_PERCENTILES = ("p50", "p80", "p90", "p95", "p99")
+_PERCENTILES = ("p50", "p90", "p95", "p99")
 
 BY_NAME = (
     {f"{thing}_id": f"The {thing}'s id." for thing in _THINGS}
@@ -173,7 +173,6 @@ BY_NAME = (
         "others_mix_seconds": "`mix_seconds` of the groups that are not listed.",
         "others_within_seconds": "`within_seconds` of the groups that are not listed.",
         "outcome": "What became of it.",
-        "outlook": "How right the outlooks were.",
         "override_reason": "Why the override was made.",
         "overrides": "The overrides.",
         "pause_on": "The statuses in which the clock stands.",

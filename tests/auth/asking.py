@@ -70,6 +70,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "create_ticket/for_the_agent": lambda w, context: _opening(w, context, assignee_id=w.agent),
     "create_ticket/for_another_agent": lambda w, context: _opening(w, context, assignee_id=w.colleague),
     "create_ticket/with_suggestions": _opening,
+    "choose_at_overload": lambda w, _: {"choice": "wait"},
     "solve_ticket_by_article": lambda w, _: {"article_id": w.article},
     "create_article": lambda w, _: article(),
     "create_article/draft": lambda w, _: article() | {"active": False},
@@ -239,6 +240,8 @@ async def _get_ready(world: World, row: MatrixRow, operation: Operation, parts: 
             await world.make_available(world.agent)
         case "release_ticket":
             await world.claim(parts["ticket_id"])
+        case "choose_at_overload":
+            await world.offer(parts["ticket_id"])
         case "solve_problem":
             await world.become_problem(parts["ticket_id"])
 

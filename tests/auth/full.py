@@ -56,7 +56,10 @@ class Full:
         gone = [await world.add_customer(), await world.add_customer()]
         await full._send("POST", f"/v1/customers/{gone[0]}/erase")
         await full._send("POST", f"/v1/customers/{gone[1]}/merge", {"into": world.stranger})
-        tickets = [long, late, merged, asked, *await full._foretold()]
+        foretold = await full._foretold()
+        for ticket in foretold:
+            await world.offer(ticket["id"])
+        tickets = [long, late, merged, asked, *foretold]
         attachments = await world.sql.fetch("SELECT id FROM attachments")
         full.values += [
             *(value for ticket in tickets for value in (ticket["id"], str(ticket["number"]))),
@@ -73,6 +76,7 @@ class Full:
             ("create_stream_ticket", "POST", "/v1/stream-tickets", None),
             ("hand_off_ticket", "POST", f"{path}/handoff", None),
             ("confirm_ticket", "POST", "/v1/tickets/{fresh}/confirm", None),
+            ("choose_at_overload", "POST", f"/v1/tickets/{foretold[0]['id']}/overload-choice", {"choice": "call_back"}),
             ("update_ticket", "PATCH", path, {"status": "resolved"}),
             ("update_tickets", "POST", "/v1/tickets/bulk", patches),
         ]

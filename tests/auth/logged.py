@@ -21,6 +21,9 @@ _DATA: dict[str, Body] = {
     "message.created": {
         "visibility": "public", "opening": False, "attachment_ids": [], "article_ids": [_ID], "automation": _AUTOMATION,
     },
+    "ticket.outlook_worsened": {"p50": _LATER, "p80": _LATER, "p95": _LATER, "told_before": _LATER},
+    "ticket.overload_offered": {"choices": ["call_back", "wait"], "goal_id": _ID},
+    "ticket.overload_chosen": {"choice": "call_back", "call_back_by": _LATER},
     "ticket.updated": {"changes": {name: {"before": value, "after": value} for name, value in _VALUES.items()}},
     "ticket.merged": {"into": _ID, "number": 1},
     "ticket.absorbed": {"from": _ID, "number": 1, "waiting_since": _LATER},

@@ -30,6 +30,7 @@ _SAMPLES: dict[str, Callable[[World], Any]] = {
     "channel": lambda w: "phone",
     "get_message_by_external_id?.channel": lambda w: "email",
     "list_messages?.sort": lambda w: "-created_at",
+    "OverloadChoiceIn.choice": lambda w: "wait",
     "in_reply_to": lambda w: unique(),
     "sent_at": lambda w: "2020-01-01T00:00:00Z",
     "handling_seconds": lambda w: 1.5,

@@ -1,4 +1,4 @@
-"""Automations: three rules with settings, each act told with its rule; and exceptions that keep them away."""
+"""Automations: rules with settings, each act told with its rule; and exceptions that keep them away."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -39,20 +39,26 @@ async def _except(client: httpx.AsyncClient, **more: Any) -> Body:
     return good(await client.post("/v1/sla-exceptions", json=body))
 
 
-async def test_there_are_three_and_only_the_one_that_changes_nothing_yet_is_on(client: httpx.AsyncClient) -> None:
+async def test_there_are_four_and_only_the_one_that_changes_nothing_yet_is_on(client: httpx.AsyncClient) -> None:
     items = good(await client.get("/v1/automations"))["items"]
     assert [(item["key"], item["enabled"], item["version"]) for item in items] == [
-        ("auto_acknowledge", True, 1), ("auto_close", False, 1), ("self_service_first", False, 1),
+        ("auto_acknowledge", True, 1), ("auto_close", False, 1), ("overload_offer", False, 1),
+        ("self_service_first", False, 1),
     ]  # fmt: skip
     settings = [{name for name, value in item["settings"].items() if value is not None} for item in items]
-    assert settings == [set(), {"after_days"}, {"most", "min_score", "introductions"}]
+    assert settings == [
+        set(), {"after_days"}, {"most", "min_score", "before_seconds", "choices", "segment_choices"},
+        {"most", "min_score", "introductions"},
+    ]  # fmt: skip
 
 
 async def test_settings_are_merged_and_those_of_another_automation_refused(client: httpx.AsyncClient) -> None:
     path = "/v1/automations/self_service_first"
     first = await client.get(path)
     changed = await set_automation(client, "self_service_first", most=1, introductions={"FI": "Hei:", "en": None})
-    assert changed["settings"] == {"after_days": None, "most": 1, "min_score": 0.3, "introductions": {"fi": "Hei:"}}
+    assert {name: value for name, value in changed["settings"].items() if value is not None} == {
+        "most": 1, "min_score": 0.3, "introductions": {"fi": "Hei:"},
+    }  # fmt: skip
     assert changed["version"] == 2
     stale = await client.patch(path, json={"enabled": False}, headers={"If-Match": first.headers["etag"]})
     assert stale.status_code == 412

@@ -106,6 +106,18 @@ class World:
         answer = await self.admin.post(f"/v1/customers/{customer_id}/merge", json={"into": self.stranger})
         assert answer.is_success, answer.text
 
+    async def offer(self, ticket_id: str) -> None:
+        """As if a goal had been about to be missed when its customer wrote, and an article had been sent."""
+        asked = {"body": "Hello?", "author": {"kind": "customer"}}
+        await self.made(f"/v1/tickets/{ticket_id}/messages", asked)
+        await self.sql.execute(
+            "INSERT INTO overload_offers VALUES ($1, gen_random_uuid(), '{article,call_back,wait}', now(), null, null,"
+            " null) ON CONFLICT DO NOTHING",
+            ticket_id,
+        )
+        sent = "INSERT INTO ticket_offers VALUES ($1, $2, 0.5, now(), null) ON CONFLICT DO NOTHING"
+        await self.sql.execute(sent, ticket_id, self.article)
+
     async def claim(self, ticket_id: str) -> None:
         """As if the calling agent had been given it."""
         await self.sql.execute("UPDATE tickets SET assignee_id = $2 WHERE id = $1", ticket_id, self.agent)

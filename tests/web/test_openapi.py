@@ -42,6 +42,9 @@ _OPEN_OBJECTS = {
     # By language.
     ("SettingsPatch", "introductions"),
     ("AutomationSettings", "introductions"),
+    # By segment.
+    ("SettingsPatch", "segment_choices"),
+    ("AutomationSettings", "segment_choices"),
     # By weekday and by date.
     ("BusinessCalendarOut", "hours"),
     ("BusinessCalendarIn", "date_hours"),
@@ -111,7 +114,7 @@ def test_operation_ids_are_unique_and_plain_verb_noun(document: dict[str, Any]) 
     verbs = {
         "create", "list", "get", "update", "delete", "upsert", "revoke", "import", "report", "compute", "explain",
         "reapply", "merge", "unmerge", "erase", "export", "keep", "withdraw", "follow", "unfollow", "hand", "confirm",
-        "mark", "snooze", "preview", "suggest", "solve", "rotate", "test", "redeliver", "stream",
+        "choose", "mark", "snooze", "preview", "suggest", "solve", "rotate", "test", "redeliver", "stream",
         "add", "remove", "claim", "release", "apply", "announce",
     }  # fmt: skip
     assert {id_.partition("_")[0] for id_ in ids} <= verbs

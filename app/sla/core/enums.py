@@ -43,12 +43,22 @@ METRICS = frozenset(Metric)
 
 
 class AutomationKey(StrEnum):
-    """`auto_acknowledge`: greetings. `auto_close`: what has been resolved for a while is closed. `self_service_first`:
-    who is in a self-service segment gets articles in answer to a new ticket."""
+    """`auto_acknowledge`: greetings. `auto_close`: what has been resolved for a while is closed. `overload_offer`: who
+    writes while a goal is about to be missed is offered an article, a call back or the wait. `self_service_first`: who
+    is in a self-service segment gets articles in answer to a new ticket."""
 
     auto_acknowledge = "auto_acknowledge"
     auto_close = "auto_close"
+    overload_offer = "overload_offer"
     self_service_first = "self_service_first"
+
+
+class OfferChoice(StrEnum):
+    """What somebody may choose while many wait: an article that helps, a call back that is promised, or the wait."""
+
+    article = "article"
+    call_back = "call_back"
+    wait = "wait"
 
 
 class TicketType(StrEnum):

@@ -9,7 +9,7 @@ from app.auth.dependencies import Actor, may
 from app.events.catalogue import TOLD_TO_CUSTOMERS, outward
 from app.outlook.schemas import OutlookOut, OutlookQuery
 from app.sla import clocks
-from app.sla.core.enums import Channel
+from app.sla.core.enums import Channel, OfferChoice
 from app.sla.schemas.clocks import SlaClockList
 from app.sla.schemas.types import ChannelWord
 from app.tickets import (
@@ -17,6 +17,7 @@ from app.tickets import (
     messages,
     opening,
     outlooks,
+    overload_offers,
     promises,
     queries,
     service,
@@ -35,6 +36,7 @@ from app.tickets.schemas import (
     MessageQuery,
     MessageVersionPage,
     OpenedTicketOut,
+    OverloadChoiceIn,
     SnoozeIn,
     SolvedIn,
     TicketIn,
@@ -230,6 +232,13 @@ async def get_ticket_outlook(ticket_id: UUID, tx: Tx, actor: Reader, query: Anno
     """What its customer is told: what is promised, in words and instants, their place in the queue, and by when an
     answer is likely, learnt from how long others waited who met the same. Null where too little is known."""
     return await outlooks.get_outlook(tx, actor, ticket_id, query.timezone)
+
+
+@routes.post("/{ticket_id}/overload-choice", response_model=OutlookOut, summary="Choose what was offered")
+async def choose_at_overload(ticket_id: UUID, body: OverloadChoiceIn, tx: Tx, actor: Writer) -> Any:
+    """By the customer, or for them: of the `offer` in the outlook. A call back is promised, by the p95 of the outlook
+    as it is now. The ticket keeps its place in the queue."""
+    return await overload_offers.choose(tx, actor, ticket_id, OfferChoice(body.choice))
 
 
 @routes.post("/{ticket_id}/merge", response_model=TicketOut, summary="Merge a ticket into another one")
