@@ -23,6 +23,7 @@ from sqlalchemy import func, select
 from app.connections import SWITCHING_SECONDS, Connections
 from app.errors import AppError, Unavailable
 from app.settings import Settings
+from app.slow_statements import tell_if_slow
 from app.statements import Query, composed, metadata
 
 __all__ = ["FAULTS", "Database", "NeedsLocks", "Query", "Row", "RunAgain", "Transaction", "Values", "metadata"]
@@ -117,7 +118,14 @@ class Transaction:
 
     async def rows(self, query: Query, /, **params: Any) -> list[Row]:
         """Read. Does not see what is still waiting to be written: call `flush` before, where it must."""
-        return await self._conn.fetch(query.sql, *query.args(params), timeout=self._timeout)
+        return await self._read(self._conn.fetch, query, params)
+
+    async def _read(self, fetch: Callable[..., Awaitable[T]], query: Query, params: dict[str, Any]) -> T:
+        began = time.perf_counter()
+        try:
+            return await fetch(query.sql, *query.args(params), timeout=self._timeout)
+        finally:
+            tell_if_slow((query,), began, self.settings.slow_statement_seconds)
 
     async def now(self) -> datetime:
         """The database's clock, which is the only one."""
@@ -127,7 +135,7 @@ class Transaction:
         return now
 
     async def row(self, query: Query, /, **params: Any) -> Row | None:
-        return await self._conn.fetchrow(query.sql, *query.args(params), timeout=self._timeout)
+        return await self._read(self._conn.fetchrow, query, params)
 
     async def locked_row(self, query: Query, /, **params: Any) -> Row | None:
         """Read with a lock, or write and read back: opens the transaction first, so that the lock lasts."""
@@ -195,6 +203,13 @@ class Transaction:
         pending, self._pending = self._pending, {}
         if not pending:
             return
+        began = time.perf_counter()
+        try:
+            await self._send_all(pending)
+        finally:
+            tell_if_slow(pending, began, self.settings.slow_statement_seconds)
+
+    async def _send_all(self, pending: dict[Query, list[dict[str, Any]]]) -> None:
         if sum(map(len, pending.values())) > _COMPOSED_ROWS and not any(query.expect_one_row for query in pending):
             await self.begin()
             for query, rows in pending.items():

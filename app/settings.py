@@ -79,6 +79,8 @@ class Settings(TokenSettings, BaseSettings):
     """Database connections per process."""
     pool_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     statement_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
+    slow_statement_seconds: Annotated[float, Field(gt=0, le=600)] = 0.5
+    """A statement that takes longer gets a line in the log."""
     customers_set: Annotated[tuple[Literal["priority", "tags"], ...], NoDecode] = ()
     """What customers set of their own tickets besides what they say. Tags are shown to them where they set them."""
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024

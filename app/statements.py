@@ -1,6 +1,7 @@
 """Statements: composed with SQLAlchemy Core, compiled once, and several of them made one."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -46,11 +47,12 @@ class Query:
     `expect_one_row` changes exactly one row; where it does not, the whole transaction fails, and the unit
     runs again with locks."""
 
-    __slots__ = ("constants", "expect_one_row", "insert", "names", "sql", "table")
+    __slots__ = ("constants", "expect_one_row", "insert", "module", "names", "sql", "table")
 
     def __init__(
         self, statement: Executable, columns: Sequence[str] | None = None, *, expect_one_row: bool = False
     ) -> None:
+        self.module: str = sys._getframe(1).f_globals["__name__"]
         self.table: str | None = None
         self.expect_one_row = expect_one_row
         if expect_one_row:
@@ -66,6 +68,16 @@ class Query:
         self.names = tuple(compiled.positiontup or ())
         self.constants = {name: compiled.params[name] for name in self.names if not compiled.binds[name].required}
         self.insert = _VALUES.match(self.sql)
+
+    @property
+    def name(self) -> str:
+        """Where it stands in the source: `goals.watching._CLAIM`; the module alone where it has no name of its own.
+        Looks through the module each time: for what is slow anyway."""
+        module = self.module.removeprefix("app.")
+        for name, value in vars(sys.modules[self.module]).items():
+            if value is self or (isinstance(value, dict) and any(each is self for each in value.values())):
+                return f"{module}.{name}"
+        return module
 
     def args(self, params: dict[str, Any]) -> list[Any]:
         if self.constants:

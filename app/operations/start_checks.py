@@ -37,7 +37,7 @@ class CannotStart(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     login: str
     makes_roles: bool
     role_there: bool
@@ -50,18 +50,23 @@ class _Found:
 async def check(settings: Settings, schema_head: str) -> bool:
     """Whether the schema is older than this release, and there is something to migrate. Raises CannotStart."""
     try:
-        found = await _look(settings)
+        found = await look(settings)
     except FAULTS as failed:
         raise CannotStart(explained(failed, settings)) from failed
-    if found.schema and found.schema > schema_head:
-        _check_newer(found, schema_head)
-    _check_role(found, settings)
+    check_found(found, schema_head, settings)
     if found.without:
-        _say_what_is_missing(found, settings)
+        log.warning("guard_rails_missing", settings=list(found.without), remedy=rails_remedy(found, settings))
     return found.schema is None or found.schema < schema_head
 
 
-async def _look(settings: Settings) -> _Found:
+def check_found(found: Found, schema_head: str, settings: Settings) -> None:
+    """Raises CannotStart."""
+    if found.schema and found.schema > schema_head:
+        _check_newer(found, schema_head)
+    _check_role(found, settings)
+
+
+async def look(settings: Settings) -> Found:
     # With what the service's own connections bring along, but the role: that may be still to be made.
     given = {name: value for name, value in server_settings(settings).items() if name != "role"}
     connection = await asyncpg.connect(
@@ -73,12 +78,12 @@ async def _look(settings: Settings) -> _Found:
         floor = await connection.fetchval("SELECT not_below FROM schema_support") if row["supported"] else None
     finally:
         await connection.close()
-    return _Found(
+    return Found(
         row["login"], row["makes_roles"], row["role_there"], row["may_take_role"], tuple(row["without"]), schema, floor
     )
 
 
-def _check_newer(found: _Found, own: str) -> None:
+def _check_newer(found: Found, own: str) -> None:
     if not can_work_on(own, found.schema, found.not_below):
         raise CannotStart(
             f"the database's schema is {found.schema}, and works with releases from {found.not_below} on; this release "
@@ -87,7 +92,7 @@ def _check_newer(found: _Found, own: str) -> None:
     log.warning("newer_schema", schema=found.schema, own=own)
 
 
-def _check_role(found: _Found, settings: Settings) -> None:
+def _check_role(found: Found, settings: Settings) -> None:
     role, login = settings.database_role, found.login
     if not found.role_there:
         is_made = role == _OWN_ROLE and (found.schema or "") < _ROLE_SINCE
@@ -102,15 +107,11 @@ def _check_role(found: _Found, settings: Settings) -> None:
         raise CannotStart(f'the login {login} may not become {role}: as an administrator, GRANT {role} TO "{login}";')
 
 
-def _say_what_is_missing(found: _Found, settings: Settings) -> None:
+def rails_remedy(found: Found, settings: Settings) -> str:
     database = unquote(urlsplit(settings.database_url or "").path.lstrip("/"))
-    log.warning(
-        "guard_rails_missing",
-        settings=list(found.without),
-        remedy="; ".join(
-            f'ALTER ROLE "{found.login}" IN DATABASE "{database}" SET {name} = \'{GUARD_RAILS[name]}\''
-            for name in found.without
-        ),
+    return "; ".join(
+        f'ALTER ROLE "{found.login}" IN DATABASE "{database}" SET {name} = \'{GUARD_RAILS[name]}\''
+        for name in found.without
     )
 
 

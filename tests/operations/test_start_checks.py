@@ -100,7 +100,7 @@ def test_a_login_that_may_not_become_the_role(start: Start, server_url: str, tem
 
 
 def test_the_first_migration_needs_somebody_who_makes_roles() -> None:
-    found = start_checks._Found("me", False, False, False, (), None, None)
+    found = start_checks.Found("me", False, False, False, (), None, None)
     with pytest.raises(start_checks.CannotStart, match="needs CREATEROLE"):
         start_checks._check_role(found, Settings())
 
