@@ -105,6 +105,14 @@ def rebuild_reports() -> None:
     commands.rebuild_reports()
 
 
+@cli.command()
+def doctor() -> None:
+    """Look at a running installation: say what is wrong with it and what to do. Nothing is changed."""
+    from app import commands
+
+    commands.examine()
+
+
 @cli.command("create-key")
 def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],

@@ -31,7 +31,7 @@ from app.keys.service import create_key as make_key
 from app.main import create_app
 from app.migrate import migrate as migrate_schema
 from app.migrate import schema_head
-from app.operations import setup, start_checks
+from app.operations import doctor, setup, start_checks
 from app.operations.process_metrics import sampled
 from app.server import serve as serve_http
 from app.settings import Settings, SettingsError, load_settings
@@ -135,6 +135,17 @@ def verify(*, repair: bool) -> None:
 def rebuild_reports() -> None:
     with _migrated(load_settings()) as (ready, _):
         out.print(f"reports are added up from {_run(ready, _rebuild_reports)} clocks")
+
+
+def examine() -> None:
+    settings = load_settings()
+    with _database(settings) as (ready, _):
+        found = asyncio.run(doctor.examine(ready, schema_head()))
+    for each in found:
+        out.print(f"{each.level:8} {each.subject}: {each.said}", markup=False)
+        if each.remedy:
+            out.print(f"{'':8} -> {each.remedy}", markup=False)
+    raise typer.Exit(1 if any(each.level is doctor.Level.problem for each in found) else 0)
 
 
 def create_key(
