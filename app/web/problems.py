@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -93,6 +94,9 @@ def respond(request: Request, error: AppError) -> Response:
     return Response(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
+_NO_ID = "there is nothing with this id: ids are UUIDs"
+
+
 def as_instance(path: str) -> str:
     return quote(path, safe="/:@!$&'()*+,;=", errors="replace")
 
@@ -114,9 +118,7 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
             # What names no methods are the files of /docs.
             allow = ", ".join(sorted(set(allowed_methods(request.scope["path"])) or {"GET", "HEAD"}))
             return respond(request, MethodNotAllowed(f"this path takes {allow}", headers={"Allow": allow}))
-        return respond(
-            request, NotFound(f"there is nothing at this path{_nearby(request.scope['path'], allowed_methods)}")
-        )
+        return respond(request, _nothing_at(request.scope["path"], allowed_methods))
 
     async def fault(request: Request, error: Exception) -> Response:
         if isinstance(error, asyncpg.UniqueViolationError):
@@ -131,6 +133,14 @@ def install(app: FastAPI, allowed_methods: Callable[[str], Iterable[str]]) -> No
         app.add_exception_handler(kind, fault)
 
 
+def _nothing_at(path: str, allowed_methods: Callable[[str], Iterable[str]]) -> NotFound:
+    """A bare word where ids are is an id that is none, as any other is."""
+    parent, _, word = path.rpartition("/")
+    if word and any(allowed_methods(f"{parent}/{UUID(int=0)}")):
+        return NotFound(_NO_ID)
+    return NotFound(f"there is nothing at this path{_nearby(path, allowed_methods)}")
+
+
 def _nearby(path: str, allowed_methods: Callable[[str], Iterable[str]]) -> str:
     """What was probably meant: a slash too many around it, or the version left out."""
     tidy = f"/{path.strip('/')}"
@@ -140,8 +150,10 @@ def _nearby(path: str, allowed_methods: Callable[[str], Iterable[str]]) -> str:
 
 def _from_validation(request: Request, error: RequestValidationError) -> AppError:
     found = error.errors()
-    if len(found) == 1 and found[0]["loc"][0] == "path" and found[0]["type"] == "uuid_parsing":
-        return _no_id(request, str(found[0]["input"]))
+    # Of a thing that is not there, nothing else that was sent matters.
+    for each in found:
+        if each["loc"][0] == "path" and each["type"] == "uuid_parsing":
+            return _no_id(request, str(each["input"]))
     route = request.scope["route"]
     errors = tuple(FieldError(pointer(e["loc"]), str(e["type"]), _explained(route, e)) for e in found[:_MOST_ERRORS])
     where = f"{errors[0].pointer or 'the body'}: {errors[0].detail}"
@@ -153,7 +165,7 @@ def _no_id(request: Request, given: str) -> NotFound:
     """Nothing has such an id; what says a number may mean a ticket's."""
     of_tickets = given.isascii() and given.isdecimal() and request.scope["route"].path.startswith("/v1/tickets/")
     hint = f"; a ticket's number is read at /v1/tickets/by-number/{given[:19]}" if of_tickets else ""
-    return NotFound(f"there is nothing with this id: ids are UUIDs{hint}")
+    return NotFound(f"{_NO_ID}{hint}")
 
 
 def _explained(route: APIRoute, error: dict[str, Any]) -> str:
