@@ -20,6 +20,7 @@ from app.search import tables as search
 from app.segments import tables as segments
 from app.sla import tables as sla
 from app.ticket_lists import tables as ticket_lists
+from app.tickets import quality_tables
 from app.tickets import tables as tickets
 from app.web import tables as web
 from app.webhooks import tables as webhooks
@@ -41,6 +42,7 @@ __all__ = [
     "metadata",
     "operations",
     "outlook",
+    "quality_tables",
     "search",
     "segments",
     "sla",

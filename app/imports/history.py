@@ -24,8 +24,10 @@ from app.sla.core.policy import Policy, SlaException
 from app.sla.core.timeline import Covered, Entry, Excepted, Opened, Said, StatusSet
 from app.sla.coverage import coverage_columns, coverage_data, exceptions_data, match_policy
 from app.sla.customer_context import CustomerContext
+from app.tickets import quality
 from app.tickets.attribution import attribution
 from app.tickets.lifecycle import Visibility
+from app.tickets.quality import SolvedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,24 @@ class History:
     # With what the ticket was then.
     entries: list[tuple[Entry, Attribution]] = field(default_factory=list)
     events: list[Happened] = field(default_factory=list)
+    resolutions: list[dict[str, Any]] = field(default_factory=list)
+
+    def moved(self, before: Status | None, after: Status, at: datetime, by: AuthorKind) -> None:
+        """As live: what was done is opened again, or what was not is done."""
+        if before in DONE and after not in DONE:
+            self.resolutions[-1]["reopened_at"] = at
+        elif before not in DONE and after in DONE:
+            kept = attribution(self.ticket, self.under.context.region, self.ticket["policy_id"])
+            self.resolutions.append({
+                "resolved_at": at, "resolved_by_kind": by, "resolved_by_id": None, "reopened_at": None,
+                "solved_by": self._solved_by(by), **quality.about(self.ticket, kept),
+            })  # fmt: skip
+
+    def _solved_by(self, by: AuthorKind) -> SolvedBy:
+        said = {entry.author for entry, _ in self.entries if isinstance(entry, Said) and entry.public}
+        if AuthorKind.agent in {by, *said}:
+            return SolvedBy.person
+        return SolvedBy.bot if AuthorKind.bot in said else SolvedBy.nobody
 
     def add(self, *entries: Entry) -> None:
         kept = attribution(self.ticket, self.under.context.region, self.ticket["policy_id"])
@@ -130,6 +150,7 @@ def walk(item: ImportedTicket, id: UUID, parts: Parts, under: Under, now: dateti
     excepted = [Excepted(item.created_at, granted)] if granted else []
     history = History(ticket, item.priority, under, granted)
     history.add(*excepted, cover, Opened(item.created_at, opened_by, item.status))
+    history.moved(None, item.status, item.created_at, opened_by)
     if granted:
         history.events.append(_applied(item.created_at, ticket["exceptions"], "opened"))
     data = {"opened_by": opened_by, "status": item.status, **coverage_data(cover)}
@@ -203,6 +224,7 @@ def _status(history: History, entry: ImportedStatus) -> Iterator[Happened]:
     if reopened:
         # As live: a clock that starts anew takes the policy in force.
         yield from _recovered(history, entry.at, "reopened")
+    history.moved(before, after, entry.at, entry.by)
     history.add(StatusSet(entry.at, after, entry.by))
     if after is Status.resolved:
         history.ticket |= {"resolved_at": entry.at, "closed_at": None}

@@ -20,6 +20,7 @@ from app.segments import service as segments
 from app.sla import broad_exceptions, clocks, policies
 from app.sla.core.enums import AuthorKind
 from app.tickets.messages import INSERT as INSERT_MESSAGE
+from app.tickets.quality import INSERT as INSERT_RESOLUTION
 from app.tickets.store import MUTABLE
 from app.tickets.tables import tickets
 from app.web.problems import as_problem, pointer
@@ -152,6 +153,8 @@ def _write(
     tx.write(_INSERT, retry_on="uq_tickets_external_id", imported=True, **history.ticket, **clocks.standing(after))
     for happened in history.events:
         _record(tx, history.ticket, _author(happened, under.context.customer_id, people), happened)
+    for resolution in history.resolutions:
+        tx.write(INSERT_RESOLUTION, id=uuid7(), ticket_id=id_, **resolution)
     clocks.insert_history(tx, id_, after, now, kept, former)
     return id_
 

@@ -21,6 +21,7 @@ from app.sla.core.engine import TicketClocks, advance
 from app.sla.core.enums import DONE, AuthorKind, Status
 from app.sla.core.timeline import Entry, StatusSet
 from app.tickets.attribution import attribution
+from app.tickets.quality import QualityChange
 from app.tickets.queries import tags_shown
 from app.tickets.rows import TicketRow
 from app.tickets.schemas import SelfService
@@ -66,6 +67,7 @@ class TicketChange:
     values: dict[str, Any] = field(default_factory=dict)
     # It needs what only a locked ticket allows: `save` says so.
     needs_locks: bool = False
+    quality: QualityChange = field(default_factory=QualityChange)
     _events: list[dict[str, Any]] = field(default_factory=list)
     _attributes: Mapping[str, Any] | None = None
 
@@ -119,8 +121,9 @@ class TicketChange:
         if log.differ(self.loaded.ticket["assignee_id"], self.ticket["assignee_id"]):
             self.values["assigned_at"] = self.now if self.ticket["assignee_id"] else None
 
-    def handled(self, seconds: float) -> None:
-        """Somebody worked on it for so long."""
+    def handled(self, message_id: UUID, who: log.ActorRef, seconds: float) -> None:
+        """Somebody worked on a message for so long."""
+        self.quality.handled.append((message_id, who, seconds))
         self.values["handling_seconds"] = self.ticket["handling_seconds"] + seconds
 
     def set_status(
@@ -129,6 +132,20 @@ class TicketChange:
         """Nothing where it is the status already; the log gets `extra_data`."""
         before = self.status
         if self._enter(status, who or self.who, extra_data):
+            self.quality.moved(before, status, who or self.who)
+            self.values |= self._status_values(before, status)
+
+    def close_unresolved(self) -> None:
+        """It is closed and goes on elsewhere or nowhere: that resolves nothing."""
+        before = self.status
+        if self._enter(Status.closed, self.who, None):
+            self.values |= self._status_values(before, Status.closed)
+
+    def resolve_again(self, status: Status) -> None:
+        """It is resolved as it was before it was reopened, which is undone."""
+        before = self.status
+        if self._enter(status, self.who, None):
+            self.quality.reopening_undone = True
             self.values |= self._status_values(before, status)
 
     def return_to(self, status: Status) -> None:
@@ -176,9 +193,9 @@ def save(tx: Transaction, change: TicketChange, *, touch: bool = True) -> Ticket
     for event in change._events:
         log.record(tx, **event)
     if change.entries:
-        kept = attribution(
-            change._attributes or loaded.ticket, loaded.region, after.policy.id if after.policy else None
-        )
+        then = change._attributes or loaded.ticket
+        kept = attribution(then, loaded.region, after.policy.id if after.policy else None)
+        change.quality.write(tx, loaded.ticket, change.ticket, loaded.now, kept)
         clocks.write(
             tx, change.who, loaded.id, loaded.clock_ids, loaded.state.clocks, after.clocks, loaded.now, kept,
             optimistic=loaded.optimistic,

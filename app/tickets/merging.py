@@ -163,7 +163,7 @@ def _leave(tx: Transaction, actor: Actor, source: LoadedTicket, target: LoadedTi
     change.record("ticket.merged", {"into": target.id, "number": target.ticket["number"]}, internal=True)
     change.values["merged_into"] = target.id
     change.add(ClocksEnded(source.now, EndedReason.merged))
-    change.set_status(Status.closed)
+    change.close_unresolved()
     return save(tx, change)
 
 
@@ -208,7 +208,10 @@ async def _release(tx: Transaction, actor: Actor, source: LoadedTicket, target: 
     change.record("ticket.released", data, internal=True)
     if moved:
         change.add(WaitMoved(target.now, since))
-    change.set_status(wanted)
+    if wanted in DONE:
+        change.resolve_again(wanted)
+    else:
+        change.set_status(wanted)
     save(tx, change)
 
 

@@ -181,7 +181,9 @@ async def _say(
         from_channel=_from_channel(locked, body), handling_seconds=handling, change=change,
     )  # fmt: skip
     if handling is not None:
-        change.handled(handling)
+        change.handled(message["id"], author, handling)
+    if public:
+        change.quality.said(author)
     change.add(Said(locked.now, kind, public, author.id))
     change.set_status(moved)
     change.set_status(wanted, log.actor_ref(actor))
@@ -274,6 +276,8 @@ async def hand_off(tx: Transaction, actor: Actor, ticket_id: UUID) -> Mapping[st
     change.set_status(wanted, log.ActorRef("customer", locked.ticket["customer_id"]))
     change.add(HandedOff(locked.now))
     change.record("ticket.handed_off", {})
+    # Who asked before, and has waited since, waits from then.
+    change.quality.asks_for_person = not locked.ticket["needs_human"]
     change.values["needs_human"] = True
     change.wake(because="customer")
     if locked.ticket["self_service"]:
@@ -292,6 +296,7 @@ async def solved_by(tx: Transaction, actor: Actor, ticket_id: UUID, article_id: 
     person_wanted = locked.ticket["needs_human"] and AuthorKind(actor.kind) is AuthorKind.bot
     change = TicketChange(locked, log.ActorRef("customer", locked.ticket["customer_id"]))
     change.values |= await helped(tx, locked.ticket, article_id, locked.now, person_wanted=person_wanted)
+    change.quality.article_helped = change.values.get("self_service") is SelfService.deflected
     change.record("ticket.solved_by_article", {"article_id": article_id}, who=log.actor_ref(actor))
     change.set_status(Status.resolved)
     chosen_instead(tx, locked.id, OfferChosen.article, locked.now)

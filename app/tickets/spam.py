@@ -12,6 +12,7 @@ from app.sla.core.clock import EndedReason
 from app.sla.core.enums import Status
 from app.sla.core.timeline import ClocksEnded, ClocksRevived
 from app.sla.tables import sla_clocks
+from app.tickets import quality
 from app.tickets.changes import TicketChange, save
 from app.tickets.merging import put_back
 from app.tickets.rows import TicketRow
@@ -39,9 +40,9 @@ async def mark_spam(tx: Transaction, actor: Actor, ticket_id: UUID) -> TicketRow
     change.record("ticket.marked_spam", {}, internal=True)
     change.values |= {"spam_at": locked.now, "status_before_spam": change.status}
     change.add(ClocksEnded(locked.now, EndedReason.spam))
-    change.set_status(Status.closed)
+    change.close_unresolved()
     ticket = save(tx, change)
-    await _mark_clocks(tx, ticket_id, spam=True)
+    await _mark_rows(tx, ticket_id, spam=True)
     return ticket
 
 
@@ -59,14 +60,15 @@ async def unmark_spam(tx: Transaction, actor: Actor, ticket_id: UUID) -> TicketR
     was = locked.ticket["status_before_spam"]
     assert was is not None  # it was written with `spam_at`
     ticket = await put_back(tx, change, revived, Status(was))
-    await _mark_clocks(tx, ticket_id, spam=False)
+    await _mark_rows(tx, ticket_id, spam=False)
     return ticket
 
 
-async def _mark_clocks(tx: Transaction, ticket_id: UUID, *, spam: bool) -> None:
+async def _mark_rows(tx: Transaction, ticket_id: UUID, *, spam: bool) -> None:
     # By itself: writes that leave together must not touch the same rows.
     await tx.flush()
     tx.write(_MARK_CLOCKS, of_ticket=ticket_id, spam=spam)
+    quality.mark_spam(tx, ticket_id, spam=spam)
 
 
 def _check(actor: Actor) -> None:

@@ -48,6 +48,23 @@ _STATE = " UNION ALL ".join(
 )
 # What no foreign key says.
 _BROKEN = {
+    "what is done was resolved, and what is not done was not": """
+        SELECT 1 FROM tickets t WHERE merged_into IS NULL AND spam_at IS NULL
+            AND (status IN ('resolved', 'closed')) <> (SELECT count(*) = 1 FROM ticket_resolutions r
+                WHERE r.ticket_id = t.id AND r.reopened_at IS NULL)""",
+    "who is to be answered by a person waits for one, and nobody else": """
+        SELECT 1 FROM tickets t WHERE merged_into IS NULL AND spam_at IS NULL
+            AND (needs_human AND status NOT IN ('resolved', 'closed')) <> EXISTS (SELECT FROM person_requests p
+                WHERE p.ticket_id = ANY(t.id || t.merged_from) AND p.ended_at IS NULL)""",
+    "spam is so everywhere": """
+        SELECT 1 FROM ticket_resolutions r JOIN tickets t ON t.id = r.ticket_id WHERE r.spam <> (t.spam_at IS NOT NULL)
+        UNION ALL SELECT 1 FROM person_requests r JOIN tickets t ON t.id = r.ticket_id
+            WHERE r.spam <> (t.spam_at IS NOT NULL)
+        UNION ALL SELECT 1 FROM handlings r JOIN tickets t ON t.id = r.ticket_id
+            WHERE r.spam <> (t.spam_at IS NOT NULL)""",
+    "what is handled adds up": """
+        SELECT 1 FROM tickets t WHERE abs(handling_seconds
+            - (SELECT coalesce(sum(seconds), 0) FROM handlings h WHERE h.ticket_id = t.id)) > 0.001""",
     "a merged ticket goes on": "SELECT 1 FROM tickets WHERE merged_into IS NOT NULL AND status <> 'closed'",
     "tickets merged in a ring": """
         WITH RECURSIVE way AS (
