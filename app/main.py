@@ -47,6 +47,7 @@ from app.operations.process_metrics import sampled
 from app.operations.setup import cursor_key
 from app.privacy import api as privacy
 from app.reports import api as reports
+from app.reports import service_record_api
 from app.segments import api as segments
 from app.settings import Settings, load_settings
 from app.sla.api import calendars, policies
@@ -55,7 +56,18 @@ from app.sla_exceptions import api as sla_exceptions
 from app.staffing import api as staffing
 from app.ticket_lists import api as ticket_lists
 from app.ticket_lists import views_api
-from app.tickets.api import attachments, bulk, clocks, incidents, links, participants, promises, sla_policies, tickets
+from app.tickets.api import (
+    attachments,
+    bulk,
+    clocks,
+    incidents,
+    links,
+    participants,
+    promises,
+    satisfaction,
+    sla_policies,
+    tickets,
+)
 from app.web import docs, logs, metrics, openapi, problems
 from app.web.admission import VITAL, Admission, Costs
 from app.web.cors import Cors, Preflights
@@ -75,6 +87,7 @@ ROUTERS = [
     promises.routes,
     links.routes,
     participants.routes,
+    satisfaction.routes,
     incidents.routes,
     incidents.job_routes,
     bulk.routes,
@@ -87,6 +100,8 @@ ROUTERS = [
     privacy.routes,
     organizations.routes,
     customers_api.organization_routes,
+    service_record_api.customer_routes,
+    service_record_api.organization_routes,
     segments.routes,
     memberships.routes,
     segments.customer_routes,

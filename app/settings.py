@@ -83,6 +83,8 @@ class Settings(TokenSettings, BaseSettings):
     """A statement that takes longer gets a line in the log."""
     customers_set: Annotated[tuple[Literal["priority", "tags"], ...], NoDecode] = ()
     """What customers set of their own tickets besides what they say. Tags are shown to them where they set them."""
+    cost_field: Annotated[str, Field(max_length=100)] | None = None
+    """Of tickets, a custom field of numbers: what a complaint or return cost. It is kept where a customer is erased."""
     body_limit_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     import_limit_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     customer_day_bytes: Annotated[int, Field(ge=1024, le=2**53)] = 128 * 1024 * 1024

@@ -14,11 +14,12 @@ class Role(StrEnum):
 _NOUNS = (
     "tickets", "customers", "segments", "sla", "goals", "reports", "events", "webhooks", "keys", "agents", "imports",
 )  # fmt: skip
-SCOPES = frozenset(f"{noun}:{verb}" for noun in _NOUNS for verb in ("read", "write"))
+SCOPES = frozenset(f"{noun}:{verb}" for noun in _NOUNS for verb in ("read", "write")) | {"service_records:read"}
 
 _CUSTOMER = frozenset({"tickets:read", "tickets:write", "events:read"})
 _AGENT = _CUSTOMER | {
     "customers:read", "customers:write", "segments:read", "sla:read", "goals:read", "reports:read", "agents:read",
+    "service_records:read",
 }  # fmt: skip
 # A lead grants exceptions to the SLA, which is why it may write there; policies and calendars are the admin's.
 _LEAD = _AGENT | {"segments:write", "goals:write", "sla:write"}

@@ -105,6 +105,7 @@ _TYPES = [
     *_each("attachment", "added published deleted", p.AttachmentChanged, told_to_customers=True),
     *_each("promise", "made", p.PromiseMade, told_to_customers=True),
     *_each("promise", "kept withdrawn", p.PromiseEnded, told_to_customers=True),
+    *_each("satisfaction", "given", p.SatisfactionGiven),
     *_each("sla", "at_risk breached", p.ClockAlert),
     *_each("sla", "met cancelled", p.ClockEnded),
     *_each("sla", "policy_applied", p.PolicyApplied),

@@ -200,6 +200,15 @@ class ClockEnded(Out):
     reason: str | None = Field(description="Why it ended without an answer.")
 
 
+class SatisfactionGiven(Out):
+    """What a customer said of a resolution, without their words."""
+
+    resolved_at: datetime
+    score: int = Field(description="1 to 5.")
+    met: list[str] = Field(description="Expectations: `accuracy`, `availability`, `partnership`, `advice`.")
+    missed: list[str] = Field(description="Likewise.")
+
+
 class PolicyApplied(Out):
     policy_id: UUID | None
     policy_version: int | None

@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import (
     ARRAY,
+    Text,
     Uuid,
     and_,
     any_,
@@ -41,6 +42,7 @@ from app.search.tables import ticket_search
 from app.segments.tables import segment_members, segment_overrides, segment_rechecks
 from app.sla.tables import sla_exceptions
 from app.tickets import storage
+from app.tickets.quality_tables import ticket_resolutions
 from app.tickets.tables import REMINDER, attachments, message_versions, messages, promises, ticket_participants, tickets
 from app.web.idempotency import erase_answers
 from app.webhooks import service as webhooks
@@ -58,14 +60,18 @@ _said = or_(_m.ticket_id == _tickets, _theirs)
 _MERGED = Query(select(_c.id).where(_c.merged_into == bindparam("customer_id")).order_by(_c.id))
 _LOCK_CUSTOMERS = Query(select(_c.id).where(_c.id == _customers).order_by(_c.id).with_for_update())
 _LOCK_TICKETS = Query(select(_t.id).where(_t.customer_id == _customers).order_by(_t.id).with_for_update())
+# What it cost is a figure.
+_cost_field = bindparam("cost_field", type_=Text)
+_cost = _t.custom_fields[_cost_field]
+_fields = case(
+    (func.jsonb_typeof(_cost) == literal("number"), func.jsonb_build_object(_cost_field, _cost)),
+    else_=cast({}, JSONB),
+)
 _TICKETS = Query(
     update(tickets)
-    .where(
-        _t.id == _tickets,
-        or_(_t.subject != _erased, _t.external_id.is_not(None), _t.custom_fields != cast({}, JSONB)),
-    )
+    .where(_t.id == _tickets, or_(_t.subject != _erased, _t.external_id.is_not(None), _t.custom_fields != _fields))
     .values(
-        subject=_erased, external_id=null(), custom_fields=cast({}, JSONB), version=_t.version + 1,
+        subject=_erased, external_id=null(), custom_fields=_fields, version=_t.version + 1,
         updated_at=func.greatest(_NOW, _t.updated_at), seen_updated_at=null(),
     )
     .returning(_t.id.label("ticket_id"))
@@ -97,6 +103,12 @@ _PROMISES = Query(
         withdrawn_reason=case((_p.withdrawn_reason.is_not(None), _erased)),
     )
     .returning(_p.ticket_id)
+)
+_COMMENTS = Query(
+    update(ticket_resolutions)
+    .where(ticket_resolutions.c.ticket_id == _tickets, ticket_resolutions.c.comment != _erased)
+    .values(comment=_erased)
+    .returning(ticket_resolutions.c.ticket_id)
 )
 _EXCEPTIONS = Query(
     update(sla_exceptions)
@@ -263,12 +275,13 @@ async def _texts(
     tx: Transaction, customer_ids: Sequence[UUID], ticket_ids: Sequence[UUID]
 ) -> tuple[set[UUID], set[UUID]]:
     """Erase what was written; the tickets that it was on, and the messages and attachments."""
-    ids: dict[str, Any] = {"customer_ids": customer_ids, "ticket_ids": ticket_ids}
+    cost_field = tx.settings.cost_field
+    ids: dict[str, Any] = {"customer_ids": customer_ids, "ticket_ids": ticket_ids, "cost_field": cost_field}
     # Messages before their versions: who is just editing one is waited for, and leaves a version.
     said = await tx.locked_rows(_MESSAGES, **ids)
     files = await tx.locked_rows(_ATTACHMENTS, **ids)
     storage.delete(tx, [row["id"] for row in files])
     rows = [*said, *files]
-    for query in (_TICKETS, _VERSIONS, _PROMISES, _EXCEPTIONS):
+    for query in (_TICKETS, _VERSIONS, _PROMISES, _COMMENTS, _EXCEPTIONS):
         rows += await tx.locked_rows(query, **ids)
     return {row["ticket_id"] for row in rows}, {row["id"] for row in (*said, *files)}

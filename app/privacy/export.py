@@ -33,9 +33,11 @@ from app.sla.schemas.clocks import SlaClockOut
 from app.sla.schemas.exceptions import SlaExceptionOut
 from app.sla.tables import sla_clocks, sla_exceptions
 from app.sla_exceptions import service as exceptions
-from app.tickets import attachments, promises, queries
+from app.tickets import attachments, promises, queries, satisfaction
 from app.tickets.messages import version_to_response
 from app.tickets.promise_schemas import PromiseOut
+from app.tickets.quality_tables import ticket_resolutions
+from app.tickets.satisfaction_schemas import SatisfactionOut
 from app.tickets.schemas import AttachmentOut, MessageOut, MessageVersionOut, TicketOut
 from app.tickets.tables import attachments as files
 from app.tickets.tables import message_versions, messages, ticket_links, ticket_participants, tickets
@@ -99,7 +101,7 @@ def _event(row: Values) -> Thing:
 
 
 _m, _v, _l, _e, _p = messages.c, message_versions.c, ticket_links.c, events.c, ticket_participants.c
-_s, _o, _x = segment_members.c, segment_overrides.c, sla_exceptions.c
+_s, _o, _x, _q = segment_members.c, segment_overrides.c, sla_exceptions.c, ticket_resolutions.c
 _they = select(customers.c.id).where(or_(customers.c.id == _owner, customers.c.merged_into == _owner))
 _keys = select(*(column for column in api_keys.c if column.name != "secret_hash"))
 _elsewhere = select(messages).join(tickets, tickets.c.id == _m.ticket_id)
@@ -144,6 +146,10 @@ _OF_TICKET = {
     "promises": _Part(
         promises.WITH_CLOCK, promise_rows.c.ticket_id == _owner, (promise_rows.c.cycle,),
         _each(promises.to_response), PromiseOut,
+    ),
+    "satisfaction": _Part(
+        satisfaction.ROWS, _q.ticket_id == _owner, (_q.resolved_at, _q.id), _each(satisfaction.to_response),
+        SatisfactionOut,
     ),
     "exceptions": _Part(
         _excepted, _x.ticket_id == _owner, (_x.created_at, _x.id), _each(exceptions.to_response), SlaExceptionOut

@@ -12,6 +12,7 @@ from app.sla.schemas.clocks import SlaClockOut
 from app.sla.schemas.exceptions import SlaExceptionOut
 from app.tickets.lifecycle import LinkKind
 from app.tickets.promise_schemas import PromiseOut
+from app.tickets.satisfaction_schemas import SatisfactionOut
 from app.tickets.schemas import AttachmentOut, MessageOut, MessageVersionOut, TicketOut
 from app.web.schemas import Out
 
@@ -43,6 +44,7 @@ class ExportedTicket(Out):
     messages: list[ExportedMessage]
     clocks: list[SlaClockOut]
     promises: list[PromiseOut]
+    satisfaction: list[SatisfactionOut] = Field(description="Of each resolution.")
     exceptions: list[SlaExceptionOut]
     attachments: list[AttachmentOut]
     links: list[ExportedLink]

@@ -12,6 +12,9 @@ from app.reports import overload_offers
 from app.reports.availability import availability
 from app.reports.backlog import backlog
 from app.reports.handling_times import handling_times
+from app.reports.quality import quality
+from app.reports.quality_csv import quality_cells, quality_columns
+from app.reports.quality_schemas import QualityFigures, QualityQuery, QualityReport
 from app.reports.response_times import response_times
 from app.reports.schemas import (
     AvailabilityReport,
@@ -25,8 +28,6 @@ from app.reports.schemas import (
     HandlingTimesReport,
     OverloadQuery,
     OverloadReport,
-    QualityQuery,
-    QualityReport,
     ReportGroup,
     ReportQuery,
     ResponseTimes,
@@ -79,7 +80,7 @@ async def report_handling_times(
     request: Request, tx: Tx, actor: Reader, query: Annotated[HandlingTimesQuery, Query()]
 ) -> Any:
     """How long the staff worked, over the messages of the span that say so, those of spam left out. By who wrote them
-    (`agent`), and by what their tickets are now. With `Accept: text/csv`, the items as CSV."""
+    (`agent`), and by what their tickets were then. With `Accept: text/csv`, the items as CSV."""
     items = await handling_times(tx, query, actor.scopes)
     if wants_csv(request):
         return await _csv((item | item["group"] for item in items), _HANDLING_COLUMNS, excel=query.excel)
@@ -110,14 +111,22 @@ async def report_overload_offers(tx: Tx, actor: Reader, query: Annotated[Overloa
     return {"items": await overload_offers.report(tx, *query.span(), query.group_by or ())}
 
 
-@routes.get("/quality", response_model=QualityReport, summary="Report how true outlooks were")
+@routes.get("/quality", response_model=QualityReport, summary="Report quality", responses=_AS_CSV)
 @costs(HEAVY)
-async def report_quality(tx: Tx, actor: Reader, query: Annotated[QualityQuery, Query()]) -> Any:
-    """What was said when somebody began to wait for a first answer, against what came, by when the waits ended. Who
-    gave up counts for as long as they waited."""
+async def report_quality(request: Request, tx: Tx, actor: Reader, query: Annotated[QualityQuery, Query()]) -> Any:
+    """How well the service does, beside how fast: each figure is of what happened in the span, and belongs to who and
+    what it was about then. `outlook`, over all groups: what was said when somebody began to wait for a first answer,
+    against what came, by when the waits ended; who gave up counts for as long as they waited. With `Accept: text/csv`,
+    the items as CSV."""
+    await tx.snapshot()
+    items = await quality(tx, query, actor.scopes)
+    if wants_csv(request):
+        columns = ["interval_start", *ReportGroup.model_fields, *quality_columns(query)]
+        return await _csv((item | item["group"] | quality_cells(item) for item in items), columns, excel=query.excel)
     found = await score(tx, *query.span())
     said = [{"said": said, "came": found.came[place] if found.came else None} for place, said in enumerate(SAID)]
-    return {"outlook": {"told": found.told, "said": said, "pinball_loss_seconds": found.loss_seconds}}
+    outlook = {"told": found.told, "said": said, "pinball_loss_seconds": found.loss_seconds}
+    return await items_as_json(QualityFigures, items, outlook=outlook)
 
 
 _FIGURES = [

@@ -1,6 +1,6 @@
 """What figures are grouped and filtered by, and the names of what they are about."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set, Sized
 from enum import StrEnum
 from typing import Any
 
@@ -80,7 +80,7 @@ def grouped(statement: Select[Any], keys: Sequence[ColumnElement[Any]]) -> Query
     return Query(statement)
 
 
-def check_number(rows: Sequence[Values], groups: Sequence[StrEnum]) -> None:
+def check_number(rows: Sized, groups: Sequence[StrEnum]) -> None:
     """Raises Invalid for more items than one answer may have."""
     if len(rows) > MOST_ITEMS:
         where = "group_by" if groups else "interval"

@@ -71,7 +71,7 @@ class ReportGroup(Out):
     team_name: str | None
     agent: UUID | None = Field(
         description="Who stopped the clock: by the answer, for resolutions and promises by resolving and keeping them. "
-        "In the backlog the assignee, of handling times who wrote the message."
+        "In the backlog the assignee, of handling times who wrote the message, of quality as each part says."
     )
     agent_name: str | None
     assignee: UUID | None = Field(description="Who had the ticket.")
@@ -303,23 +303,3 @@ class ReportQuery(SpanQuery, GroupQuery):
     buckets: AnyOf[Bucket] = Field(
         default=None, description="Upper ends in seconds, for a histogram.", examples=[[15, 30, 60, 90]]
     )
-
-
-class QualityQuery(SpanQuery): ...
-
-
-class SaidAndCame(Out):
-    said: float
-    came: float | None = Field(description="Null where nobody was told anything.")
-
-
-class OutlookScore(Out):
-    """Of the newest 20,000 waits of the span that are over and still remembered."""
-
-    told: int
-    said: list[SaidAndCame]
-    pinball_loss_seconds: float | None
-
-
-class QualityReport(Out):
-    outlook: OutlookScore

@@ -20,6 +20,7 @@ EXAMPLES: dict[str, Any] = {
     "choose_at_overload": {"choice": "wait"},
     "solve_ticket_by_article": {"article_id": ID},
     "create_promise": {"text": "A call by noon.", "due_at": _LATER},
+    "create_satisfaction": {"score": 4, "met": ["accuracy"], "missed": ["availability"]},
     "withdraw_promise": {"reason": "They called first."},
     "claim_tickets": {"count": 1},
     "create_link": {"kind": "relates_to", "ticket_id": ID},

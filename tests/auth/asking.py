@@ -145,6 +145,7 @@ _BODIES: dict[str, Callable[[World, Whose], Body]] = {
     "update_tickets": lambda w, _: {"tickets": [{"id": w.ticket}]},
     "create_promise": lambda w, _: PROMISE,
     "update_message": lambda w, _: {"body": "Hello again."},
+    "create_satisfaction": lambda w, _: {"score": 5},
     "withdraw_promise": lambda w, _: {"reason": "Not needed."},
     "import_tickets": _imported,
     "create_agent": lambda w, _: {"name": "Ann"},
@@ -229,6 +230,12 @@ async def place(world: World, row: MatrixRow, operation: Operation) -> str:
 
 async def _get_ready(world: World, row: MatrixRow, operation: Operation, parts: dict[str, str]) -> None:
     """What has to have happened before."""
+    of_ticket = {
+        "release_ticket": world.claim, "choose_at_overload": world.offer, "create_satisfaction": world.resolve,
+        "solve_problem": world.become_problem,
+    }  # fmt: skip
+    if operation.id in of_ticket:
+        await of_ticket[operation.id](parts["ticket_id"])
     match operation.id:
         case "unmerge_customer":
             await world.merge_away(parts["customer_id"])
@@ -238,12 +245,6 @@ async def _get_ready(world: World, row: MatrixRow, operation: Operation, parts: 
             await world.make_available(parts["agent_id"])
         case "claim_tickets":
             await world.make_available(world.agent)
-        case "release_ticket":
-            await world.claim(parts["ticket_id"])
-        case "choose_at_overload":
-            await world.offer(parts["ticket_id"])
-        case "solve_problem":
-            await world.become_problem(parts["ticket_id"])
 
 
 async def send(

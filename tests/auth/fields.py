@@ -13,6 +13,8 @@ GROUPS = {
     "everybody": ("customer", *STAFF),
     "people": ("customer", *STAFF[:3]),
     "staff": STAFF,
+    # Who does not work on tickets, and whoever may name an author.
+    "raters": ("customer", *STAFF[2:]),
     "agents": STAFF[:3],
     "leads": STAFF[1:],
     "admins": STAFF[2:],

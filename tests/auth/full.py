@@ -186,6 +186,13 @@ class Full:
         await self._send("POST", f"{path}/{withdrawn}/withdraw", {"reason": "Not needed."})
         for status in ("resolved", "closed"):
             await self._send("PATCH", f"/v1/tickets/{ticket['id']}", {"status": status})
+        rated = await self.opened()
+        self.values.append(rated["id"])
+        said = {"score": 4, "comment": "Good.", "met": ["accuracy"], "missed": ["availability"]}
+        for status in ("resolved", "open", "resolved"):
+            await self._send("PATCH", f"/v1/tickets/{rated['id']}", {"status": status})
+            if status == "resolved":
+                await self._send("POST", f"/v1/tickets/{rated['id']}/satisfaction", said)
 
     async def _late(self, ticket: Body) -> None:
         """Breached and noticed, at risk, paused for a while; a clock is left out, and another one ended unanswered."""

@@ -36,6 +36,7 @@ _DATA: dict[str, Body] = {
     "ticket.linked": {"kind": "relates_to", "source_id": _ID, "target_id": _ID},
     "sla.breached": {**_CLOCK, "percent": 100},
     "sla.cancelled": {**_CLOCK, "elapsed_seconds": 1.5, "reason": "closed"},
+    "satisfaction.given": {"resolved_at": _LATER, "score": 4, "met": ["advice"], "missed": ["accuracy"]},
     "sla.policy_applied": {"policy_id": _ID, "policy_version": 1, "because": "ticket"},
     "sla.exceptions_applied": {"applied": [{"id": _ID}], "because": "granted"},
     "sla_exception.granted": {

@@ -10,7 +10,7 @@ _asked = st.lists(st.sampled_from(sorted(SCOPES)) | st.text(max_size=20))
 
 
 def test_scopes_are_a_noun_and_a_verb() -> None:
-    assert len(SCOPES) == 22
+    assert len(SCOPES) == 23
     assert {scope.partition(":")[2] for scope in SCOPES} == {"read", "write"}
 
 

@@ -48,6 +48,7 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
     "snooze_ticket": {"until": "2036-01-01T00:00:00Z"},
     "update_availability": {"state": "online", "until": "2036-01-01T00:00:00Z"},
     "claim_tickets": {"count": 1},
+    "create_satisfaction": {"met": ["accuracy"], "missed": ["availability"]},
     "create_link": {"kind": "relates_to"},
     "update_tickets": {"tickets": [{"id": NOBODY, "if_match": None, "status": "open", "tags": ["x"]}]},
     "create_view": {"filter": _FILTER},
@@ -149,6 +150,18 @@ def an_email() -> dict[str, Any]:
     return {"content": mail.encode(), "headers": {"Content-Type": "message/rfc822"}}
 
 
+# What an operation needs to have happened to it has happened to another thing of `things`.
+_READY = {
+    "unmerge_customer": ("customer_id", "merged_customer"),
+    "release_ticket": ("ticket_id", "claimed_ticket"),
+    "unmerge_ticket": ("ticket_id", "merged_ticket"),
+    "delete_customer": ("customer_id", "unused_customer"),
+    "create_satisfaction": ("ticket_id", "resolved_ticket"),
+    "solve_problem": ("ticket_id", "problem"),
+    "remove_participant": ("customer_id", "participant"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     id: str
@@ -194,18 +207,9 @@ class Operation:
 
     def url(self, ids: dict[str, Any], **replaced: str) -> str:
         path = self.path
-        if self.id == "unmerge_customer":
-            ids = {**ids, "customer_id": ids.get("merged_customer", ids["customer_id"])}
-        if self.id == "release_ticket":
-            ids = {**ids, "ticket_id": ids.get("claimed_ticket", ids.get("ticket_id"))}
-        if self.id == "unmerge_ticket":
-            ids = {**ids, "ticket_id": ids.get("merged_ticket", ids.get("ticket_id"))}
-        if self.id == "delete_customer":
-            ids = {**ids, "customer_id": ids.get("unused_customer", ids["customer_id"])}
-        if self.id == "solve_problem":
-            ids = {**ids, "ticket_id": ids.get("problem", ids.get("ticket_id"))}
-        if self.id == "remove_participant":
-            ids = {**ids, "customer_id": ids.get("participant", ids["customer_id"])}
+        name, stands = _READY.get(self.id, ("", ""))
+        if stands in ids:
+            ids = {**ids, name: ids[stands]}
         for name in self.path_names:
             value = replaced.get(name, str(ids.get(name, "")))
             path = path.replace("{" + name + "}", quote(value, safe=""))
@@ -293,6 +297,9 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
     gone = await open_ticket(customer={"id": customer_id})
     merged = await client.post(f"/v1/tickets/{gone['id']}/merge", json={"into": other["id"]})
     assert merged.is_success, merged.text
+    resolved = await open_ticket(customer={"id": customer_id})
+    done = await client.patch(f"/v1/tickets/{resolved['id']}", json={"status": "resolved"})
+    assert done.is_success, done.text
     problem = await open_ticket(customer={"id": customer_id}, type="problem")
     solved = await client.post(f"/v1/tickets/{problem['id']}/solve-problem", json={"body": "Solved."})
     assert solved.status_code == 202, solved.text
@@ -322,6 +329,7 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
         "ticket_id": ticket["id"],
         "into": other["id"],
         "merged_ticket": gone["id"],
+        "resolved_ticket": resolved["id"],
         "number": ticket["number"],
         "message_id": await made(f"{path}/messages", body="A note.", visibility="internal", external_id=word),
         "attachment_id": await made(f"{path}/attachments?visibility=public", any="file"),

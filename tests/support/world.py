@@ -258,6 +258,10 @@ class World:
         answer = await self.admin.patch(f"/v1/tickets/{ticket_id}", json={"type": "problem"})
         assert answer.is_success, answer.text
 
+    async def resolve(self, ticket_id: str) -> None:
+        answer = await self.admin.patch(f"/v1/tickets/{ticket_id}", json={"status": "resolved"})
+        assert answer.is_success, answer.text
+
     async def _incident_job_id(self) -> object:
         problem_id = str((await self.add_ticket(Whose.own))["id"])
         await self.become_problem(problem_id)

@@ -81,6 +81,7 @@ WRITERS = (
     "suggest_articles",
     "update_automation",
     "solve_ticket_by_article",
+    "create_satisfaction",
     "create_promise",
     "withdraw_promise",
     "snooze_ticket",
