@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array
 
-from app.cubes.dimensions import DAY, DIMENSIONS, METRICS, MONTH, OF_FEW_VALUES, Outcome, cube_of
+from app.cubes.dimensions import DAY, DIMENSIONS, METRICS, MONTH, WITH_PRIORITY, Outcome, cube_of
 from app.cubes.facts import instant_of, slot_at, slot_of
 from app.cubes.pending import pending_tickets
 from app.cubes.tables import (
@@ -278,7 +278,7 @@ async def _check_number(tx: Transaction, state: Sequence[Row], core: _Core, metr
     if counted["clocks"] > MOST_FACTS:
         detail = (
             f"more than {MOST_FACTS} clocks, which are not kept added up by this: narrow `from` and `to`, or group and "
-            f"filter by one dimension, or by two of {', '.join(OF_FEW_VALUES)}, and by days of a zone of "
+            f"filter by one dimension, or by priority and one of {', '.join(WITH_PRIORITY)}, and by days of a zone of "
             "NINETY_REPORT_ZONES"
         )
         raise Invalid.at("/query/from", "span_too_large", detail)
