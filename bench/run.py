@@ -28,6 +28,7 @@ from bench.rounds import Compared, alternate
 from bench.searching import compare_searches
 from bench.segments import compare_segments
 from bench.services import Service, baseline, ninety
+from bench.simulations import simulation_rates
 from bench.verdicts import LARGE, SMALL, Verdict
 from bench.webhooks import delivery
 from bench.wrk import LoadError
@@ -143,7 +144,7 @@ async def _overload(plan: Plan, services: Services) -> list[Verdict]:
 
 
 async def _replays(plan: Plan, _: Services) -> list[Verdict]:
-    return verdicts.of_replays(replay_rates(plan.rounds))
+    return verdicts.of_replays(replay_rates(plan.rounds)) + verdicts.of_simulations(simulation_rates(plan.rounds))
 
 
 async def _memory(plan: Plan, services: Services) -> list[Verdict]:

@@ -136,6 +136,10 @@ def of_replays(rates: dict[str, Spread]) -> list[Verdict]:
     return [Verdict(f"replay, {name}", rate, "at least", required[name], "/s") for name, rate in rates.items()]
 
 
+def of_simulations(rates: dict[str, Spread]) -> list[Verdict]:
+    return [Verdict(f"simulation under {name}", rate, "at least", 10_000, "/s") for name, rate in rates.items()]
+
+
 def of_answers(compared: list[list[Result]]) -> list[Verdict]:
     """Of each load, the next best answer against oldest-first."""
     verdicts = []

@@ -43,7 +43,7 @@ from app.verification.attribution import Kept, Past, Regions, read_regions
 BATCH = 100
 
 # What the timeline of a ticket is told by; `entries_of` reads each.
-_REPLAYED_TYPES = [
+REPLAYED_TYPES = [
     "ticket.created", "ticket.status_changed", "ticket.merged", "message.created", "sla.policy_applied",
     "sla_exception.granted", "sla_exception.started", "sla_exception.revoked", "promise.made", "promise.kept",
     "promise.withdrawn", "ticket.handed_off", "sla.exceptions_applied", "ticket.updated",
@@ -56,7 +56,7 @@ _EVENTS = Query(
         events.c.ticket_id, events.c.type, events.c.occurred_at, events.c.recorded_at, events.c.actor_kind,
         events.c.actor_id, events.c.data,
     )
-    .where(events.c.ticket_id == _batch, events.c.type == any_(array(_REPLAYED_TYPES)))
+    .where(events.c.ticket_id == _batch, events.c.type == any_(array(REPLAYED_TYPES)))
     .order_by(events.c.ticket_id, events.c.id)
 )  # fmt: skip
 _dropped_before = select(event_log.c.dropped_before).scalar_subquery()
@@ -132,7 +132,7 @@ async def repair(db: Database, ticket_id: UUID) -> list[Difference]:
 Cover = tuple[str, int, int | None]
 
 
-async def _covers(tx: Transaction, log: Iterable[Values]) -> dict[Cover, Policy]:
+async def covers_of(tx: Transaction, log: Iterable[Values]) -> dict[Cover, Policy]:
     """Every policy version, with its calendar's, that the log says was applied."""
     named = {cover for row in log if (cover := _cover_of(row["data"]))}
     found = {}
@@ -198,7 +198,7 @@ async def _read(tx: Transaction, ids: list[UUID]) -> _Comparison:
     ids = [id_ for id_ in ids if id_ not in partial]
     log = [row for row in told if row["ticket_id"] not in partial]
     rows = await tx.rows(_CLOCKS, ticket_ids=ids)
-    covers = await _covers(tx, log)
+    covers = await covers_of(tx, log)
     computed: dict[UUID, dict[clocks.Key, Clock]] = {id_: {} for id_ in ids}
     pasts = {row["id"]: Past(row) for row in tickets_}
     for ticket_id, events_ in groupby(log, key=lambda row: row["ticket_id"]):
