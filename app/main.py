@@ -50,6 +50,7 @@ from app.reports import api as reports
 from app.reports import service_record_api
 from app.segments import api as segments
 from app.settings import Settings, load_settings
+from app.simulations import api as simulations
 from app.sla.api import calendars, policies
 from app.sla.core.enums import TicketType
 from app.sla_exceptions import api as sla_exceptions
@@ -113,6 +114,7 @@ ROUTERS = [
     policies.routes,
     sla_policies.routes,
     sla_exceptions.routes,
+    simulations.routes,
     policies.job_routes,
     calendars.routes,
     imports.routes,

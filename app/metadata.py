@@ -18,6 +18,7 @@ from app.operations import tables as operations
 from app.outlook import tables as outlook
 from app.search import tables as search
 from app.segments import tables as segments
+from app.simulations import tables as simulations
 from app.sla import tables as sla
 from app.ticket_lists import tables as ticket_lists
 from app.tickets import quality_tables
@@ -45,6 +46,7 @@ __all__ = [
     "quality_tables",
     "search",
     "segments",
+    "simulations",
     "sla",
     "ticket_lists",
     "tickets",

@@ -25,6 +25,8 @@ from app.operations.health import record_heartbeat, record_stop
 from app.operations.watching import Watch
 from app.outlook import hands, learning, scoring, worsening
 from app.settings import Settings
+from app.simulations import running as simulations
+from app.simulations import service as simulation_rows
 from app.sla.sweep import BATCH, anything_due, sweep
 from app.sla_exceptions import service as exceptions
 from app.tickets import auto_close, incidents, quotas, rematch_jobs, reminders, search_index, snoozing
@@ -48,6 +50,9 @@ _AVAILABILITY_SECONDS = 1.0
 _CLAIMS_SECONDS = 1.0
 # Looking at all who wait takes a tenth of the time at most.
 _CLAIM_QUEUE_REST = 9.0
+_SIMULATION_SECONDS = 0.5
+# What was asked for the day after tomorrow holds up nothing of today: it takes half of the time at most.
+_SIMULATION_REST = 1.0
 _OUTLOOK_SECONDS = 0.5
 # What is told of an outlook must not be of yesterday: it takes half of the time at most.
 _OUTLOOK_REST = 1.0
@@ -84,6 +89,7 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
             await stream_tickets.clean(tx)
             await hints.clean(tx)
             await learning.clean(tx)
+            await simulation_rows.clean(tx)
             return max(await idempotency.clean(tx), await quotas.clean(tx)) > 0
 
     await asyncio.gather(
@@ -108,6 +114,7 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
         _loop("outlook_scores", partial(scoring.publish_once, db), _SCORING_SECONDS, stop),
         _loop("facts", partial(filling.run_once, db), _FACTS_SECONDS, stop, rest=_CUBES_REST),
         _loop("cubes", partial(folding.run_once, db), _CUBES_SECONDS, stop, rest=_CUBES_REST),
+        _loop("simulations", partial(simulations.run_once, db), _SIMULATION_SECONDS, stop, rest=_SIMULATION_REST),
         _loop("clean", clean, _CLEANING_SECONDS, stop),
         _webhooks(db, settings, stop),
         _loop("watch", Watch(db).run_once, _WATCHING_SECONDS, stop),

@@ -110,7 +110,7 @@ async def create_policy(tx: Transaction, actor: Actor | None, body: SlaPolicyIn)
     if made is None:
         await taken.check(tx, policies, {"key_folded": fold(body.key)})
         raise Conflict("another one with this key was there a moment ago: repeat it")
-    after = _written(body.model_dump(mode="json"))
+    after = as_written(body.model_dump(mode="json"))
     await _write_version(tx, id_, 1, after, before={})
     _record_event(tx, actor, "created", id_, made["now"], {"version": 1, "after": after})
     await tx.flush()
@@ -130,7 +130,7 @@ async def change_policy(tx: Transaction, actor: Actor, id: UUID, patch: SlaPolic
         # An object is merged: the half that was not sent stays.
         sent = patch.model_dump(mode="json", include={"conditions"}, exclude_unset=True)
         values["conditions"] = was["conditions"] | sent["conditions"]
-    after = _written(was | values)
+    after = as_written(was | values)
     changes = log.changes(was, after)
     if not changes:
         return before
@@ -287,7 +287,7 @@ def _usual(target: Mapping[str, Any]) -> list[str]:
     return sorted(PAUSE_ON.get(target["metric"], ()))
 
 
-def _written(policy: dict[str, Any]) -> dict[str, Any]:
+def as_written(policy: dict[str, Any]) -> dict[str, Any]:
     """With what was left out of its targets written down: a version says all that it means."""
     targets = [
         {**target, "pause_on": _usual(target) if target.get("pause_on") is None else sorted(set(target["pause_on"]))}
@@ -302,7 +302,7 @@ async def _write_version(
     # What it has already stays, though it could not be written any more.
     if after["conditions"] != before.get("conditions"):
         await conditions.check(tx, after["conditions"])
-    _check_targets(after)
+    check_targets(after)
     calendar_id = UUID(after["calendar_id"]) if after["calendar_id"] else None
     # Its calendar may have been archived since: the policy goes on using it.
     if (
@@ -316,7 +316,8 @@ async def _write_version(
     job_queue.count_up(tx)
 
 
-def _check_targets(policy: Mapping[str, Any]) -> None:
+def check_targets(policy: Mapping[str, Any]) -> None:
+    """Raises Invalid."""
     seen = set()
     for index, target in enumerate(policy["targets"]):
         percents = target["warn_at_percent"]

@@ -50,6 +50,10 @@ EXAMPLES: dict[str, Any] = {
         "scope": "everything", "effect": "extend", "seconds": 3600, "reason": "A move.",
         "starts_at": "2036-01-01T09:00:00Z", "expires_at": _LATER,
     },
+    "create_sla_simulation": {
+        "policies": [{"key": "quick", "name": "60 s", "targets": [{"metric": "first_response", "seconds": 60}]}],
+        "from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z",
+    },
     "create_business_calendar": {"name": "Office", "timezone": "Europe/Helsinki", "hours": _WEEKDAYS},
     "compute_business_time": {
         "calendar": {"timezone": "Europe/Helsinki", "hours": _WEEKDAYS}, "op": "after", "start": _LATER,

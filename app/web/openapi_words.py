@@ -11,6 +11,7 @@ IN_PATH = {f"{thing}_id": f"The {thing.replace('_', ' ')}'s id." for thing in _T
     "field_id": "The custom field's id.",
     "key_id": "The API key's id.",
     "job_id": "The job's id.",
+    "simulation_id": "The simulation's id.",
     "incident_job_id": "The job's id.",
     "macro_id": "The macro's id.",
     "number": "The ticket's number, as people say it.",

@@ -10,6 +10,7 @@ import pytest
 
 from app.db import Database
 from tests.support.imports import send
+from tests.support.simulations import assert_nothing_would_change
 from tests.support.sla import Sql, sweep_dry
 from tests.verification.test_verify import differences
 
@@ -70,8 +71,10 @@ def tell(capsys: pytest.CaptureFixture[str], title: str, found: dict[str, Any], 
 
 
 async def assert_nothing_is_left_to_do(client: httpx.AsyncClient, db: Database, sql: Sql) -> None:
-    """`verify` finds no difference, the sweep finds nothing due, and nobody was told of anything."""
+    """`verify` finds no difference, the sweep finds nothing due, nobody was told of anything, and simulating what is in
+    force changes nothing."""
     assert await differences(db) == []
+    await assert_nothing_would_change(client, db)
     assert await sql.fetchval("SELECT count(*) FROM sla_clocks WHERE next_at IS NOT NULL") == 0
     assert await sweep_dry(db) == 0
     assert await sql.fetchval("SELECT count(*) FROM events WHERE type LIKE 'sla.%' AND NOT imported") == 0

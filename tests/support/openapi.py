@@ -55,6 +55,12 @@ _SENSIBLE: dict[str, dict[str, Any]] = {
     "update_view": {"filter": _FILTER},
     "create_business_calendar": _HOURS,
     "update_business_calendar": _HOURS,
+    "create_sla_simulation": {
+        "calendars": [],
+        "exceptions": [],
+        "from": "2026-01-01T00:00:00Z",
+        "to": "2026-02-01T00:00:00Z",
+    },
     "compute_staffing_forecast": {"target": {"target_seconds": 90}, "filter": None, "days": 1, "shrinkage": 0.3},
     "compute_business_time": {"calendar": _HOURS, "op": "after", "seconds": 3600},
     "update_automation": {"enabled": False, "settings": {"after_days": 7}},
@@ -365,6 +371,9 @@ async def things(client: httpx.AsyncClient, open_ticket: Open, customer_id: str 
             "/v1/service-goals", key=word, name="G", target_seconds=90, window={"rolling_seconds": 60}, filter={}
         ),
         "policy_id": policy_id,
+        "simulation_id": await made(
+            "/v1/sla-simulations", policies=[], to="2026-02-01T00:00:00Z", **{"from": "2026-01-01T00:00:00Z"}
+        ),
         "macro_id": await made("/v1/macros", name="M", body="Hello."),
         "view_id": await made("/v1/views", name="V", filter={"q": "words"}, shared=True),
         "webhook_id": webhook_id,

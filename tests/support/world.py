@@ -181,6 +181,7 @@ class World:
             "job_id": self._job_id,
             "segment_id": lambda: self._id_of("/v1/segments", segment()),
             "segment_job_id": self._segment_job_id,
+            "simulation_id": lambda: self._id_of("/v1/sla-simulations", simulation()),
             "webhook_id": lambda: self._id_of("/v1/webhooks", webhook()),
             "incident_job_id": self._incident_job_id,
             "macro_id": lambda: self._id_of("/v1/macros", macro()),
@@ -299,6 +300,10 @@ def policy() -> Body:
     """One that covers nothing, so that it gets into nobody's way."""
     never = {"all": [{"field": "ticket.subject", "op": "eq", "value": unique()}], "any": []}
     return {"key": unique(), "name": "Policy", "conditions": never, "targets": POLICY_TARGETS}
+
+
+def simulation() -> Body:
+    return {"policies": [], "from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
 
 
 def segment() -> Body:

@@ -34,7 +34,7 @@ UNUSUAL = {
     "merge_customer unmerge_customer redeliver_webhook_deliveries compute_staffing_forecast",
     BULK: "list_events list_view_tickets list_segment_members get_attachment_content update_tickets explain_ticket "
     "apply_macro_to_tickets solve_problem list_webhook_deliveries explain_sla_policies compute_business_time "
-    "suggest_articles get_service_goal_status",
+    "suggest_articles get_service_goal_status create_sla_simulation",
 }
 
 

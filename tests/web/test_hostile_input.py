@@ -71,6 +71,7 @@ WRITERS = (
     "compute_business_time",
     "compute_staffing_forecast",
     "create_sla_exception",
+    "create_sla_simulation",
     "create_segment",
     "update_segment",
     "preview_segment",

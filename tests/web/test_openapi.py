@@ -51,6 +51,7 @@ _OPEN_OBJECTS = {
     ("BusinessCalendarPatch", "date_hours"),
     ("BusinessCalendarOut", "date_hours"),
     ("InlineCalendar", "date_hours"),
+    ("SimulatedCalendar", "date_hours"),
 }
 # They only look, and take too much for a URL.
 _READ_BY_POST = {
