@@ -66,6 +66,36 @@ async def test_any_text_that_was_stored_can_be_asked_for(desk: Desk) -> None:
         await check(text)
 
 
+async def test_any_key_of_a_field_and_any_text_of_a_view_can_be_asked_for(desk: Desk) -> None:
+    """A view holds what it was given, and lists by it."""
+    found: list[tuple[str, str]] = []
+
+    @settings(max_examples=12, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.from_regex(r"[A-Za-z0-9_]{1,40}", fullmatch=True), _TEXTS)
+    def collect(key: str, text: str) -> None:
+        found.append((key, text))
+
+    collect()
+
+    async def check(key: str, text: str) -> None:
+        key = f"{key}_{secrets.token_hex(4)}"
+        await define(desk.admin, "text", key)
+        ticket = await desk.open(tags=[text], product=text, custom_fields={key: text})
+        stored = ticket["custom_fields"][key]
+        assert await _listed(desk, **{f"custom_fields.{key}": as_literal(stored)}) == {ticket["id"]}, (key, text)
+        of_views = {"custom_fields": {key: as_literal(stored)}, "product": as_literal(text), "tag": as_literal(text)}
+        for name, value in of_views.items():
+            wanted = {name: value, "custom_fields": of_views["custom_fields"]}
+            view = as_body(await desk.agent.post("/v1/views", json={"name": text, "filter": wanted}))
+            again = as_body(await desk.agent.get(f"/v1/views/{view['id']}"))
+            assert again["filter"] == view["filter"], (key, text)
+            listed = as_body(await desk.agent.get(f"/v1/views/{view['id']}/tickets"))["items"]
+            assert {item["id"] for item in listed} == {ticket["id"]}, (name, key, text)
+
+    for key, text in [("none", "none"), ("me", "me"), ("0", "a, b"), ("_", '14" laptop'), ("K", " x "), *found]:
+        await check(key, text)
+
+
 async def test_none_and_me_are_words_unless_they_are_quoted(desk: Desk, world: World) -> None:
     customer = {"id": await world.add_customer()}
     team = (await world.made("/v1/teams", {"key": uuid4().hex, "name": "T"}))["id"]
