@@ -353,3 +353,29 @@ def test_a_goal_says_why_its_mean_is_another_one(sign_in: SignIn, service: Servi
     expect(table.get_by_role("rowheader")).to_have_count(len(told["parts"]))
     expect(table.get_by_role("link").first).to_be_visible()
     expect(row).to_contain_text(told["in_words"].split(":")[0].split(",")[0].split(".")[0])
+
+
+def test_quality_satisfaction_and_what_a_customer_got_are_shown(
+    sign_in: SignIn, service: Service, admin_key: str
+) -> None:
+    ticket = service.ticket("Charged twice, says Olga")
+    path = f"/v1/tickets/{ticket['id']}"
+    due = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    service.post(f"{path}/promises", {"text": "The money by Friday", "due_at": due})
+    service.post(f"{path}/messages", {"body": "Repaid.", "status": "resolved"})
+    page = sign_in(admin_key, f"/tickets/{ticket['id']}")
+    expect(page.get_by_role("heading", name="Charged twice, says Olga", exact=True)).to_be_visible()
+    said = {"score": 4, "comment": "Right, but slow.", "met": ["accuracy"], "missed": ["availability"]}
+    service.post(f"{path}/satisfaction", said)
+    # It comes by the stream.
+    panel = page.get_by_role("region", name="Satisfaction")
+    for words in ("4 / 5", "Right, but slow.", "met: accuracy", "missed: availability"):
+        expect(panel).to_contain_text(words)
+    page.goto(f"{service.url}/console/customers/{ticket['customer_id']}")
+    panel = page.get_by_role("region", name="What they got, in a year")
+    for words in ("1 open", "4.0 / 5 (1)", "The money by Friday"):
+        expect(panel).to_contain_text(words)
+    page.goto(f"{service.url}/console/reports?group=channel")
+    panel = page.get_by_role("region", name="Quality").first
+    expect(panel).to_contain_text("Complaints recovered")
+    expect(panel).to_contain_text("accuracy")

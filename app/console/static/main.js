@@ -1,1 +1,1 @@
-import"./chunk-ETBGM3B2.js";
+import"./chunk-YCWQQUVR.js";

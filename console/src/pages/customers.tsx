@@ -8,6 +8,7 @@ import { can } from "../session";
 import { Empty, Failure, Panel, Skeleton, Tag, When } from "../ui/parts";
 import { named } from "../words/format";
 import { t, word } from "../words/index";
+import { ServiceRecord } from "./service-record";
 
 export function Customers(): JSX.Element {
   const { id } = route.value;
@@ -94,6 +95,7 @@ function OneCustomer(props: { id: string }): JSX.Element {
           ) : <Empty title={t("inNoSegment")} />}
         </Panel>
       </div>
+      {can("service_records:read") && <ServiceRecord id={id} />}
       <Panel title={t("ticketsOf")}>
         {found.tickets.length ? (
           <div class="table-wrap">

@@ -13,6 +13,7 @@ import { number, percent, spoken, zone } from "../words/format";
 import { t, word } from "../words/index";
 import { useGoals } from "./board-goal";
 import { Goals } from "./reports-goals";
+import { Quality } from "./reports-quality";
 
 const SPANS = { day: [1, "hour"], week: [7, "day"], month: [30, "day"] } as const;
 const GROUPS = ["team", "agent", "priority", "channel", "type", "segment", "region", "product", "policy"] as const;
@@ -56,6 +57,7 @@ export function Reports(): JSX.Element {
       <OverTime asked={asked} interval={interval} target={metric === "first_response" ? (goals.data.value?.[0]?.goal.target_seconds ?? null) : null} />
       <ByGroup asked={asked} group={group} />
       <BacklogNow group={group} />
+      <Quality from={from} to={to} group={group} name={(item) => groupName(item, group)} />
       <SelfService asked={asked} />
     </div>
   );

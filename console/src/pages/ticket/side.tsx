@@ -18,6 +18,7 @@ import { Files } from "./files";
 import { Outlook } from "./outlook";
 import { Participants } from "./participants";
 import { Promises } from "./promises";
+import { Satisfaction } from "./satisfaction";
 import type { Desk, Whole } from "./state";
 
 export function Side(props: { ticket: Whole; desk: Desk }): JSX.Element {
@@ -30,6 +31,7 @@ export function Side(props: { ticket: Whole; desk: Desk }): JSX.Element {
       </Panel>
       <Outlook id={ticket.id} />
       <Promises ticket={ticket} desk={desk} />
+      <Satisfaction id={ticket.id} />
       <CustomerCard ticket={ticket} />
       <Panel>
         <Fields of={ticket.custom_fields ?? {}} />
