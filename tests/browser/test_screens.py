@@ -376,6 +376,6 @@ def test_quality_satisfaction_and_what_a_customer_got_are_shown(
     for words in ("1 open", "4.0 / 5 (1)", "The money by Friday"):
         expect(panel).to_contain_text(words)
     page.goto(f"{service.url}/console/reports?group=channel")
-    panel = page.get_by_role("region", name="Quality").first
+    panel = page.locator(".panel").filter(has=page.get_by_role("heading", name="Quality", exact=True))
     expect(panel).to_contain_text("Complaints recovered")
     expect(panel).to_contain_text("accuracy")

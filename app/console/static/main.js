@@ -1,1 +1,1 @@
-import"./chunk-YCWQQUVR.js";
+import"./chunk-DZYJTMVV.js";

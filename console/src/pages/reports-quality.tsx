@@ -40,7 +40,7 @@ export function Quality(props: { from: string; to: string; group: string; name: 
   ];
   const whole = found.whole;
   return (
-    <Panel title={t("quality")} label={t("quality")}>
+    <Panel title={t("quality")}>
       {found.rows.length ? (
         <div class="table-wrap" tabIndex={0} role="region" aria-label={t("quality")}>
           <table class="figures-table">
