@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from math import inf
@@ -50,6 +51,13 @@ def server_settings(settings: Settings) -> dict[str, str]:
     return {**GUARD_RAILS, "role": settings.database_role, "statement_timeout": f"{statement}s"}
 
 
+# What a server says that takes no writes: a standby, or a primary that became one.
+READ_ONLY = "25006"
+
+# InternalClientError is what asyncpg says when it finds out in mid-call that the connection was killed while idle.
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
 class Connections:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", watchdog: Watchdog, settings: Settings) -> None:
         self.watchdog = watchdog
@@ -64,6 +72,8 @@ class Connections:
         self.waits = 0
         self.waited_seconds = 0.0
         self.refusals = 0
+        # Failures that the database, or the way to it, has caused, by SQLSTATE or else `timeout` and `connection`.
+        self.faults: Counter[str] = Counter()
 
     @classmethod
     @asynccontextmanager
@@ -92,6 +102,10 @@ class Connections:
         watchdog = Watchdog(ask)
         async with pool, watchdog.running():
             yield cls(pool, watchdog, settings)
+
+    def count_fault(self, failed: Exception) -> None:
+        unnamed = "timeout" if isinstance(failed, TimeoutError) else "connection"
+        self.faults[getattr(failed, "sqlstate", None) or unnamed] += 1
 
     async def acquire(self, *, reads: bool) -> PooledConnection:
         if self.watchdog.hanging:
@@ -183,13 +197,18 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def to_json(value: object) -> bytes:
+    """As it is sent to the database. Raises TypeError for what is no JSON."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
+
+
 async def _know_json(conn: Connection, /) -> None:
     async with conn.transaction():
         # jsonb's binary form is a version byte and the text.
         await conn.set_type_codec(
             "jsonb",
             schema="pg_catalog",
-            encoder=lambda value: b"\x01" + orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z),
+            encoder=lambda value: b"\x01" + to_json(value),
             decoder=lambda data: orjson.loads(data[1:]),
             format="binary",
         )

@@ -45,16 +45,23 @@ class Query:
 
     `columns` names what an INSERT or UPDATE sets: each is a parameter of that name. A write that
     `expect_one_row` changes exactly one row; where it does not, the whole transaction fails, and the unit
-    runs again with locks."""
+    runs again with locks. A write that `adds` a parameter to what is stored is done once for all rows that are alike in
+    the others: a statement changes no row twice."""
 
-    __slots__ = ("constants", "expect_one_row", "insert", "module", "names", "sql", "table")
+    __slots__ = ("adds", "constants", "expect_one_row", "insert", "module", "names", "sql", "table")
 
     def __init__(
-        self, statement: Executable, columns: Sequence[str] | None = None, *, expect_one_row: bool = False
+        self,
+        statement: Executable,
+        columns: Sequence[str] | None = None,
+        *,
+        expect_one_row: bool = False,
+        adds: str | None = None,
     ) -> None:
         self.module: str = sys._getframe(1).f_globals["__name__"]
         self.table: str | None = None
         self.expect_one_row = expect_one_row
+        self.adds = adds
         if expect_one_row:
             assert isinstance(statement, UpdateBase)
             statement = statement.returning(literal_column("1"))
@@ -83,6 +90,16 @@ class Query:
         if self.constants:
             params = self.constants | params
         return [params[name] for name in self.names]
+
+    def added_up(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """`rows` of several units as one statement takes them; those that add, in the order of what they add to."""
+        if self.adds is None:
+            return rows
+        sums: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in rows:
+            key = tuple(value for name, value in sorted(row.items()) if name != self.adds)
+            sums[key] = {**row, self.adds: row[self.adds] + (sums[key][self.adds] if key in sums else 0)}
+        return [sums[key] for key in sorted(sums, key=str)]
 
 
 def _shifted(sql: str, by: int) -> str:

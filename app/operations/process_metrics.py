@@ -39,7 +39,7 @@ class _Sampler:
         ):
             counter.labels(process).inc(total - self._counted[counter._name])
             self._counted[counter._name] = total  # type: ignore[assignment]
-        for sqlstate, total in self._db.faults.items():
+        for sqlstate, total in self._db.connections.faults.items():
             metrics.DB_FAULTS.labels(process, sqlstate).inc(total - self._faults[sqlstate])
             self._faults[sqlstate] = total
 

@@ -50,20 +50,21 @@ def _added(fresh: Insert, table: Table, key: list[str]) -> Insert:
 
 
 def _adding(table: Table, key: list[str]) -> Query:
-    return Query(_added(insert(table), table, key), [*key, "bytes", "most"])
+    return Query(_added(insert(table), table, key), [*key, "bytes", "most"], adds="bytes")
 
 
 def _adding_after_customer() -> Query:
     """Locks the customer's row first, where it is stored already: an opening holds no ticket yet, and customers come
     before tickets and what is counted beside them."""
     customer_id = bindparam("customer_id", type_=Uuid)
-    stored = select(customers.c.id).where(customers.c.id == customer_id).with_for_update(read=True, key_share=True)
-    locked = stored.lateral("locked")
+    known = select(customers.c.id).where(customers.c.id == customer_id).with_for_update(read=True, key_share=True)
+    locked = known.lateral("locked")
     one = select(literal_column("1")).subquery("one")
     names = [*_CUSTOMERS_KEY, "bytes", "most"]
     values = [bindparam(name, type_=_c[name].type) for name in names[1:]]
     row = select(func.coalesce(locked.c.id, customer_id), *values).select_from(one.outerjoin(locked, true()))
-    return Query(_added(insert(customer_bytes).from_select(names, row), customer_bytes, _CUSTOMERS_KEY))
+    stored = insert(customer_bytes).from_select(names, row)
+    return Query(_added(stored, customer_bytes, _CUSTOMERS_KEY), adds="bytes")
 
 
 _ADD_TO_TICKET = _adding(ticket_bytes, _TICKETS_KEY)

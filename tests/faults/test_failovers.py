@@ -13,7 +13,8 @@ import asyncpg
 import httpx
 import pytest
 
-from app.db import FAULTS, READ_ONLY, Database
+from app.connections import FAULTS, READ_ONLY
+from app.db import Database
 from app.settings import Settings
 from app.verification.clocks import verify
 from tests.faults.cluster import LOGIN, STANDBY_SECONDS, Cluster, cluster

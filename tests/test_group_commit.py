@@ -1,0 +1,399 @@
+"""Units that insert at the same time leave as one statement, and each of them is told what became of its own rows."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    insert,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from app import group_commit
+from app.db import FAULTS, Database, Query, Transaction
+from app.group_commit import MOST_ROWS, may_join
+from app.settings import Settings
+from tests.support.expect import problem
+from tests.support.verification import assert_verified
+
+_TYPES: dict[str, Any] = {
+    "a_uuid": Uuid, "a_word": String, "a_text": Text, "an_instant": DateTime(timezone=True), "a_date": Date,
+    "some_json": JSONB, "a_bigint": BigInteger, "an_integer": Integer, "a_smallint": SmallInteger, "a_boolean": Boolean,
+    "a_float": Float, "texts": ARRAY(Text), "instants": ARRAY(DateTime(timezone=True)),
+    "smallints": ARRAY(SmallInteger),
+}  # fmt: skip
+_PROBES = Table("probes", MetaData(), Column("key", Integer), *(Column(name, type_) for name, type_ in _TYPES.items()))
+_INSERT = Query(insert(_PROBES), ["key", *_TYPES])
+_KEY = Query(insert(_PROBES), ["key"])
+_SUMS = Table("sums", MetaData(), Column("name", Text), Column("sum", Integer))
+_added = pg_insert(_SUMS)
+_ADD = Query(
+    _added.on_conflict_do_update(index_elements=["name"], set_={"sum": _SUMS.c.sum + _added.excluded.sum}),
+    ["name", "sum"],
+    adds="sum",
+)
+_CREATE = """
+CREATE TABLE probes (number bigserial, key integer CONSTRAINT uq_probes UNIQUE, a_uuid uuid, a_word varchar,
+    a_text text,
+    an_instant timestamptz, a_date date, some_json jsonb, a_bigint bigint, an_integer integer, a_smallint smallint,
+    a_boolean boolean, a_float double precision, texts text[], instants timestamptz[], smallints smallint[]);
+CREATE TABLE sums (name text PRIMARY KEY, sum integer CONSTRAINT ck_sums CHECK (sum < 1000));
+GRANT ALL ON probes, sums, probes_number_seq TO PUBLIC"""
+
+Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Unit = Callable[[Transaction], Awaitable[None]]
+
+
+@pytest.fixture
+async def probes(sql: Sql) -> None:
+    await sql.execute(_CREATE)
+
+
+def _writes(*keys: int) -> Unit:
+    async def unit(tx: Transaction) -> None:
+        for key in keys:
+            tx.write(_KEY, key=key)
+
+    return unit
+
+
+@asynccontextmanager
+async def _held(db: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """The lane is taken until the block ends; what is given waits until so many units wait for it."""
+    monkeypatch.setattr(group_commit, "_ALONE_SECONDS", 60)
+    entered = db._lane.enter()
+    assert entered
+
+    async def until(count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(db._lane._waiting) < count:
+                await asyncio.sleep(0.005)
+
+    try:
+        yield until
+    finally:
+        db._lane.leave(entered)
+
+
+async def _together(db: Database, monkeypatch: pytest.MonkeyPatch, *units: Unit) -> list[BaseException | None]:
+    """What each unit raised."""
+    async with _held(db, monkeypatch) as waiting:
+        tasks = [asyncio.create_task(db.run(unit)) for unit in units]
+        await waiting(len(units))
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _transactions(sql: Sql) -> Any:
+    return await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM probes")
+
+
+async def test_units_that_wait_leave_in_one_transaction_each_in_its_order(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = await _together(db, monkeypatch, *(_writes(10 * n, 10 * n + 1) for n in range(20)))
+    assert outcomes == [None] * 20
+    assert await _transactions(sql) == 1
+    found = [row["key"] for row in await sql.fetch("SELECT key FROM probes ORDER BY number")]
+    assert sorted(found) == [10 * n + one for n in range(20) for one in (0, 1)]
+    assert [key % 10 for key in found] == [0, 1] * 20
+    assert [key // 10 for key in found[::2]] == [key // 10 for key in found[1::2]]
+
+
+async def test_a_unit_that_meets_nobody_waits_for_nobody(db: Database, sql: Sql, probes: None) -> None:
+    for key in range(3):
+        await db.run(_writes(key))
+    assert await _transactions(sql) == 3
+
+
+_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+_INSTANTS = st.datetimes(timezones=st.just(UTC))
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+_ROWS = st.fixed_dictionaries({
+    "a_uuid": st.none() | st.uuids(), "a_word": st.none() | _TEXT, "a_text": st.none() | _TEXT,
+    "an_instant": st.none() | _INSTANTS, "a_date": st.none() | st.dates(),
+    "some_json": st.none() | st.dictionaries(_TEXT, _JSON, max_size=3) | st.lists(_JSON, max_size=3),
+    "a_bigint": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "an_integer": st.none() | st.integers(-(2**31), 2**31 - 1),
+    "a_smallint": st.none() | st.integers(-(2**15), 2**15 - 1), "a_boolean": st.none() | st.booleans(),
+    "a_float": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    "texts": st.none() | st.lists(st.none() | _TEXT, max_size=3),
+    "instants": st.none() | st.lists(_INSTANTS, max_size=3),
+    "smallints": st.none() | st.lists(st.integers(-(2**15), 2**15 - 1), max_size=3),
+})  # fmt: skip
+
+
+async def test_every_type_is_stored_as_by_a_statement_of_its_own(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[dict[str, Any]] = []
+
+    @given(_ROWS)
+    def collect(row: dict[str, Any]) -> None:
+        rows.append(row)
+
+    collect()
+
+    def writes(key: int, row: dict[str, Any]) -> Unit:
+        async def unit(tx: Transaction) -> None:
+            tx.write(_INSERT, key=key, **row)
+
+        return unit
+
+    assert len(rows) > 50
+    for number, row in enumerate(rows):
+        await db.run(writes(number, row))
+    batch = group_commit._MOST_UNITS
+    for start in range(0, len(rows), batch):
+        some = list(enumerate(rows))[start : start + batch]
+        outcomes = await _together(db, monkeypatch, *(writes(len(rows) + number, row) for number, row in some))
+        assert outcomes == [None] * len(some)
+    columns = ", ".join(_TYPES)
+    differing = f"SELECT key % $1 FROM (SELECT key, ({columns})::text AS row FROM probes) AS p GROUP BY 1 HAVING count(DISTINCT row) > 1"  # noqa: E501
+    assert await sql.fetch(differing, len(rows)) == []
+    assert await _transactions(sql) < 1.1 * len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        (Query(insert(Table("t", MetaData(), Column("c", Interval)))), 1),
+        (Query(insert(Table("t", MetaData(), Column("c", LargeBinary)))), 1),
+        (Query(update(_PROBES).where(_PROBES.c.key == bindparam("it")), ["an_integer"]), 1),
+        (_KEY, MOST_ROWS + 1),
+    ],
+)
+def test_what_json_does_not_hold_exactly_and_what_is_no_insert_goes_by_itself(query: Query, rows: int) -> None:
+    assert may_join({_KEY: [{}]})
+    assert not may_join({query: [{}] * rows})
+
+
+async def test_of_many_units_only_the_one_that_is_refused_fails(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await db.run(_writes(7))
+    outcomes = await _together(db, monkeypatch, *(_writes(key) for key in range(20)))
+    assert [type(each) for each in outcomes if each] == [asyncpg.UniqueViolationError]
+    assert outcomes[7]
+    assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == set(range(20))
+
+
+async def test_a_unit_whose_conflict_may_pass_is_run_again(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await db.run(_writes(7))
+    tried: list[int] = []
+
+    async def next_free(tx: Transaction) -> None:
+        tried.append(7 + len(tried))
+        tx.write(_KEY, retry_on="uq_probes", key=tried[-1])
+
+    assert await _together(db, monkeypatch, _writes(1), next_free, _writes(2)) == [None] * 3
+    assert tried == [7, 8]
+    assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == {1, 2, 7, 8}
+
+
+async def test_what_is_counted_by_several_units_adds_up(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counts(name: str, by: int) -> Unit:
+        async def unit(tx: Transaction) -> None:
+            tx.write(_ADD, name=name, sum=by)
+
+        return unit
+
+    await db.run(counts("a", 1))
+    outcomes = await _together(db, monkeypatch, *(counts(name, 10) for name in "abab"), counts("a", 1000))
+    # The last one alone is too much; a batch that fails has counted nothing.
+    assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [asyncpg.CheckViolationError]
+    assert {row["name"]: row["sum"] for row in await sql.fetch("SELECT * FROM sums")} == {"a": 21, "b": 20}
+    assert await _together(db, monkeypatch, *(counts("a", 1) for _ in range(30))) == [None] * 30
+    assert await sql.fetchval("SELECT sum FROM sums WHERE name = 'a'") == 51
+
+
+async def test_a_unit_that_is_cancelled_while_it_waits_writes_nothing_and_stops_nobody(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _held(db, monkeypatch) as waiting:
+        tasks = [asyncio.create_task(db.run(_writes(key))) for key in range(3)]
+        await waiting(3)
+        tasks[1].cancel()
+        await asyncio.wait([tasks[1]])
+    assert [type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)] == [
+        type(None), asyncio.CancelledError, type(None),
+    ]  # fmt: skip
+    assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == {0, 2}
+
+
+async def test_a_unit_that_is_cancelled_on_the_way_stops_nobody(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _slow(sql, 0.5)
+    async with _held(db, monkeypatch) as waiting:
+        tasks = [asyncio.create_task(db.run(_writes(key))) for key in range(3)]
+        await waiting(3)
+    await _running(sql)
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    assert tasks[1].cancelled()
+    assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == {0, 1, 2}
+
+
+async def test_the_end_of_the_service_waits_for_what_is_under_way(
+    sql: Sql, probes: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _slow(sql, 0.5)
+    async with Database.open(settings) as db:
+        async with _held(db, monkeypatch) as waiting:
+            tasks = [asyncio.create_task(db.run(_writes(key))) for key in range(3)]
+            await waiting(3)
+        await _running(sql)
+        for task in tasks:
+            task.cancel()
+    assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == {0, 1, 2}
+
+
+async def test_a_deadline_holds_while_a_unit_waits(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _held(db, monkeypatch):
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await db.run(_writes(1), within=0.3)
+        assert time.monotonic() - began < 5
+        assert not db._lane._waiting
+    assert await sql.fetchval("SELECT count(*) FROM probes") == 0
+
+
+async def test_a_lost_connection_leaves_the_outcome_unknown_and_repeats_nothing(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _slow(sql, 20)
+    runs = []
+
+    async def unit(tx: Transaction) -> None:
+        runs.append(1)
+        tx.write(_KEY, key=len(runs))
+
+    async with _held(db, monkeypatch) as waiting:
+        tasks = [asyncio.create_task(db.run(unit)) for _ in range(5)]
+        await waiting(5)
+    await sql.fetchval("SELECT pg_terminate_backend($1)", await _running(sql))
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(each, FAULTS) for each in outcomes)
+    assert len(runs) == 5
+    await sql.execute("DROP TRIGGER slow ON probes")
+    await db.run(_writes(9))
+    assert [row["key"] for row in await sql.fetch("SELECT key FROM probes")] == [9]
+
+
+async def test_one_connection_is_enough(sql: Sql, probes: None, settings: Settings) -> None:
+    async with Database.open(settings.model_copy(update={"pool_size": 1})) as db, asyncio.timeout(20):
+        await asyncio.gather(*(db.run(_writes(key)) for key in range(50)))
+    assert await sql.fetchval("SELECT count(*) FROM probes") == 50
+
+
+async def test_a_row_that_somebody_holds_keeps_nobody_else(
+    db: Database, sql: Sql, client: httpx.AsyncClient, database_url: str
+) -> None:
+    ids = [(await client.post("/v1/customers", json={"external_id": str(n)})).json()["id"] for n in range(10)]
+    holder: Sql = await asyncpg.connect(database_url)
+    await holder.execute("BEGIN")
+    await holder.execute("SELECT 1 FROM customers WHERE id = $1 FOR UPDATE", UUID(ids[0]))
+
+    async def opens(customer: str) -> float:
+        began = time.monotonic()
+        body = {"subject": "x", "description": "y", "customer": {"id": customer}}
+        assert (await client.post("/v1/tickets", json=body)).status_code == 201
+        return time.monotonic() - began
+
+    try:
+        held = asyncio.create_task(opens(ids[0]))
+        took = await asyncio.gather(*(opens(customer) for _ in range(3) for customer in ids[1:]))
+        assert not held.done()
+        # Whoever waits for the row waits for the whole time-out of locks, which is 5 seconds.
+        assert max(took) < 4
+    finally:
+        await holder.close()
+    await held
+
+
+async def test_many_tickets_at_once_are_all_there_with_all_that_belongs_to_them(
+    client: httpx.AsyncClient, db: Database, sql: Sql
+) -> None:
+    """Every tenth has the external id of another one."""
+    customers = [(await client.post("/v1/customers", json={})).json()["id"] for _ in range(3)]
+
+    at_once = asyncio.Semaphore(12)
+
+    async def opens(number: int) -> httpx.Response:
+        body: dict[str, Any] = {"subject": f"{number}", "description": "y", "customer": {"id": customers[number % 3]}}
+        if number % 10 < 2:
+            body["external_id"] = f"same {number // 10}"
+        async with at_once:
+            return await client.post("/v1/tickets", json=body)
+
+    answers = await asyncio.gather(*(opens(number) for number in range(200)))
+    made = [each.json()["id"] for each in answers if each.status_code == 201]
+    refused = [each for each in answers if each.status_code != 201]
+    assert len(made) == 180
+    for each in refused:
+        problem(each, 409, "conflict")
+    assert {str(row["id"]) for row in await sql.fetch("SELECT id FROM tickets")} == set(made)
+    told = await sql.fetch(
+        "SELECT ticket_id, string_agg(type, ' ' ORDER BY id) AS types FROM events "
+        "WHERE ticket_id IS NOT NULL GROUP BY ticket_id"
+    )
+    assert {str(row["ticket_id"]) for row in told} == set(made)
+    assert {row["types"] for row in told} == {"ticket.created message.created"}
+    # Some left together.
+    assert await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM tickets") < 180
+    await assert_verified(db)
+
+
+async def _slow(sql: Sql, seconds: float) -> None:
+    await sql.execute(f"""
+        CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
+        CREATE TRIGGER slow AFTER INSERT ON probes FOR EACH STATEMENT EXECUTE FUNCTION slowly()""")
+
+
+async def _running(sql: Sql) -> Any:
+    """The process of the server that runs a batch."""
+    sleeps = "wait_event = 'PgSleep' AND datname = current_database()"
+    query = f"SELECT pid FROM pg_stat_activity WHERE query LIKE '%json_to_recordset%' AND {sleeps}"
+    async with asyncio.timeout(10):
+        while not (pid := await sql.fetchval(query)):
+            await asyncio.sleep(0.01)
+    return pid
