@@ -253,3 +253,11 @@ async def test_a_caller_has_five_and_they_expire(client: httpx.AsyncClient, db: 
 async def test_what_makes_no_sense_is_refused(client: httpx.AsyncClient, body: Body, pointer: str) -> None:
     answer = problem(await client.post(URL, json={**SPAN, "policies": [], **body}), 422)
     assert pointer in [each["pointer"] for each in answer["errors"]]
+
+
+async def test_what_a_ticket_became_after_its_answer_moves_no_clock(client: httpx.AsyncClient, db: Database) -> None:
+    await write_policy(client, 6_000)
+    await send(client, item("u", message(50), {"at": at(55), "kind": "priority", "priority": "urgent"}))
+    urgent = {"all": [{"field": "ticket.priority", "op": "eq", "value": "urgent"}]}
+    drafts = [_policy(60, key="urgent", position=1, conditions=urgent), _policy(60 * 30, position=2)]
+    assert _first(await simulated(client, db, policies=drafts), "after")["met"] == 1
