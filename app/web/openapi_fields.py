@@ -178,7 +178,6 @@ BY_NAME = (
         "pause_on": "The statuses in which the clock stands.",
         "paused_seconds": "Seconds in which the clock stood.",
         "pauses": "When the clock stood.",
-        "percentiles": "How percentiles are computed.",
         "pinball_loss_seconds": "The mean pinball loss of the instants that were told; less is better.",
         "policies": "The policies, in the order in which they are tried.",
         "policy_id": "The SLA policy's id.",
