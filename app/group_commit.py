@@ -81,6 +81,10 @@ class Lane:
         a connection. Raises what left the outcome unknown, and TimeoutError where it is not under way at `until`."""
         waiting = _Waiting(writes)
         self._waiting.append(waiting)
+        if not self._busy:
+            # It became free while the caller gave its connection back.
+            self._busy = True
+            self._go_on()
         loop = asyncio.get_running_loop()
         late = loop.call_later(max(0, until - time.monotonic()), self._expire, waiting) if until < inf else None
         try:

@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import asyncpg
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,8 +39,6 @@ from app import group_commit
 from app.db import FAULTS, Database, Query, Transaction
 from app.group_commit import MOST_ROWS, may_join
 from app.settings import Settings
-from tests.support.expect import problem
-from tests.support.verification import assert_verified
 
 _TYPES: dict[str, Any] = {
     "a_uuid": Uuid, "a_word": String, "a_text": Text, "an_instant": DateTime(timezone=True), "a_date": Date,
@@ -284,6 +280,21 @@ async def test_the_end_of_the_service_waits_for_what_is_under_way(
     assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == {0, 1, 2}
 
 
+async def test_nobody_waits_for_a_lane_that_has_become_free(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, entered = db.connections.release, db._lane.enter()
+    assert entered
+
+    async def leaves_then(*args: Any, **named: Any) -> None:
+        await release(*args, **named)
+        db._lane.leave(entered)
+
+    monkeypatch.setattr(db.connections, "release", leaves_then)
+    await db.run(_writes(1), within=10)
+    assert await sql.fetchval("SELECT count(*) FROM probes") == 1
+
+
 async def test_a_deadline_holds_while_a_unit_waits(
     db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,64 +333,6 @@ async def test_one_connection_is_enough(sql: Sql, probes: None, settings: Settin
     async with Database.open(settings.model_copy(update={"pool_size": 1})) as db, asyncio.timeout(20):
         await asyncio.gather(*(db.run(_writes(key)) for key in range(50)))
     assert await sql.fetchval("SELECT count(*) FROM probes") == 50
-
-
-async def test_a_row_that_somebody_holds_keeps_nobody_else(
-    db: Database, sql: Sql, client: httpx.AsyncClient, database_url: str
-) -> None:
-    ids = [(await client.post("/v1/customers", json={"external_id": str(n)})).json()["id"] for n in range(10)]
-    holder: Sql = await asyncpg.connect(database_url)
-    await holder.execute("BEGIN")
-    await holder.execute("SELECT 1 FROM customers WHERE id = $1 FOR UPDATE", UUID(ids[0]))
-
-    async def opens(customer: str) -> float:
-        began = time.monotonic()
-        body = {"subject": "x", "description": "y", "customer": {"id": customer}}
-        assert (await client.post("/v1/tickets", json=body)).status_code == 201
-        return time.monotonic() - began
-
-    try:
-        held = asyncio.create_task(opens(ids[0]))
-        took = await asyncio.gather(*(opens(customer) for _ in range(3) for customer in ids[1:]))
-        assert not held.done()
-        # Whoever waits for the row waits for the whole time-out of locks, which is 5 seconds.
-        assert max(took) < 4
-    finally:
-        await holder.close()
-    await held
-
-
-async def test_many_tickets_at_once_are_all_there_with_all_that_belongs_to_them(
-    client: httpx.AsyncClient, db: Database, sql: Sql
-) -> None:
-    """Every tenth has the external id of another one."""
-    customers = [(await client.post("/v1/customers", json={})).json()["id"] for _ in range(3)]
-
-    at_once = asyncio.Semaphore(12)
-
-    async def opens(number: int) -> httpx.Response:
-        body: dict[str, Any] = {"subject": f"{number}", "description": "y", "customer": {"id": customers[number % 3]}}
-        if number % 10 < 2:
-            body["external_id"] = f"same {number // 10}"
-        async with at_once:
-            return await client.post("/v1/tickets", json=body)
-
-    answers = await asyncio.gather(*(opens(number) for number in range(200)))
-    made = [each.json()["id"] for each in answers if each.status_code == 201]
-    refused = [each for each in answers if each.status_code != 201]
-    assert len(made) == 180
-    for each in refused:
-        problem(each, 409, "conflict")
-    assert {str(row["id"]) for row in await sql.fetch("SELECT id FROM tickets")} == set(made)
-    told = await sql.fetch(
-        "SELECT ticket_id, string_agg(type, ' ' ORDER BY id) AS types FROM events "
-        "WHERE ticket_id IS NOT NULL GROUP BY ticket_id"
-    )
-    assert {str(row["ticket_id"]) for row in told} == set(made)
-    assert {row["types"] for row in told} == {"ticket.created message.created"}
-    # Some left together.
-    assert await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM tickets") < 180
-    await assert_verified(db)
 
 
 async def _slow(sql: Sql, seconds: float) -> None:

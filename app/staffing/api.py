@@ -17,5 +17,4 @@ async def compute_staffing_forecast(
     """Interval by interval (Erlang A; C where nobody gives up), with one agent less and one more, for a quantile of
     what came in such intervals before. It says how far off the same arithmetic was on the past, and where it knows too
     little. At most 672 intervals."""
-    await tx.snapshot()
     return await forecast(tx, body)

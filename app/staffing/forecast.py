@@ -40,8 +40,8 @@ class _Plan:
 
 
 async def forecast(tx: Transaction, body: StaffingForecastIn) -> dict[str, Any]:
-    """The transaction must read a snapshot. Cost: the clocks of the past weeks, and some seconds of arithmetic at
-    most, in slices. Raises NotFound, NewerRelease and Invalid."""
+    """Cost: the clocks of the past weeks, and some seconds of arithmetic at most, in slices. Raises NotFound,
+    NewerRelease and Invalid."""
     goal = await _goal(tx, body)
     now = await tx.now()
     today = now.astimezone(zone_rules(body.timezone)).date()

@@ -94,8 +94,9 @@ class Past:
 
 
 async def read_past(tx: Transaction, goal: Values, start: datetime, end: datetime) -> Past:
-    """Of the waits of a goal's metric and filter that began in the span. The transaction must read a snapshot. Cost:
-    the clocks of the span, and the changes of availability in it. Raises Invalid for too many of those."""
+    """Of the waits of a goal's metric and filter that began in the span; what happens after its end, while it is read,
+    is left out. Cost: the clocks of the span, and the changes of availability in it. Raises Invalid for too many of
+    those."""
     given = cohort_of(goal, start, end, end)
     rows = await tx.rows(_QUARTERS, **given)
     first = await tx.row(_FIRST, metric=goal["metric"], start=start)

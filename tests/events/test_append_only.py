@@ -39,8 +39,9 @@ OPERATIONS = {operation.id: operation for operation in operations(openapi())}
 CHANGES = [row for row in ROWS if OPERATIONS[row.operation].method != "GET" and row.expected["admin"] == "ok"]
 
 # May change without a word in the log: deliveries say of themselves what became of them, a ticket for the stream lasts
-# half a minute, who is writing an answer is told for ten seconds, and a heartbeat changes nothing that it keeps.
-_IN_TRANSIT = {"webhook_deliveries", "stream_tickets", "answering", "agent_availability"}
+# half a minute, who is writing an answer is told for ten seconds, a heartbeat changes nothing that it keeps, and what a
+# simulation found is dropped after a week.
+_IN_TRANSIT = {"webhook_deliveries", "stream_tickets", "answering", "agent_availability", "sla_simulations"}
 
 
 async def _run(db: Database, statement: str) -> None:

@@ -34,7 +34,7 @@ async def test_a_caller_has_so_many_streams_and_no_more(
         async with listening(port, key=somebody.key) as other:
             assert other.status == 200
     async with asyncio.timeout(10):
-        while app.state.hub._open.total():
+        while app.state.hub.open_streams.total():
             await asyncio.sleep(0.01)
     async with listening(port, key=ADMIN_KEY) as again:
         assert again.status == 200
