@@ -311,8 +311,8 @@ def _update(
         assert not optimistic
         tx.write(_CHANGE, key_id=id, **values, next_at=after.next_at(), detected_at=None)
     else:
-        ends = after.pauses == before.pauses and before.due_at == values["due_at"]
-        query = (_END, _MOVE, _END_AS_READ, _MOVE_AS_READ)[2 * optimistic + (not ends)]
+        same = before.due_at == values["due_at"] and before.unrelieved_due_at == values["unrelieved_due_at"]
+        query = (_END, _MOVE, _END_AS_READ, _MOVE_AS_READ)[2 * optimistic + (after.pauses != before.pauses or not same)]
         tx.write(query, key_id=id, **values, until=now, upcoming=after.next_at(after=now))
     if after.ended_at:
         _record_end(tx, who, ticket_id, id, after)

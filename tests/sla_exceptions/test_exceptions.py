@@ -341,3 +341,15 @@ async def test_exceptions_are_listed_newest_first_and_by_ticket(
     assert [item["id"] for item in good(await client.get(URL))["items"]] == [second["id"], first["id"]]
     for one, granted in ((ticket, first), (other, second)):
         assert good(await client.get(f"{URL}?ticket_id={one['id']}"))["items"] == [granted]
+
+
+async def test_a_clock_that_is_excluded_and_ends_in_a_pause_is_what_the_log_says(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database
+) -> None:
+    await write_targets(client, {"metric": "first_response", "seconds": 3600, "pause_on": ["pending"]})
+    ticket = await open_ticket()
+    await grant(client, ticket, "exclude")
+    await patch(client, ticket, status="pending")
+    await reply(client, ticket)
+    assert (await the_clock(client, ticket))["stopped_at"]
+    await assert_verified(db)
