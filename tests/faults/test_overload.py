@@ -42,7 +42,8 @@ async def test_at_three_times_the_capacity_most_of_the_peak_is_done_and_the_rest
     )
     assert set(seen.statuses) | set(seen.mixed.statuses) <= {0, 200, 201, 429, 503}
     assert seen.unadvised == 0
-    # The peak was found a moment before: where others use the machine at the same time, it is another one by now.
-    assert seen.kept.median >= (_KEPT if before < 1 else _KEPT_AMONG_OTHERS)
+    # The peak was found a moment before, in one round: on a machine whose pace changes it is another one by now. The
+    # long form has several rounds, and holds the promise to the letter.
+    assert seen.kept.median >= (_KEPT if long and before < 1 else _KEPT_AMONG_OTHERS)
     # Who opens a ticket is let in rather than who lists them.
     assert seen.mixed.share("create") >= seen.mixed.share("list")
