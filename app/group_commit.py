@@ -120,8 +120,8 @@ class Lane:
             return False
         try:
             queries, arguments = _joined([waiting.writes for waiting in batch])
-        except TypeError:
-            # One of them has a value that is no JSON.
+        except Exception:
+            # One of them cannot be written, and says why by itself. The lane goes on.
             return False
         try:
             await self._send(queries, arguments)
@@ -206,7 +206,7 @@ def _statement(queries: tuple[Query, ...]) -> str:
 
 
 def _joined(units: Sequence[Writes]) -> tuple[tuple[Query, ...], list[str]]:
-    """The inserts of all `units`, and the rows of each as JSON. Raises TypeError for a value that is no JSON."""
+    """The inserts of all `units`, and the rows of each as JSON."""
     rows: dict[Query, list[dict[str, Any]]] = {}
     for writes in units:
         for query, given in writes.items():

@@ -205,6 +205,17 @@ async def test_of_many_units_only_the_one_that_is_refused_fails(
     assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == set(range(20))
 
 
+async def test_a_unit_that_cannot_be_written_stops_nobody(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forgets(tx: Transaction) -> None:
+        tx.write(_KEY)
+
+    outcomes = await _together(db, monkeypatch, _writes(1), forgets, _writes(2))
+    assert [type(each) for each in outcomes] == [type(None), KeyError, type(None)]
+    assert await _together(db, monkeypatch, _writes(3), _writes(4)) == [None] * 2
+
+
 async def test_a_unit_whose_conflict_may_pass_is_run_again(
     db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
