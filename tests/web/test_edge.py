@@ -15,6 +15,13 @@ from tests.web import raw
 MADE = re.compile(r"[0-9a-f]{32}")
 
 
+# A stream has no length (httpx says one for it); a time that runs on is written with more or fewer digits.
+MOVING = (
+    *("/stream", "/export"),
+    *("clocks", "/explain", "/history", "/response-times", "/status", "/why", "/backlog", "/availability"),
+)
+
+
 async def test_head_is_get_without_the_body(app: FastAPI, client: httpx.AsyncClient, open_ticket: Open) -> None:
     ids = await things(client, open_ticket)
     paths = [operation.url(ids) for operation in operations(app) if operation.method == "GET"]
@@ -26,9 +33,7 @@ async def test_head_is_get_without_the_body(app: FastAPI, client: httpx.AsyncCli
         ]
         assert head.content == b"", path
         assert head.status_code == get.status_code
-        # A stream has no length; httpx says one for it.
-        moving = ("clocks", "/history", "/response-times", "/status", "/explain", "/export", "/stream", "/backlog")
-        ours = ("content-length",) if path in ("/metrics", "/readyz") or any(part in path for part in moving) else ()
+        ours = ("content-length",) if path in ("/metrics", "/readyz") or any(part in path for part in MOVING) else ()
         for name in get.headers.keys() - {"x-request-id", "date", "ratelimit", "next-position", *ours}:
             assert head.headers.get(name) == get.headers[name], (path, name)
         assert head.headers.keys() | {"content-length"} == get.headers.keys() | {"content-length"}
