@@ -16,6 +16,7 @@ const options = {
   outdir: out,
   target: ["chrome120", "firefox121", "safari17.5"],
   legalComments: "none",
+  charset: "utf8",
   logLevel: "warning",
 };
 

@@ -26,6 +26,7 @@ from app.reports.schemas import (
     HandlingTimes,
     HandlingTimesQuery,
     HandlingTimesReport,
+    OverloadFigures,
     OverloadQuery,
     OverloadReport,
     ReportGroup,
@@ -103,12 +104,19 @@ async def report_self_service(tx: Tx, actor: Reader, query: Annotated[SelfServic
     return {"items": await self_service(tx, *query.span(), query.group_by or ())}
 
 
-@routes.get("/overload-offers", response_model=OverloadReport, summary="Report what was offered at overload")
+@routes.get(
+    "/overload-offers", response_model=OverloadReport, summary="Report what was offered at overload", responses=_AS_CSV
+)
 @costs(HEAVY)
-async def report_overload_offers(tx: Tx, actor: Reader, query: Annotated[OverloadQuery, Query()]) -> Any:
+async def report_overload_offers(
+    request: Request, tx: Tx, actor: Reader, query: Annotated[OverloadQuery, Query()]
+) -> Any:
     """Over the offers made in the span to customers who wrote while a goal was about to be missed, those of spam left
-    out. By segment, that of the opening."""
-    return {"items": await overload_offers.report(tx, *query.span(), query.group_by or ())}
+    out. By segment, that of the opening. With `Accept: text/csv`, the items as CSV."""
+    items = await overload_offers.report(tx, *query.span(), query.group_by or ())
+    if wants_csv(request):
+        return await _csv(items, list(OverloadFigures.model_fields), excel=False)
+    return {"items": items}
 
 
 @routes.get("/quality", response_model=QualityReport, summary="Report quality", responses=_AS_CSV)

@@ -1,5 +1,7 @@
 """What is offered while a goal is about to be missed, to whom, and what becomes of it."""
 
+import csv
+import io
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -220,3 +222,7 @@ async def test_a_person_is_one_call_away_and_all_of_it_is_counted(
     await opened(client, customer={"name": "N"})
     groups = good(await client.get("/v1/reports/overload-offers?group_by=segment"))["items"]
     assert [(each["segment"], each["offered"], each["undecided"]) for each in groups] == [("s", 1, 1), (None, 6, 1)]
+    answer = await client.get("/v1/reports/overload-offers?group_by=segment", headers={"Accept": "text/csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert rows == [{name: "" if value is None else str(value) for name, value in each.items()} for each in groups]

@@ -1,1 +1,1 @@
-import"./chunk-DZYJTMVV.js";
+import"./chunk-U5MVZ4S5.js";

@@ -20,3 +20,4 @@ export type Priority = Schemas["Priority"];
 // The same operations answer CSV as text, where that is asked for.
 export type BacklogReport = Schemas["BacklogReport"];
 export type ResponseTimesReport = Schemas["ResponseTimesReport"];
+export type OverloadReport = Schemas["OverloadReport"];

@@ -9,7 +9,8 @@ import { can } from "../session";
 import { Choice, Empty, Failure, Panel, Skeleton, When } from "../ui/parts";
 import { attempt, say } from "../ui/toast";
 import { number, spoken } from "../words/format";
-import { t, word } from "../words/index";
+import { happened, t, word } from "../words/index";
+import { Automations } from "./operations-automations";
 
 export function Operations(): JSX.Element {
   return (
@@ -44,24 +45,6 @@ function Health(): JSX.Element {
           {found.listeners !== null && <li class="muted">{t("listeners")}: {number(found.listeners)}</li>}
         </ul>
       )}
-    </Panel>
-  );
-}
-
-function Automations(): JSX.Element {
-  const reading = useReading("automations", async () => (await ok(api.GET("/v1/automations"))).items, (event) => event.type.startsWith("automation."));
-  const turn = async (key: string, enabled: boolean): Promise<void> => {
-    await attempt(() => ok(api.PATCH("/v1/automations/{automation_key}", { params: { path: { automation_key: key as "auto_close" } }, body: { enabled } })));
-    await reading.reload();
-  };
-  return (
-    <Panel title={t("automations")}>
-      {reading.failure.value && !reading.data.value && <Failure of={reading.failure.value} retry={() => void reading.reload()} />}
-      <ul class="plain">
-        {reading.data.value?.map((each) => (
-          <li key={each.key}><label class="check"><input type="checkbox" checked={each.enabled} disabled={!can("agents:write")} onChange={(event) => void turn(each.key, event.currentTarget.checked)} /> {word(each.key)}</label></li>
-        ))}
-      </ul>
     </Panel>
   );
 }
@@ -115,7 +98,7 @@ function Deliveries(props: { id: string }): JSX.Element {
             const [tone, mark] = TONES[each.state] ?? ["none", ""];
             return (
               <tr key={each.id}>
-                <td class={`tone-${tone}`}>{mark} {word(each.state)}</td><td>{each.type}</td><td>{each.attempts} ×</td><td>{each.status ?? word(each.failure)}</td><td dir="auto"><span class="clip answer">{each.answer}</span></td><td><When at={each.attempted_at} precise /></td>
+                <td class={`tone-${tone}`}>{mark} {word(each.state)}</td><td title={each.type}>{happened(each.type)}</td><td>{each.attempts} ×</td><td>{each.status ?? (each.failure && word(`failure_${each.failure}`))}</td><td dir="auto"><span class="clip answer">{each.answer}</span></td><td><When at={each.attempted_at} precise /></td>
                 <td>{can("webhooks:write") && each.state !== "pending" && <button type="button" onClick={() => void again(each.id)}>{t("redeliver")}</button>}</td>
               </tr>
             );
@@ -164,7 +147,7 @@ function Keys(): JSX.Element {
       {can("keys:write") && (
         <form class="row" onSubmit={(event) => void make(event as unknown as SubmitEvent)}>
           <input name="name" required maxLength={200} aria-label={t("name")} placeholder={t("name")} />
-          <Choice hideLabel label={t("role")} value={role.value} options={ROLES.map((each) => [each, each] as const)} onChoose={(value) => (role.value = value)} />
+          <Choice hideLabel label={t("role")} value={role.value} options={ROLES.map((each) => [each, word(each)] as const)} onChoose={(value) => (role.value = value)} />
           <button type="submit">＋ {t("newKey")}</button>
         </form>
       )}
@@ -172,7 +155,7 @@ function Keys(): JSX.Element {
       {reading.failure.value && !reading.data.value && <Failure of={reading.failure.value} retry={() => void reading.reload()} />}
       <ul class="plain">
         {reading.data.value?.map((each) => (
-          <li key={each.id} class={each.revoked_at ? "muted" : ""}><span dir="auto">{each.name}</span> <span class="muted small">{each.role} · <When at={each.created_at} />{each.revoked_at && ` · ${t("revoked")}`}</span> {can("keys:write") && !each.revoked_at && <button type="button" class="link" onClick={() => void revoke(each.id)}>{t("revoke")}</button>}</li>
+          <li key={each.id} class={each.revoked_at ? "muted" : ""}><span dir="auto">{each.name}</span> <span class="muted small">{word(each.role)} · <When at={each.created_at} />{each.revoked_at && ` · ${t("revoked")}`}</span> {can("keys:write") && !each.revoked_at && <button type="button" class="link" onClick={() => void revoke(each.id)}>{t("revoke")}</button>}</li>
         ))}
       </ul>
     </Panel>

@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { api, ok } from "../api/client";
 import type { QualityFigures, QualityReport } from "../api/wire";
 import { useReading } from "../live/reading";
+import { Figures } from "../ui/figures";
 import { Empty, Failure, Panel, Skeleton } from "../ui/parts";
 import { number, percent, spoken, zone } from "../words/format";
 import { t, word } from "../words/index";
@@ -42,16 +43,7 @@ export function Quality(props: { from: string; to: string; group: string; name: 
   return (
     <Panel title={t("quality")}>
       {found.rows.length ? (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label={t("quality")}>
-          <table class="figures-table">
-            <thead><tr><th scope="col">{word(group)}</th>{columns.map(([title]) => <th key={title} scope="col">{title}</th>)}</tr></thead>
-            <tbody>
-              {found.rows.map((item) => (
-                <tr key={name(item)}><th scope="row" dir="auto">{name(item)}</th>{columns.map(([title, cell]) => <td key={title}>{cell(item)}</td>)}</tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Figures label={t("quality")} heads={[word(group), ...columns.map(([title]) => title)]} rows={found.rows.map((item) => [name(item), ...columns.map(([, cell]) => cell(item))])} />
       ) : <Empty title={t("noFigures")} />}
       {whole && whole.satisfaction.given > 0 && (
         <dl class="facts">

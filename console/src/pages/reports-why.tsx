@@ -5,6 +5,7 @@ import type { Schemas } from "../api/client";
 import type { Goal } from "../api/wire";
 import { useReading } from "../live/reading";
 import { href } from "../router";
+import { Figures } from "../ui/figures";
 import { Loaded } from "../ui/loaded";
 import { number, spoken } from "../words/format";
 import { t, word } from "../words/index";
@@ -47,19 +48,13 @@ interface Row {
 
 function Parts(props: { label: string; rows: Row[] }): JSX.Element {
   return (
-    <div class="table-wrap figures" tabIndex={0} role="region" aria-label={props.label}>
-      <table class="figures-table">
-        <thead><tr><th scope="col">{props.label}</th><th scope="col">{t("changeOfMean")}</th><th scope="col">{t("ticketsBehind")}</th></tr></thead>
-        <tbody>
-          {props.rows.map((row) => (
-            <tr key={row.name}>
-              <th scope="row">{row.strong ? <strong>{row.name}</strong> : row.name}</th>
-              <td>{row.seconds > 0 ? "+" : ""}{number(row.seconds, 1)} s</td>
-              <td>{row.tickets.slice(0, SHOWN).map((each) => <><a key={each.ticket_id} href={href("tickets", each.ticket_id)}>{spoken(each.seconds)}</a> </>)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Figures
+      class="figures" label={props.label} heads={[props.label, t("changeOfMean"), t("ticketsBehind")]}
+      rows={props.rows.map((row) => [
+        row.strong ? <strong>{row.name}</strong> : row.name,
+        `${row.seconds > 0 ? "+" : ""}${number(row.seconds, 1)} s`,
+        row.tickets.slice(0, SHOWN).map((each) => <span key={each.ticket_id}><a href={href("tickets", each.ticket_id)}>{spoken(each.seconds)}</a> </span>),
+      ])}
+    />
   );
 }

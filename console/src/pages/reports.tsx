@@ -6,6 +6,7 @@ import type { BacklogReport, ResponseTimes, ResponseTimesReport } from "../api/w
 import { serverNow } from "../live/clock";
 import { useReading } from "../live/reading";
 import { route, setParams } from "../router";
+import { Figures } from "../ui/figures";
 import { Choice, Empty, Failure, Panel, Skeleton } from "../ui/parts";
 import { type Line, Plot } from "../ui/plot";
 import { attempt } from "../ui/toast";
@@ -13,6 +14,7 @@ import { number, percent, spoken, zone } from "../words/format";
 import { t, word } from "../words/index";
 import { useGoals } from "./board-goal";
 import { Goals } from "./reports-goals";
+import { Offers } from "./reports-offers";
 import { Quality } from "./reports-quality";
 
 const SPANS = { day: [1, "hour"], week: [7, "day"], month: [30, "day"] } as const;
@@ -59,6 +61,7 @@ export function Reports(): JSX.Element {
       <BacklogNow group={group} />
       <Quality from={from} to={to} group={group} name={(item) => groupName(item, group)} />
       <SelfService asked={asked} />
+      <Offers from={from} to={to} />
     </div>
   );
 }
@@ -85,9 +88,13 @@ function OverTime(props: { asked: Asked; interval: "hour" | "day"; target: numbe
   );
 }
 
+// What people named stays as they wrote it.
+const OF_THE_API: readonly Group[] = ["priority", "channel", "type"];
+
 const groupName = (item: { group: object }, group: Group): string => {
   const values = item.group as Record<string, string | null>;
-  return values[`${group}_name`] ?? (values[group] ? word(values[group]) : t("none"));
+  const value = values[`${group}_name`] ?? values[group];
+  return value ? (OF_THE_API.includes(group) ? word(value) : value) : t("none");
 };
 
 function ByGroup(props: { asked: Asked; group: Group }): JSX.Element {
@@ -113,25 +120,14 @@ function ByGroup(props: { asked: Asked; group: Group }): JSX.Element {
       }
     >
       {reading.failure.value && !rows ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !rows ? <Skeleton /> : rows.length ? (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label={t("byGroup")}>
-          <table class="figures-table">
-            <thead>
-              <tr>
-                <th scope="col">{word(group)}</th><th scope="col">{t("answered")}</th><th scope="col">{t("meanFloor")}</th><th scope="col">{t("meanAnswered")}</th>
-                <th scope="col">p50</th><th scope="col">p90</th><th scope="col">p99</th><th scope="col">{t("attainment")}</th><th scope="col">{t("running")}</th><th scope="col">{t("left")}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map((item) => (
-                <tr key={groupName(item, group)}>
-                  <th scope="row" dir="auto">{groupName(item, group)}</th><td>{number(item.answered)}</td><td>{seconds(item.mean_floor)}</td><td>{seconds(item.mean_answered)}</td>
-                  <td>{seconds(item.p50)}</td><td>{seconds(item.p90)}</td><td>{seconds(item.p99)}</td><td>{percent(item.attainment, 1)}</td><td>{item.running}</td>
-                  <td title={reasons(item)}>{unanswered(item)} <span class="muted small">{reasons(item)}</span></td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Figures
+          label={t("byGroup")}
+          heads={[word(group), t("answered"), t("meanFloor"), t("meanAnswered"), "p50", "p90", "p99", t("attainment"), t("running"), t("left")]}
+          rows={rows.map((item) => [
+            groupName(item, group), number(item.answered), ...[item.mean_floor, item.mean_answered, item.p50, item.p90, item.p99].map(seconds), percent(item.attainment, 1), item.running,
+            <>{unanswered(item)} <span class="muted small">{reasons(item)}</span></>,
+          ])}
+        />
       ) : <Empty title={t("noFigures")} />}
       <p class="muted small">{t("leftOut")}</p>
     </Panel>
@@ -145,19 +141,11 @@ function BacklogNow(props: { group: Group }): JSX.Element | null {
   if (!rows?.length) return null;
   return (
     <Panel title={t("backlogNow")}>
-      <div class="table-wrap" tabIndex={0} role="region" aria-label={t("backlogNow")}>
-        <table class="figures-table">
-          <thead><tr><th scope="col">{word(group)}</th><th scope="col">{t("open")}</th><th scope="col">{t("running")}</th><th scope="col">{t("oldest")}</th><th scope="col">▲ {t("figRisk")}</th><th scope="col">■ {t("figLate")}</th></tr></thead>
-          <tbody>
-            {rows.map((row) => (
-              <tr key={groupName(row, group)}>
-                <th scope="row" dir="auto">{groupName(row, group)}</th><td>{row.open}</td><td>{row.waiting}</td>
-                <td>{row.oldest_wait_seconds === null ? "–" : spoken(row.oldest_wait_seconds)}</td><td>{row.at_risk}</td><td>{row.breached}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Figures
+        label={t("backlogNow")}
+        heads={[word(group), t("open"), t("running"), t("oldest"), `▲ ${t("figRisk")}`, `■ ${t("figLate")}`]}
+        rows={rows.map((row) => [groupName(row, group), row.open, row.waiting, row.oldest_wait_seconds === null ? "–" : spoken(row.oldest_wait_seconds), row.at_risk, row.breached])}
+      />
     </Panel>
   );
 }
@@ -169,12 +157,11 @@ function SelfService(props: { asked: Asked }): JSX.Element | null {
   if (!rows?.length) return null;
   return (
     <Panel title={t("selfService")}>
-      <div class="table-wrap">
-        <table class="figures-table">
-          <thead><tr><th scope="col">{t("segment")}</th><th scope="col">{t("offered")}</th><th scope="col">✓ {t("deflected")}</th><th scope="col">☎ {t("handedOff")}</th></tr></thead>
-          <tbody>{rows.map((row) => <tr key={row.group.segment ?? ""}><th scope="row">{row.group.segment ?? t("none")}</th><td>{row.offered}</td><td>{row.deflected}</td><td>{row.handed_off}</td></tr>)}</tbody>
-        </table>
-      </div>
+      <Figures
+        label={t("selfService")}
+        heads={[t("segment"), t("offered"), `✓ ${t("deflected")}`, `☎ ${t("handedOff")}`]}
+        rows={rows.map((row) => [row.group.segment ?? t("none"), row.offered, row.deflected, row.handed_off])}
+      />
     </Panel>
   );
 }

@@ -1,6 +1,26 @@
 // The English words of all that is fetched later. `fi.ts` has the keys of both; the compiler sees to that.
 import type { Plural } from "./en";
 
+/** Words of the API that do not read well as they are. */
+export const names: Record<string, string> = {
+  op_eq: "is", op_ne: "is not", op_in: "is one of", op_not_in: "is none of", op_lt: "is under", op_lte: "is at most", op_gt: "is over", op_gte: "is at least", op_contains: "contains", op_starts_with: "begins with", op_exists: "is there:",
+  auto_acknowledge: "say at once that a ticket came in", auto_close: "close what has been resolved for some days", self_service_first: "offer an article first", overload_offer: "offer another way while a goal is about to be missed",
+  first_response: "first answer", next_response: "next answer", periodic_update: "news while they wait", on_hold: "on hold", in_person: "in person", offer_call_back: "a call back", offer_article: "an article", offer_wait: "the wait", offer_person: "a person",
+  too_little_known: "too few waits are known yet", nobody_waits: "nobody waits", not_the_first: "it is not the first answer that they wait for",
+  resolved_without_response: "resolved without an answer", closed_by_customer: "closed by the customer", exception: "by an exception",
+  outside_hours: "outside hours", with_bot: "with a bot", nobody_online: "nobody online", all_busy: "all were busy", free_not_taken: "somebody was free and did not take it",
+  relates_to: "has to do with", duplicates: "is the same as", caused_by: "is caused by", parent_of: "has as a part", follow_up_of: "goes on from",
+  policy_archived: "a policy was archived", calendar_changed: "a calendar changed", segment_changed: "a segment changed", judgement_changed: "a customer's figures changed", organization_changed: "an organization changed", customer_changed: "a customer changed", exception_changed: "an exception changed", rule_changed: "the rule changed",
+  failure_answer: "refused", failure_redirect: "sent elsewhere", failure_gone: "gone for good", failure_timeout: "no answer in time", failure_connect: "no connection", failure_tls: "its certificate is not trusted", failure_name: "its name is not found", failure_not_public: "its address is not public", failure_protocol: "it does not speak HTTP", failure_payload: "too large to send", failure_secret: "its secret cannot be read", failure_expired: "too old to send",
+  quarter_hour: "quarter of an hour", half_hour: "half an hour",
+  "ticket.created": "opened", "ticket.status_changed": "status changed", "ticket.updated": "changed", "ticket.handed_off": "a person was asked for", "ticket.confirmed": "the customer has seen it", "ticket.outlook_worsened": "an answer is likely later than was told", "ticket.overload_offered": "another way was offered", "ticket.overload_chosen": "the customer chose",
+  "ticket.solved_by_article": "an article helped", "ticket.followed": "followed", "ticket.unfollowed": "followed no more", "ticket.erased": "texts erased", "ticket.participant_added": "a reader added", "ticket.participant_removed": "a reader taken away", "ticket.problem_solved": "its problem is solved", "ticket.merged": "merged into another", "ticket.absorbed": "another was merged into it", "ticket.unmerged": "its merge was undone", "ticket.released": "a merge into it was undone",
+  "ticket.marked_spam": "marked as spam", "ticket.unmarked_spam": "no spam after all", "ticket.reminder_due": "time to look at it again", "ticket.snoozed": "snoozed", "ticket.woken": "back in the queue", "ticket.claimed": "given to an agent", "ticket.claim_released": "given back", "ticket.claim_expired": "taken back unanswered", "ticket.linked": "linked", "ticket.unlinked": "link removed",
+  "message.created": "message", "message.edited": "message edited", "message.deleted": "message deleted", "attachment.added": "file added", "attachment.published": "file sent with an answer", "attachment.deleted": "file deleted", "promise.made": "promised", "promise.kept": "promise kept", "promise.withdrawn": "promise withdrawn", "satisfaction.given": "the customer rated it",
+  "sla.at_risk": "close to its target", "sla.breached": "past its target", "sla.met": "in time", "sla.cancelled": "clock ended unanswered", "sla.policy_applied": "came under a policy", "sla.exceptions_applied": "other exceptions apply",
+  sla_policy: "SLA policy", sla_exception: "SLA exception", api_key: "API key",
+};
+
 export const more = {
   signIn: "Sign in", keyLabel: "API key or token", keyHint: "Kept in this tab only, until you close it or sign out.",
   keyRefused: "This key is not accepted: {detail}", keyEnded: "You were signed out: {detail}", welcome: "A fast first answer, seen as it happens.",
@@ -62,6 +82,11 @@ export const more = {
   backlogNow: "Open now", selfService: "Self-service", offered: "offered an article", deflected: "helped by it", handedOff: "asked for a person",
   goals: "Goals", newGoal: "New goal", statistic: "Judged by", targetSeconds: "Target in seconds", targetPercent: "Target in percent", fairness: "fairness", between: "Between", maxGap: "Largest gap, in points", burnRate: "burn rate",
   remove: "Delete", reallyDelete: "Delete this goal?", name: "Name",
+  wasOffered: "offered", customerChose: "Chose", nothingYet: "nothing yet", callBackBy: "Call back by", callBackWould: "A call back would be by", likelyLater: "likely by {time}, told {before}",
+  overloadOffers: "Offers at overload", undecided: "chose nothing", callBacksKept: "call backs in time", callBacksLate: "call backs late",
+  noOffers: "Nothing was offered in this span.", noOffersHint: "Whether something is offered while a goal is about to be missed is set under Operations, Automations.",
+  set_after_days: "Days", set_before_seconds: "So many seconds before a goal is missed", set_most: "Articles at most", set_min_score: "Least score of an article",
+  whatIsOffered: "What is offered", insteadIn: "Instead, in segment", nothingOffered: "Nothing is offered.",
   // Customers and segments
   customerSearch: "Name, e-mail or external id", externalId: "External id", email: "E-mail", region: "Region", languageOf: "Language", erased: "erased",
   noneFoundCustomers: "No customer is found by that.", inNoSegment: "In no segment.",

@@ -1,6 +1,7 @@
 // What the customer is told of the answer that they wait for, and what is likely.
 import type { JSX } from "preact";
 import { api, ok } from "../../api/client";
+import type { Schemas } from "../../api/client";
 import { useReading } from "../../live/reading";
 import { Panel, When } from "../../ui/parts";
 import { number, percent } from "../../words/format";
@@ -25,7 +26,23 @@ export function Outlook(props: { id: string }): JSX.Element | null {
           {likely && (["p50", "p80", "p95"] as const).map((each) => <div key={each}><dt>{t(each)}</dt><dd><When at={likely[each]} precise /></dd></div>)}
         </dl>
       )}
+      {found.offer && <Offered offer={found.offer} />}
       {found.why && <p class="muted small">{t("notKnown")}: {word(found.why)}</p>}
     </Panel>
+  );
+}
+
+/** Another way to an answer, which the customer was offered because many waited, and what they chose of it. */
+function Offered(props: { offer: Schemas["OverloadOffer"] }): JSX.Element {
+  const { offer } = props;
+  return (
+    <dl class="facts">
+      <div><dt>{t("wasOffered")}</dt><dd>{offer.choices.map((each) => word(`offer_${each}`)).join(", ")} · <When at={offer.offered_at} precise /></dd></div>
+      <div>
+        <dt>{t("customerChose")}</dt>
+        <dd>{offer.chosen ? <><strong>✓ {word(`offer_${offer.chosen}`)}</strong> · <When at={offer.chosen_at} precise /></> : t("nothingYet")}</dd>
+      </div>
+      {offer.call_back_by && <div><dt>{t(offer.chosen === "call_back" ? "callBackBy" : "callBackWould")}</dt><dd><When at={offer.call_back_by} precise /></dd></div>}
+    </dl>
   );
 }

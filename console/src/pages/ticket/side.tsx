@@ -15,6 +15,7 @@ import { attempt } from "../../ui/toast";
 import { duration, named, spoken } from "../../words/format";
 import { t, word } from "../../words/index";
 import { Files } from "./files";
+import { History } from "./history";
 import { Outlook } from "./outlook";
 import { Participants } from "./participants";
 import { Promises } from "./promises";
@@ -38,7 +39,7 @@ export function Side(props: { ticket: Whole; desk: Desk }): JSX.Element {
         <Participants ticketId={ticket.id} />
         <Files ticketId={ticket.id} />
         <More ticket={ticket} desk={desk} />
-        <Audit ticketId={ticket.id} />
+        <History ticketId={ticket.id} />
       </Panel>
     </aside>
   );
@@ -178,27 +179,5 @@ function More(props: { ticket: Whole; desk: Desk }): JSX.Element {
         })}
       </ul>
     </section>
-  );
-}
-
-function Audit(props: { ticketId: string }): JSX.Element {
-  const open = useSignal(false);
-  return (
-    <details class="side-part" onToggle={(event) => (open.value = event.currentTarget.open)}>
-      <summary>{t("history")}</summary>
-      {open.value && <Events id={props.ticketId} />}
-    </details>
-  );
-}
-
-function Events(props: { id: string }): JSX.Element {
-  const params = { path: { ticket_id: props.id }, query: { limit: 200 } };
-  const reading = useReading(`audit ${props.id}`, async () => (await ok(api.GET("/v1/tickets/{ticket_id}/events", { params }))).items, (event) => event.ticketid === props.id);
-  return (
-    <ol class="audit">
-      {reading.data.value?.map((event) => (
-        <li key={event.id}><When at={event.time} precise /> <span>{word(event.type)}</span> <span class="muted small">{event.actorkind === "agent" ? agentName(event.actorid ?? null) : word(event.actorkind)}</span></li>
-      ))}
-    </ol>
   );
 }

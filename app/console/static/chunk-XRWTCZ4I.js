@@ -1,1 +1,0 @@
-import{V as e,Y as i,Z as t,a as r}from"./chunk-DZYJTMVV.js";function u(n){let{data:l,failure:o,reload:a}=n.of;return l.value!==null?e(r,{children:n.children(l.value)}):o.value?e(t,{of:o.value,retry:()=>{a()}}):e(i,{lines:n.lines??3})}export{u as a};
