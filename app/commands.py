@@ -35,6 +35,7 @@ from app.operations import doctor, setup, start_checks
 from app.operations.process_metrics import sampled
 from app.server import serve as serve_http
 from app.settings import Settings, SettingsError, load_settings
+from app.tracing import flushed, tracing_of
 from app.verification.clocks import repair as repair_clocks
 from app.verification.clocks import verify as verify_clocks
 from app.verification.cubes import verify_reports
@@ -219,8 +220,9 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with metrics.served(metrics.Figures(), settings.host, settings.metrics_port):
-        async with Database.open(settings) as db, sampled("worker", db):
-            await worker_loops.run(db, settings, stop)
+        tracing = tracing_of(settings)
+        async with flushed(tracing), Database.open(settings) as db, sampled("worker", db):
+            await worker_loops.run(db, settings, stop, tracing)
 
 
 async def _verify(db: Database, *, repair: bool) -> tuple[int, int, int]:

@@ -20,6 +20,7 @@ from app.connections import FAULTS, READ_ONLY, SWITCHING_SECONDS, Connections
 from app.errors import Unavailable
 from app.group_commit import Lane, may_join
 from app.settings import Settings
+from app.statement_times import tell
 from app.statements import Query, metadata
 from app.transaction import NeedsLocks, Row, RunAgain, Transaction, Values
 
@@ -169,7 +170,10 @@ class _Unit:
         tx = self._tx
         await self._release()
         tx.may_have_written = True
+        began = time.perf_counter()
         if await self._db._lane.join(tx._pending, tx._until):
+            # Told of as slow by who sent it.
+            tell(tx._pending, began, inf)
             return
         tx.may_have_written = False
         await self._acquire()

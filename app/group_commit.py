@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from functools import lru_cache
 from math import inf
 from typing import Any
@@ -17,7 +18,7 @@ import asyncpg
 
 from app.connections import Connections, to_json
 from app.settings import Settings
-from app.slow_statements import tell_if_slow
+from app.statement_times import tell
 from app.statements import Query
 
 Writes = Mapping[Query, list[dict[str, Any]]]
@@ -99,7 +100,8 @@ class Lane:
     def _go_on(self) -> None:
         self._alone = None
         if self._waiting:
-            self._under_way = asyncio.create_task(self._run())
+            # It is nobody's alone: what it logs bears no request's id.
+            self._under_way = asyncio.create_task(self._run(), context=Context())
         else:
             self._busy = False
 
@@ -141,7 +143,7 @@ class Lane:
         try:
             await conn.execute(_statement(queries), *arguments, timeout=self._timeout)
         finally:
-            tell_if_slow(queries, began, self._slow_seconds)
+            tell(queries, began, self._slow_seconds)
             self._connections.watchdog.done(self)
             await self._connections.release(conn, reads=False)
 

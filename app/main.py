@@ -69,6 +69,7 @@ from app.tickets.api import (
     sla_policies,
     tickets,
 )
+from app.tracing import Tracing, flushed, tracing_of
 from app.web import docs, logs, metrics, openapi, problems
 from app.web.admission import VITAL, Admission, Costs
 from app.web.cors import Cors, Preflights
@@ -163,12 +164,14 @@ def create_app(settings: Settings, worker_figures: str | None = None) -> FastAPI
     another process leaves what it counts."""
 
     admission = Admission(settings.concurrency, _costs())
+    tracing = tracing_of(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with Database.open(settings) as db, Credentials.open(db, settings) as credentials:
+        async with flushed(tracing), Database.open(settings) as db, Credentials.open(db, settings) as credentials:
             app.state.db = db
             app.state.settings = settings
+            app.state.tracing = tracing
             app.state.credentials = credentials
             app.state.limits = Limits(settings)
             app.state.admission = admission
@@ -184,7 +187,7 @@ def create_app(settings: Settings, worker_figures: str | None = None) -> FastAPI
             await partitions.settle_epoch(db)
             hub: Hub = app.state.hub
             async with (
-                _working(db, settings),
+                _working(db, settings, tracing),
                 hub.running(),
                 sampled("api", db, admission, hub.open_streams),
             ):
@@ -205,7 +208,7 @@ def create_app(settings: Settings, worker_figures: str | None = None) -> FastAPI
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # What the frame measures and logs is all there is; asking each time whether there is more costs every request.
+        # The frame measures, logs and traces. FastAPI's own spans would have paths and queries in them, as they came.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for router in ROUTERS:
@@ -219,7 +222,7 @@ def create_app(settings: Settings, worker_figures: str | None = None) -> FastAPI
     # The last one added is the outermost.
     if settings.cors_origins:
         app.add_middleware(Preflights, origins=settings.cors_origins, headers=settings.cors_headers)
-    app.add_middleware(EdgeMiddleware, settings=settings, admission=admission)
+    app.add_middleware(EdgeMiddleware, settings=settings, admission=admission, tracing=tracing)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins, headers=settings.cors_headers)
     return app
@@ -254,13 +257,13 @@ def from_environment() -> FastAPI:
 
 
 @asynccontextmanager
-async def _working(db: Database, settings: Settings) -> AsyncIterator[None]:
+async def _working(db: Database, settings: Settings, tracing: Tracing | None) -> AsyncIterator[None]:
     if not settings.worker:
         yield
         return
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(worker.run(db, settings, stop))
+        tasks.create_task(worker.run(db, settings, stop, tracing))
         try:
             yield
         finally:

@@ -128,6 +128,15 @@ class Settings(TokenSettings, BaseSettings):
     """How long a process that was sent SIGTERM goes on answering while `/readyz` already sends the balancer away."""
     shutdown_seconds: Annotated[int, Field(ge=1, le=300)] = 10
     """How long running requests may take to finish after that."""
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
+            pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$",
+            repr=False,
+        ),
+    ] = None
+    """Where traces go, by OTLP over HTTP; without it there are none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] | None = None
     """Of the log; without it `console` where stderr is a terminal, else `json`."""
@@ -235,9 +244,10 @@ class Settings(TokenSettings, BaseSettings):
         return init_settings, env_settings
 
 
-_WITHOUT_PREFIX = {"DATABASE_URL", "DATABASE_POOLER"}
+_WITHOUT_PREFIX = {"DATABASE_URL", "DATABASE_POOLER", "OTEL_EXPORTER_OTLP_ENDPOINT"}
 _PATTERNS = {
     "admin_key": "not a key of this service; `ninety make-key` makes one",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http:// or https:// with a host",
     "database_role": "a role's name: small letters, digits and underscores, the first no digit",
 }
 

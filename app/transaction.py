@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app.errors import AppError
 from app.group_commit import MOST_ROWS
 from app.settings import Settings
-from app.slow_statements import tell_if_slow
+from app.statement_times import tell
 from app.statements import Query, composed
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ Values = Mapping[str, Any] | Row
 
 _PREPARED_AT_ONCE = 500
 _NOW = Query(select(func.clock_timestamp().label("now")))
+COMMIT = Query(text("COMMIT"))
 
 # Finds out what to tell of a write that a constraint refused.
 Explained = Callable[["Transaction"], Awaitable[AppError]]
@@ -96,11 +97,14 @@ class Transaction:
         return await self._read(self._conn.fetch, query, params)
 
     async def _read(self, fetch: Callable[..., Awaitable[T]], query: Query, params: dict[str, Any]) -> T:
-        began = time.perf_counter()
+        began, slow = time.perf_counter(), self.settings.slow_statement_seconds
         try:
-            return await fetch(query.sql, *query.args(params), timeout=self._timeout)
-        finally:
-            tell_if_slow((query,), began, self.settings.slow_statement_seconds)
+            found = await fetch(query.sql, *query.args(params), timeout=self._timeout)
+        except BaseException as failed:
+            tell((query,), began, slow, failed)
+            raise
+        tell((query,), began, slow, found=bool(found))
+        return found
 
     async def now(self) -> datetime:
         """The database's clock, which is the only one."""
@@ -178,11 +182,13 @@ class Transaction:
         pending, self._pending = self._pending, {}
         if not pending:
             return
-        began = time.perf_counter()
+        began, slow = time.perf_counter(), self.settings.slow_statement_seconds
         try:
             await self._send_all(pending)
-        finally:
-            tell_if_slow(pending, began, self.settings.slow_statement_seconds)
+        except BaseException as failed:
+            tell(pending, began, slow, failed)
+            raise
+        tell(pending, began, slow)
 
     async def _send_all(self, pending: dict[Query, list[dict[str, Any]]]) -> None:
         # More go out as one COPY per table (or a pipelined `executemany`): composing would only make new texts.
@@ -218,7 +224,9 @@ class Transaction:
         if self._begun:
             self.may_have_written = True
             # No timeout: cancelling a COMMIT leaves its outcome unknown.
-            await self._conn.execute("COMMIT")
+            began = time.perf_counter()
+            await self._conn.execute(COMMIT.sql)
+            tell((COMMIT,), began, self.settings.slow_statement_seconds)
 
     async def _rollback(self) -> None:
         self._pending.clear()

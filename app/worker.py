@@ -5,6 +5,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from app.simulations import service as simulation_rows
 from app.sla.sweep import BATCH, anything_due, sweep
 from app.sla_exceptions import service as exceptions
 from app.tickets import auto_close, incidents, quotas, rematch_jobs, reminders, search_index, snoozing
+from app.tracing import Tracing
 from app.web import idempotency, metrics
 from app.webhooks import planning
 from app.webhooks.sending import sender
@@ -71,7 +73,7 @@ _WATCHING_SECONDS = 5.0
 log = structlog.get_logger("ninety.worker")
 
 
-async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
+async def run(db: Database, settings: Settings, stop: asyncio.Event, tracing: Tracing | None = None) -> None:
     """Until `stop` is set."""
     worker_id = uuid7()
     log.info("worker_started", worker=str(worker_id), release=__version__, pid=os.getpid())
@@ -92,33 +94,34 @@ async def run(db: Database, settings: Settings, stop: asyncio.Event) -> None:
             await simulation_rows.clean(tx)
             return max(await idempotency.clean(tx), await quotas.clean(tx)) > 0
 
+    loop = partial(_loop, tracing)
     await asyncio.gather(
-        _loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
-        _loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
-        _loop("job", partial(rematch_jobs.run_once, db), _JOB_SECONDS, stop),
-        _loop("segment_job", partial(segment_jobs.run_job_once, db), _JOB_SECONDS, stop),
-        _loop("reminders", partial(reminders.run_once, db), _SNOOZING_SECONDS, stop),
-        _loop("incidents", partial(incidents.run_once, db), _JOB_SECONDS, stop),
-        _loop("segments", partial(segment_jobs.run_once, db), _EXCEPTION_SECONDS, stop),
-        _loop("exceptions", partial(exceptions.run_once, db), _EXCEPTION_SECONDS, stop),
-        _loop("goals", partial(watching.run_once, db), _GOAL_SECONDS, stop, rest=_GOAL_REST),
-        _loop("search", partial(search_index.run_once, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
-        _loop("closing", partial(auto_close.run_once, db), _CLOSING_SECONDS, stop),
-        _loop("snoozing", partial(snoozing.run_once, db), _SNOOZING_SECONDS, stop),
-        _loop("availability", partial(availability.run_once, db), _AVAILABILITY_SECONDS, stop),
-        _loop("claims", partial(claims.take_back_once, db), _CLAIMS_SECONDS, stop),
-        _loop("claim_queue", partial(claims.look_once, db), _CLAIMS_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
-        _loop("outlook_hands", partial(hands.look_once, db), _OUTLOOK_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
-        _loop("outlook", partial(learning.run_once, db), _OUTLOOK_SECONDS, stop, rest=_OUTLOOK_REST),
-        _loop("outlook_worse", partial(worsening.look_once, db), _CLAIMS_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
-        _loop("outlook_scores", partial(scoring.publish_once, db), _SCORING_SECONDS, stop),
-        _loop("facts", partial(filling.run_once, db), _FACTS_SECONDS, stop, rest=_CUBES_REST),
-        _loop("cubes", partial(folding.run_once, db), _CUBES_SECONDS, stop, rest=_CUBES_REST),
-        _loop("simulations", partial(simulations.run_once, db), _SIMULATION_SECONDS, stop, rest=_SIMULATION_REST),
-        _loop("clean", clean, _CLEANING_SECONDS, stop),
-        _webhooks(db, settings, stop),
-        _loop("watch", Watch(db).run_once, _WATCHING_SECONDS, stop),
-        _loop("months", partial(partitions.run_once, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
+        loop("sweep", partial(_sweep, db), settings.sweep_interval_seconds, stop),
+        loop("heartbeat", heartbeat, _HEARTBEAT_SECONDS, stop),
+        loop("job", partial(rematch_jobs.run_once, db), _JOB_SECONDS, stop),
+        loop("segment_job", partial(segment_jobs.run_job_once, db), _JOB_SECONDS, stop),
+        loop("reminders", partial(reminders.run_once, db), _SNOOZING_SECONDS, stop),
+        loop("incidents", partial(incidents.run_once, db), _JOB_SECONDS, stop),
+        loop("segments", partial(segment_jobs.run_once, db), _EXCEPTION_SECONDS, stop),
+        loop("exceptions", partial(exceptions.run_once, db), _EXCEPTION_SECONDS, stop),
+        loop("goals", partial(watching.run_once, db), _GOAL_SECONDS, stop, rest=_GOAL_REST),
+        loop("search", partial(search_index.run_once, db), _SEARCH_SECONDS, stop, rest=_SEARCH_REST),
+        loop("closing", partial(auto_close.run_once, db), _CLOSING_SECONDS, stop),
+        loop("snoozing", partial(snoozing.run_once, db), _SNOOZING_SECONDS, stop),
+        loop("availability", partial(availability.run_once, db), _AVAILABILITY_SECONDS, stop),
+        loop("claims", partial(claims.take_back_once, db), _CLAIMS_SECONDS, stop),
+        loop("claim_queue", partial(claims.look_once, db), _CLAIMS_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
+        loop("outlook_hands", partial(hands.look_once, db), _OUTLOOK_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
+        loop("outlook", partial(learning.run_once, db), _OUTLOOK_SECONDS, stop, rest=_OUTLOOK_REST),
+        loop("outlook_worse", partial(worsening.look_once, db), _CLAIMS_SECONDS, stop, rest=_CLAIM_QUEUE_REST),
+        loop("outlook_scores", partial(scoring.publish_once, db), _SCORING_SECONDS, stop),
+        loop("facts", partial(filling.run_once, db), _FACTS_SECONDS, stop, rest=_CUBES_REST),
+        loop("cubes", partial(folding.run_once, db), _CUBES_SECONDS, stop, rest=_CUBES_REST),
+        loop("simulations", partial(simulations.run_once, db), _SIMULATION_SECONDS, stop, rest=_SIMULATION_REST),
+        loop("clean", clean, _CLEANING_SECONDS, stop),
+        _webhooks(db, settings, stop, tracing),
+        loop("watch", Watch(db).run_once, _WATCHING_SECONDS, stop),
+        loop("months", partial(partitions.run_once, db, settings.event_retention_days), _MONTHS_SECONDS, stop),
     )
     await _say_stopped(db, worker_id)
 
@@ -133,13 +136,14 @@ async def _say_stopped(db: Database, worker_id: UUID) -> None:
     log.info("worker_stopped", worker=str(worker_id))
 
 
-async def _webhooks(db: Database, settings: Settings, stop: asyncio.Event) -> None:
-    async with sender(db, settings) as sending:
+async def _webhooks(db: Database, settings: Settings, stop: asyncio.Event, tracing: Tracing | None) -> None:
+    loop = partial(_loop, tracing)
+    async with sender(db, settings, tracing) as sending:
         await asyncio.gather(
-            _loop("webhook_planning", partial(planning.run_once, db), _PLANNING_SECONDS, stop),
-            _loop("webhook_sending", sending.run_once, _SENDING_SECONDS, stop),
-            _loop("webhook_recording", sending.record, _RECORDING_SECONDS, stop),
-            _loop("webhook_cleaning", partial(planning.clean, db), _CLEANING_SECONDS, stop),
+            loop("webhook_planning", partial(planning.run_once, db), _PLANNING_SECONDS, stop),
+            loop("webhook_sending", sending.run_once, _SENDING_SECONDS, stop),
+            loop("webhook_recording", sending.record, _RECORDING_SECONDS, stop),
+            loop("webhook_cleaning", partial(planning.clean, db), _CLEANING_SECONDS, stop),
         )
 
 
@@ -164,7 +168,13 @@ async def _sweep_batch(db: Database) -> bool:
 
 
 async def _loop(
-    name: str, work: Callable[[], Awaitable[bool]], interval: float, stop: asyncio.Event, *, rest: float = 0
+    tracing: Tracing | None,
+    name: str,
+    work: Callable[[], Awaitable[bool]],
+    interval: float,
+    stop: asyncio.Event,
+    *,
+    rest: float = 0,
 ) -> None:
     """`work` says whether there may be more to do at once. `rest`: so many times as long as it took it waits in any
     case."""
@@ -172,7 +182,8 @@ async def _loop(
     while not stop.is_set():
         began = time.monotonic()
         try:
-            more = await work()
+            with tracing.round(name) if tracing else nullcontext():
+                more = await work()
             rounds.done()
             pause = max((time.monotonic() - began) * rest, 0 if more else interval)
         except Exception as failed:

@@ -12,12 +12,13 @@ from app.auth.dependencies import Actor
 from app.db import Query, Transaction, Values
 from app.events.catalogue import CATALOGUE, known
 from app.events.tables import events
+from app.tracing import traceparent
 
 INSERT = Query(
     insert(events),
     [
         "type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "ticket_version", "internal",
-        "imported", "data",
+        "imported", "data", "traceparent",
     ],
 )  # fmt: skip
 
@@ -45,7 +46,7 @@ def actor_of(row: Values, column: str) -> dict[str, Any]:
 
 def actor_params(who: ActorRef) -> dict[str, Any]:
     """Who did it, as the statements of `record_for_rows` want it."""
-    return {"actor_kind": who.kind, "actor_id": who.id}
+    return {"actor_kind": who.kind, "actor_id": who.id, "traceparent": traceparent()}
 
 
 def record(
@@ -96,7 +97,7 @@ def record_for_rows(
     """One event for each row of a statement that changes many things: `changed` has `id` and `at`. Its parameters are
     those of `actor_params`."""
     return insert(events).from_select(
-        ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "data"],
+        ["type", "occurred_at", "actor_kind", "actor_id", "subject_id", "ticket_id", "internal", "data", "traceparent"],
         select(
             literal(known(type_), Text),
             changed.c.at,
@@ -106,6 +107,7 @@ def record_for_rows(
             changed.c.id if of_tickets else cast(null(), Uuid),
             literal(internal),
             data,
+            bindparam("traceparent", type_=Text),
         ).order_by(changed.c.id),
     )
 

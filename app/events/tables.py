@@ -62,6 +62,8 @@ events = Table(
     # an epoch of its own: the log is in the order of (epoch, xid, id).
     Column("epoch", SmallInteger, nullable=False, server_default="1"),
     Column("ticket_version", Integer),
+    # Of the request that caused it, where that was traced.
+    Column("traceparent", Text),
     # No key: the identity alone makes `id` unique, a partitioned table has no unique index without the instant in it,
     # and nobody looks by it.
     Index("ix_events_order", "epoch", "xid", "id"),

@@ -4,6 +4,7 @@ metrics, and the answer to a bug. Plain ASGI: what it costs, every request pays.
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 
 import orjson
 import structlog
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from app.errors import Overloaded
 from app.settings import Settings
+from app.tracing import TRACE, Trace, Tracing
 from app.web import metrics
 from app.web.admission import Admission, Kind
 from app.web.limits import CALLER, HEADERS, PLACE, Place
@@ -48,9 +50,10 @@ BUSY = Overloaded("there is too much to do just now")
 
 
 class EdgeMiddleware:
-    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission, tracing: Tracing | None = None) -> None:
         self._app = app
         self._admission = admission
+        self._tracing = tracing
         hsts = f"max-age={settings.hsts_seconds}; includeSubDomains".encode()
         self._always = (*ALWAYS, *([(b"strict-transport-security", hsts)] if settings.hsts_seconds else []))
         self._outside = outside_of(settings)
@@ -76,6 +79,7 @@ class EdgeMiddleware:
             request_id = uuid_utils.uuid7().hex.encode()
         token = REQUEST_ID.set(request_id.decode())
         method = scope["method"]
+        trace = self._begin_trace(method, headers) if self._tracing and cost.kind is not Kind.vital else None
         if method == "HEAD":
             # The server below goes by its own scope, and must know that no body follows.
             scope = {**scope, "method": "GET"}
@@ -96,12 +100,37 @@ class EdgeMiddleware:
             route = getattr(scope.get("route"), "path_format", "none")
             seconds = time.perf_counter() - began
             metrics.answered(method, route, answer.status, seconds)
-            trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
-            trace_id = {"trace_id": trace[1].decode()} if trace else {}
+            trace_id = _end_trace(trace, method, route, answer.status, request_id) or _trace_id_in(headers)
+            traced = {"trace_id": trace_id} if trace_id else {}
             milliseconds = round(seconds * 1000, 2)
             said = _said_of(scope)
-            log.info("request", method=method, route=route, status=answer.status, ms=milliseconds, **said, **trace_id)
+            log.info("request", method=method, route=route, status=answer.status, ms=milliseconds, **said, **traced)
             REQUEST_ID.reset(token)
+
+    def _begin_trace(self, method: str, headers: Mapping[bytes, bytes]) -> Trace:
+        assert self._tracing
+        parent = headers.get(b"traceparent", b"").decode("latin-1")
+        trace = self._tracing.begin(method, parent=parent, inbound=True)
+        TRACE.set(trace)
+        return trace
+
+
+def _end_trace(trace: Trace | None, method: str, route: str, status: int, request_id: bytes) -> str | None:
+    """Its id. What a path has is not told; the line in the log with this id has it."""
+    if trace is None:
+        return None
+    TRACE.set(None)
+    told: dict[str, str | int] = {
+        "http.request.method": method, "http.route": route, "http.response.status_code": status,
+        "ninety.request_id": request_id.decode(),
+    }  # fmt: skip
+    trace.end(f"{method} {route}", told, str(status) if status >= 500 else None)
+    return trace.id
+
+
+def _trace_id_in(headers: Mapping[bytes, bytes]) -> str | None:
+    given = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
+    return given[1].decode() if given else None
 
 
 def _said_of(scope: Scope) -> dict[str, str]:

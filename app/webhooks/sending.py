@@ -17,6 +17,7 @@ import structlog
 from app import __version__
 from app.db import FAULTS, Database, Row
 from app.settings import Settings
+from app.tracing import TRACE, Trace, Tracing, traceparent
 from app.web import metrics
 from app.webhooks import http_client, payloads, targets
 from app.webhooks.claiming import CLAIM, FRESH, MOST
@@ -60,9 +61,12 @@ class Endpoint:
 class Sender:
     """`run_once` claims and starts, `record` writes down what has ended; both are rounds of the worker's loops."""
 
-    def __init__(self, db: Database, settings: Settings, courier: http_client.WebhookClient) -> None:
+    def __init__(
+        self, db: Database, settings: Settings, courier: http_client.WebhookClient, tracing: Tracing | None = None
+    ) -> None:
         self._db = db
         self._courier = courier
+        self._tracing = tracing
         self._private = settings.webhook_private_targets
         self._vault = Vault(settings.secret_keys)
         self._endpoints: dict[UUID, Endpoint] = {}
@@ -119,6 +123,7 @@ class Sender:
             log.warning("deliveries_not_recorded", count=len(self._ended), error=type(failed).__name__)
 
     async def _attempt(self, row: Row, event: Row | None, began: float) -> None:
+        trace = self._begin_trace(event)
         try:
             attempt = await self._carry(row, event)
         except asyncio.CancelledError:
@@ -127,6 +132,8 @@ class Sender:
             # One that cannot even be sent is retried like any other, and holds up nobody.
             log.error("delivery_not_made", delivery=str(row["id"]), kind=type(failed).__name__)
             attempt = Attempt(Failure.payload)
+        if trace:
+            trace.end(attributes=_told_of(row, attempt), error=attempt.failure)
         ended = time.monotonic()
         self._endpoints[row["webhook_id"]].ended(row["id"], ended, well=attempt.failure is None)
         at = row["now"] + timedelta(seconds=ended - began)
@@ -138,6 +145,14 @@ class Sender:
         metrics.DELIVERIES.labels(attempt.failure or "delivered").inc()
         if row["attempts"] == 1 and attempt.failure is None and event is not None:
             metrics.DELIVERY_LAG.observe(max(0.0, (at - event["recorded_at"]).total_seconds()))
+
+    def _begin_trace(self, event: Row | None) -> Trace | None:
+        """The delivery goes on with the trace of the request that caused the event, and not with the round that took
+        it."""
+        caused = event["traceparent"] if event is not None else None
+        trace = self._tracing.begin("webhook", parent=caused) if self._tracing else None
+        TRACE.set(trace)
+        return trace
 
     async def _carry(self, row: Row, event: Row | None) -> Attempt:
         if event is None and row["event_id"] is not None:
@@ -166,16 +181,28 @@ def _headers(id: UUID, keys: list[bytes], now: datetime, body: bytes) -> dict[st
         "webhook-id": str(id),
         "webhook-timestamp": str(at),
         "webhook-signature": sign(keys, str(id), at, body),
+        **({"traceparent": trace} if (trace := traceparent()) else {}),
     }
 
 
+def _told_of(row: Row, attempt: Attempt) -> dict[str, str | int]:
+    """Of the receiver no more than which webhook it is: a path may be a secret."""
+    status = {"http.response.status_code": attempt.status} if attempt.status else {}
+    return {
+        "ninety.webhook_id": str(row["webhook_id"]), "ninety.delivery_id": str(row["id"]),
+        "ninety.event_type": row["type"], "ninety.attempt": row["attempts"], **status,
+    }  # fmt: skip
+
+
 @asynccontextmanager
-async def sender(db: Database, settings: Settings, **client_options: Any) -> AsyncIterator[Sender]:
+async def sender(
+    db: Database, settings: Settings, tracing: Tracing | None = None, **client_options: Any
+) -> AsyncIterator[Sender]:
     """Ends what is under way when it is left. `client_options` is for `guard.courier`."""
     if settings.webhook_private_targets:
         log.warning("webhooks_may_go_to_private_addresses")
     async with http_client.courier(private=settings.webhook_private_targets, **client_options) as courier:
-        made = Sender(db, settings, courier)
+        made = Sender(db, settings, courier, tracing)
         try:
             yield made
         finally:
