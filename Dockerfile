@@ -20,7 +20,7 @@ COPY app ./app
 COPY embedded_postgres ./embedded_postgres
 COPY deploy/worker_health.py ./deploy/worker_health.py
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 NINETY_HOST=0.0.0.0 NINETY_DATA_DIR=/tmp/ninety
-USER ninety
+USER 10001
 EXPOSE 8000
 # Of `serve`. A worker has no such socket: compose.yaml asks its metrics.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

@@ -7,6 +7,8 @@ INSTALLED := $(if $(wildcard $(STAMP)),$(STAMP),$(RUNS))
 CONTRACT := tests/contract
 NODE := $(CONTRACT)/node_modules/.installed
 NODE_BIN := $(CONTRACT)/node_modules/.bin
+DEPLOYMENT := tests/deployment
+DEPLOYMENT_TOOLS := $(DEPLOYMENT)/.venv/.installed
 INTEROP := tests/interop
 INTEROP_NODE := $(INTEROP)/node_modules/.installed
 INTEROP_PYTHON := $(INTEROP)/.venv/.installed
@@ -16,7 +18,7 @@ GENERATORS := $(CONTRACT)/generators
 GENERATORS_NODE := $(GENERATORS)/node_modules/.installed
 GENERATORS_PYTHON := clients/.generators/.installed
 
-.PHONY: run demo test check contract clients interop console browser bars screenshots fuzz security faults pooler bench mutation openapi release lock \
+.PHONY: run demo test check contract clients interop deployment console browser bars screenshots fuzz security faults pooler bench mutation openapi release lock \
 	install
 
 run: $(INSTALLED)
@@ -59,6 +61,10 @@ clients: install $(NODE) $(GENERATOR) $(if $(findstring --all,$(ARGS)),$(GENERAT
 interop: install $(INTEROP_NODE) $(if $(findstring --quick,$(ARGS)),,$(INTEROP_PYTHON))
 	$(BIN)/python -m tests.interop $(ARGS)
 
+# The chart as Helm renders it, held to the schemas of Kubernetes, and the Dockerfile by hadolint.
+deployment: install $(DEPLOYMENT_TOOLS)
+	$(BIN)/python -m pytest $(DEPLOYMENT) $(ARGS)
+
 # The live console, from its sources into the package: types from openapi.json, checked strictly, then bundled.
 console: $(CONSOLE)
 	cd console && npx openapi-typescript ../openapi.json --default-non-nullable false -o src/api/schema.d.ts > /dev/null
@@ -95,6 +101,11 @@ $(INTEROP_NODE): $(INTEROP)/package-lock.json
 $(INTEROP_PYTHON): $(INTEROP)/python.lock
 	$(PYTHON) -m venv $(INTEROP)/.venv
 	$(INTEROP)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(DEPLOYMENT_TOOLS): $(DEPLOYMENT)/tools.lock
+	$(PYTHON) -m venv $(DEPLOYMENT)/.venv
+	$(DEPLOYMENT)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 $(GENERATOR): $(CONTRACT)/generator.lock
@@ -153,6 +164,7 @@ lock: install
 	$(BIN)/uv pip compile pyproject.toml --extra dev $(LOCK_OPTIONS) -o requirements-dev.lock
 	$(BIN)/uv pip compile $(CONTRACT)/generator.in $(LOCK_OPTIONS) -o $(CONTRACT)/generator.lock
 	$(BIN)/uv pip compile $(GENERATORS)/python.in $(LOCK_OPTIONS) -o $(GENERATORS)/python.lock
+	$(BIN)/uv pip compile $(DEPLOYMENT)/tools.in $(LOCK_OPTIONS) -o $(DEPLOYMENT)/tools.lock
 	$(BIN)/uv pip compile $(INTEROP)/python.in $(LOCK_OPTIONS) -o $(INTEROP)/python.lock
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
