@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 import yaml
 
+from app.connections import GUARD_RAILS
 from embedded_postgres import EmbeddedPostgres, find_binaries
 from tests.faults.balancer import free_port
 from tests.faults.harness import directory, worker
 
 _ROOT = Path(__file__).parents[2]
 _COMPOSE = _ROOT / "compose.yaml"
-_GIVEN = {"POSTGRES_PASSWORD": "x", "NINETY_ADMIN_KEY": "x", "GRAFANA_PASSWORD": "x"}
+_HA = _ROOT / "deploy/compose/ha.yaml"
+_GIVEN = {"PATRONI_PASSWORD": "x", "POSTGRES_PASSWORD": "x", "NINETY_ADMIN_KEY": "x", "GRAFANA_PASSWORD": "x"}
 
 
 def _environment(url: str, backups: Path) -> dict[str, str]:
@@ -134,8 +137,9 @@ def test_every_process_gets_the_same_admin_key_and_no_file_is_missing() -> None:
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="needs docker-compose")
-def test_the_compose_file_is_one() -> None:
-    command = ["docker-compose", "-f", str(_COMPOSE), "config", "--quiet"]
+@pytest.mark.parametrize("files", [[_COMPOSE], [_COMPOSE, _HA]], ids=["one-server", "ha"])
+def test_the_compose_file_is_one(files: list[Path]) -> None:
+    command = ["docker-compose", *(each for file in files for each in ("-f", str(file))), "config", "--quiet"]
     ran = subprocess.run(command, env={**os.environ, **_GIVEN}, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     # Without a secret nothing starts.
@@ -145,8 +149,29 @@ def test_the_compose_file_is_one() -> None:
     assert "put it into .env" in ran.stderr
 
 
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="needs docker-compose")
+def test_with_ha_everybody_goes_through_the_pooler_and_a_dump_does_not() -> None:
+    command = ["docker-compose", "-f", str(_COMPOSE), "-f", str(_HA), "config"]
+    ran = subprocess.run(command, env={**os.environ, **_GIVEN}, capture_output=True, text=True, check=True)
+    services = yaml.safe_load(ran.stdout)["services"]
+    assert services["postgres"]["command"] == ["/etc/ninety/pooler.sh"]
+    assert services["postgres"]["image"] == services["node-1"]["image"] == "ninety-ha:latest"
+    for name in ("migrate", "api-1", "api-2", "worker"):
+        assert services[name]["environment"]["DATABASE_POOLER"] == "pgbouncer"
+        assert "@postgres:5432/" in services[name]["environment"]["DATABASE_URL"]
+    assert services["backup"]["environment"]["PGHOST"] == "database"
+    named = {each["environment"]["PATRONI_NAME"] for name, each in services.items() if name.startswith("node-")}
+    assert named == {"node-1", "node-2", "node-3"}
+
+
+def test_the_guard_rails_of_the_login_are_those_that_the_service_looks_for() -> None:
+    script = (_ROOT / "deploy/compose/ha/post_bootstrap.sh").read_text()
+    assert dict(re.findall(r"ALTER ROLE ninety SET (\w+) = '?(\w+)", script)) == GUARD_RAILS
+
+
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")
-def test_the_balancers_settings_are_some() -> None:
-    command = ["haproxy", "-c", "-f", str(_ROOT / "deploy/compose/haproxy.cfg")]
+@pytest.mark.parametrize("file", ["deploy/compose/haproxy.cfg", "deploy/compose/ha/database.cfg"])
+def test_the_balancers_settings_are_some(file: str) -> None:
+    command = ["haproxy", "-c", "-f", str(_ROOT / file)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
