@@ -21,6 +21,8 @@ const PAGES: Record<string, ComponentType> = {
   policies: lazy(async () => (await import("./pages/policies")).Policies),
   calendars: lazy(async () => (await import("./pages/calendars")).Calendars),
   operations: lazy(async () => (await import("./pages/operations")).Operations),
+  staffing: lazy(async () => (await import("./pages/staffing")).Staffing),
+  "what-if": lazy(async () => (await import("./pages/what-if")).WhatIf),
   queue: lazy(async () => (await import("./pages/queue")).Queue),
 };
 

@@ -24,10 +24,12 @@ const PLACES: readonly Place[] = [
   { page: "queue", title: "queue", scope: "tickets:read", key: "g q" },
   { page: "promises", title: "promises", scope: "tickets:read", key: "g w" },
   { page: "reports", title: "reports", scope: "reports:read", key: "g r" },
+  { page: "staffing", title: "staffing", scope: "reports:read", key: "g f" },
   { page: "customers", title: "customers", scope: "customers:read", key: "g c" },
   { page: "segments", title: "segments", scope: "segments:read", key: "g s" },
   { page: "policies", title: "policies", scope: "sla:read", key: "g p" },
   { page: "calendars", title: "calendars", scope: "sla:read", key: "g k" },
+  { page: "what-if", title: "whatIf", scope: "sla:write", key: "g i" },
   { page: "operations", title: "operations", scope: "webhooks:read", key: "g o" },
 ];
 

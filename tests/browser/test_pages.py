@@ -17,7 +17,10 @@ from tests.browser.conftest import Service, SignIn, Watch
 AXE = Path("console/node_modules/axe-core/axe.min.js")
 CANARY = '<img src=x onerror="window.__xss=1"><b>bold</b>javascript:alert(1)'
 REVERSED = f"{CANARY}\u202e"
-PAGES = ["", "/queue", "/promises", "/reports", "/customers", "/segments", "/policies", "/calendars", "/operations"]
+PAGES = [
+    "", "/queue", "/promises", "/reports", "/staffing", "/customers", "/segments", "/policies", "/calendars",
+    "/what-if", "/operations",
+]  # fmt: skip
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -73,7 +76,7 @@ def _settled(page: Page) -> None:
     expect(page.get_by_role("status", name="Loading")).to_have_count(0)
 
 
-def _violations(page: Page) -> list[str]:
+def violations(page: Page) -> list[str]:
     page.evaluate(AXE.read_text())
     found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
     return [f"{page.url}: {each['id']}: {each['nodes'][0]['html'][:160]}" for each in found["violations"]]
@@ -96,6 +99,10 @@ def test_what_somebody_wrote_is_text_on_every_page(
         _settled(page)
         assert page.evaluate("window.__xss") is None, path
         assert page.locator("#app img, #app b").count() == 0, path
+    page.goto(f"{service.url}/console/what-if")
+    page.get_by_role("button", name="New replay").click()
+    expect(page.get_by_role("dialog")).to_contain_text("onerror")
+    assert page.evaluate("window.__xss") is None
     page.goto(f"{service.url}/console/tickets/{hostile['id']}")
     expect(page.locator(".message-body").first).to_contain_text("onerror")
     expect(page.locator(".fields dd")).to_contain_text(["onerror", "onerror"])
@@ -110,7 +117,7 @@ def test_no_page_shuts_anybody_out(
     context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
     page = watch.on(context.new_page())
     page.goto(f"{service.url}/console")
-    found = _violations(page)
+    found = violations(page)
     page.get_by_label("API key or token").fill(admin_key)
     page.get_by_role("button", name="Sign in").click()
     # The key is kept once it was checked, and not before.
@@ -118,7 +125,7 @@ def test_no_page_shuts_anybody_out(
     for path in [*PAGES, f"/tickets/{hostile['id']}"]:
         page.goto(f"{service.url}/console{path}")
         _settled(page)
-        found += _violations(page)
+        found += violations(page)
     context.close()
     assert found == []
 
@@ -159,7 +166,7 @@ def test_a_page_with_nothing_to_show_says_so_to_everybody(
             expect(page.locator(".failure").first).to_contain_text("request-17")
         else:
             expect(page.locator(".empty, .plain").first).to_be_visible()
-        found += _violations(page)
+        found += violations(page)
     assert found == []
 
 
@@ -207,5 +214,5 @@ def test_states_are_told_apart_without_their_colours(
     pictures = {mark.screenshot(path=tmp_path / f"{at}.png") for at, mark in enumerate(marks)}
     assert len(pictures) == 3
     page.screenshot(path=tmp_path / "board.png")
-    assert _violations(page) == []
+    assert violations(page) == []
     context.close()

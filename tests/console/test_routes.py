@@ -89,3 +89,10 @@ def test_licences_of_all_that_is_bundled_are_there() -> None:
     for package in ("preact", "@preact/signals", "@preact/signals-core", "uplot"):
         assert re.search(rf"^{package} \d+\.\d+\.\d+ \(MIT\)$", licences, re.MULTILINE), package
     assert licences.count("Permission is hereby granted") >= 4
+
+
+def test_scripts_stay_within_their_bars() -> None:
+    """Of the first page 60 kB, of everything 250 kB: `make bars` measures what a browser does with them."""
+    first = set(re.findall(r"/([\w.-]+\.js)\"", (STATIC / "index.html").read_text()))
+    assert sum((STATIC / name).stat().st_size for name in first) <= 60_000
+    assert sum(path.stat().st_size for path in STATIC.glob("*.js")) <= 250_000

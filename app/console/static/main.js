@@ -1,1 +1,1 @@
-import"./chunk-U5MVZ4S5.js";
+import"./chunk-ARG6K6BM.js";

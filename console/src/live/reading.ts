@@ -57,3 +57,14 @@ export function useReading<T>(key: string, read: () => Promise<T>, concerns?: (e
   }, [reading]);
   return reading;
 }
+
+/** Reads again every so many milliseconds while what was found asks for it: no event tells of it. */
+export function usePolling<T>(reading: Reading<T>, goesOn: (found: T) => boolean, every = 1000): void {
+  useEffect(() => {
+    const timer = window.setInterval(() => {
+      const found = reading.data.peek();
+      if (found !== null && goesOn(found)) void reading.reload();
+    }, every);
+    return () => clearInterval(timer);
+  }, [reading]);
+}

@@ -5,31 +5,27 @@ import { api, ok, once } from "../api/client";
 import type { Schemas } from "../api/client";
 import { serverNow } from "../live/clock";
 import { useReading } from "../live/reading";
-import { Choice, Empty, Failure, Panel, Skeleton, Tag } from "../ui/parts";
+import { Field, Form } from "../ui/form";
+import { Loaded } from "../ui/loaded";
+import { Choice, Empty, Panel, Tag } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { absolute, spoken } from "../words/format";
-import { language, t } from "../words/index";
+import { t } from "../words/index";
+import { dayName, DAYS } from "../words/week";
 
 type Calendar = Schemas["BusinessCalendarOut"];
-const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
 
 export function Calendars(): JSX.Element {
-  const reading = useReading("calendars", async () => (await ok(api.GET("/v1/business-calendars", { params: { query: { limit: 200 } } }))).items, (event) => event.type.startsWith("business_calendar."));
-  const rows = reading.data.value?.filter((each) => !each.archived_at);
+  const reading = useReading("calendars", async () => (await ok(api.GET("/v1/business-calendars", { params: { query: { limit: 200 } } }))).items.filter((each) => !each.archived_at), (event) => event.type.startsWith("business_calendar."));
   return (
     <div class="page">
       <div class="page-head"><h1>{t("calendars")}</h1></div>
-      {reading.failure.value && !rows ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !rows ? <Skeleton /> : rows.length ? rows.map((each) => <OneCalendar key={each.id} calendar={each} />) : <Empty title={t("noCalendars")}>{t("noCalendarsHint")}</Empty>}
+      <Loaded of={reading}>{(rows) => rows.length ? rows.map((each) => <OneCalendar key={each.id} calendar={each} />) : <Empty title={t("noCalendars")}>{t("noCalendarsHint")}</Empty>}</Loaded>
     </div>
   );
 }
 
 const minutes = (clock: string): number => Number(clock.slice(0, 2)) * 60 + Number(clock.slice(3, 5));
-
-function dayName(at: number): string {
-  // The first of January 2024 was a Monday.
-  return new Intl.DateTimeFormat(language.value, { weekday: "short", timeZone: "UTC" }).format(new Date(Date.UTC(2024, 0, 1 + at)));
-}
 
 function OneCalendar(props: { calendar: Calendar }): JSX.Element {
   const { calendar } = props;
@@ -79,20 +75,19 @@ const SPANS = [900, 3600, 14_400, 28_800, 57_600] as const;
 function Compute(props: { calendar: Calendar }): JSX.Element {
   const seconds = useSignal("3600");
   const result = useSignal<string | null>(null);
-  const submit = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const start = String(new FormData(event.currentTarget as HTMLFormElement).get("start"));
+  const submit = async (form: FormData): Promise<void> => {
+    const start = String(form.get("start"));
     const body = { calendar_id: props.calendar.id, op: "after" as const, start: instantIn(props.calendar.timezone, start).toISOString(), seconds: Number(seconds.value) };
     const found = await attempt(() => ok(api.POST("/v1/business-calendars/compute", { params: { header: once() }, body })));
     if (found) result.value = absolute(String(found.result), props.calendar.timezone);
   };
   return (
-    <form class="form" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
+    <Form onSend={submit}>
       <h3>{t("ifItStarts")}</h3>
-      <label class="field"><span>{t("start")} ({props.calendar.timezone})</span><input type="datetime-local" name="start" required defaultValue={friday(props.calendar.timezone)} /></label>
+      <Field label={<>{t("start")} ({props.calendar.timezone})</>}><input type="datetime-local" name="start" required defaultValue={friday(props.calendar.timezone)} /></Field>
       <Choice label={t("within")} value={seconds.value} options={SPANS.map((each) => [String(each), spoken(each)] as const)} onChoose={(value) => (seconds.value = value)} />
       <button type="submit">{t("ask")}</button>
       {result.value && <p role="status">{t("dueAt", { time: result.value })}</p>}
-    </form>
+    </Form>
   );
 }

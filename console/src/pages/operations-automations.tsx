@@ -6,6 +6,7 @@ import type { Schemas } from "../api/client";
 import { useReading } from "../live/reading";
 import { can } from "../session";
 import { Dialog } from "../ui/dialog";
+import { Field, Form } from "../ui/form";
 import { Loaded } from "../ui/loaded";
 import { Choice, Panel } from "../ui/parts";
 import { attempt } from "../ui/toast";
@@ -56,9 +57,7 @@ function SettingsForm(props: { automation: Automation; onClose: () => void; onDo
   const { settings } = automation;
   const offered = useSignal<Offer[] | null>(settings.choices ?? null);
   const instead = useSignal<Record<string, Offer[]> | null>(settings.segment_choices ?? null);
-  const submit = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget as HTMLFormElement);
+  const submit = async (form: FormData): Promise<void> => {
     const numbers = NUMBERS.filter(([name]) => settings[name] != null).map(([name]) => [name, Number(form.get(name))]);
     // A segment that is there no more is told as null.
     const gone = Object.fromEntries(Object.keys(settings.segment_choices ?? {}).map((key) => [key, null]));
@@ -73,14 +72,14 @@ function SettingsForm(props: { automation: Automation; onClose: () => void; onDo
   };
   return (
     <Dialog title={word(automation.key)} onClose={props.onClose} class="wide">
-      <form class="form" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
+      <Form onSend={submit}>
         {NUMBERS.map(([name, min, max, step]) => settings[name] != null && (
-          <label key={name} class="field"><span>{t(`set_${name}`)}</span><input name={name} type="number" min={min} max={max} step={step} required defaultValue={String(settings[name])} /></label>
+          <Field key={name} label={t(`set_${name}`)}><input name={name} type="number" min={min} max={max} step={step} required defaultValue={String(settings[name])} /></Field>
         ))}
         {offered.value && <OfferChoices label={t("whatIsOffered")} value={offered.value} onChange={(value) => (offered.value = value)} />}
         {instead.value && <OfSegments value={instead.value} onChange={(value) => (instead.value = value)} />}
         <button type="submit" class="primary">{t("save")}</button>
-      </form>
+      </Form>
     </Dialog>
   );
 }

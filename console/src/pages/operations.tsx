@@ -1,15 +1,16 @@
 // How the service itself does: health, webhooks and how their deliveries went, jobs, automations, keys.
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
 import { api, BASE, ok, once } from "../api/client";
 import type { Schemas } from "../api/client";
-import { useReading } from "../live/reading";
+import { usePolling, useReading } from "../live/reading";
 import { can } from "../session";
-import { Choice, Empty, Failure, Panel, Skeleton, When } from "../ui/parts";
+import { Form } from "../ui/form";
+import { Loaded } from "../ui/loaded";
+import { Choice, Empty, Panel, Skeleton, When } from "../ui/parts";
 import { attempt, say } from "../ui/toast";
 import { number, spoken } from "../words/format";
-import { happened, t, word } from "../words/index";
+import { t, word } from "../words/index";
 import { Automations } from "./operations-automations";
 
 export function Operations(): JSX.Element {
@@ -52,24 +53,25 @@ function Health(): JSX.Element {
 function Webhooks(): JSX.Element {
   const chosen = useSignal<string | null>(null);
   const reading = useReading("webhooks", async () => (await ok(api.GET("/v1/webhooks", { params: { query: { limit: 200 } } }))).items, (event) => event.type.startsWith("webhook."));
-  const rows = reading.data.value;
   const test = async (id: string): Promise<void> => {
     if (await attempt(() => ok(api.POST("/v1/webhooks/{webhook_id}/test", { params: { path: { webhook_id: id }, header: once() } })))) say(t("sent"));
     chosen.value = id;
   };
   return (
     <Panel title={t("webhooks")}>
-      {reading.failure.value && !rows ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !rows ? <Skeleton /> : rows.length ? (
-        <ul class="plain">
-          {rows.map((each) => (
-            <li key={each.id}>
-              <span dir="auto">{each.url}</span> <span class="muted small">{each.types.join(", ")} {each.active ? "" : `· ${t("off")}`}</span>{" "}
-              <button type="button" onClick={() => void test(each.id)}>{t("test")}</button> <button type="button" aria-expanded={chosen.value === each.id} onClick={() => (chosen.value = chosen.value === each.id ? null : each.id)}>{t("deliveries")}</button>
-              {chosen.value === each.id && <Deliveries id={each.id} />}
-            </li>
-          ))}
-        </ul>
-      ) : <Empty title={t("noWebhooks")}>{t("noWebhooksHint")}</Empty>}
+      <Loaded of={reading}>
+        {(rows) => rows.length ? (
+          <ul class="plain">
+            {rows.map((each) => (
+              <li key={each.id}>
+                <span dir="auto">{each.url}</span> <span class="muted small">{each.types.join(", ")} {each.active ? "" : `· ${t("off")}`}</span>{" "}
+                {can("webhooks:write") && <button type="button" onClick={() => void test(each.id)}>{t("test")}</button>} <button type="button" aria-expanded={chosen.value === each.id} onClick={() => (chosen.value = chosen.value === each.id ? null : each.id)}>{t("deliveries")}</button>
+                {chosen.value === each.id && <Deliveries id={each.id} />}
+              </li>
+            ))}
+          </ul>
+        ) : <Empty title={t("noWebhooks")}>{t("noWebhooksHint")}</Empty>}
+      </Loaded>
     </Panel>
   );
 }
@@ -79,13 +81,7 @@ const TONES: Record<string, [string, string]> = { delivered: ["kept", "✓"], pe
 function Deliveries(props: { id: string }): JSX.Element {
   const path = { webhook_id: props.id };
   const reading = useReading(`deliveries ${props.id}`, async () => (await ok(api.GET("/v1/webhooks/{webhook_id}/deliveries", { params: { path, query: { limit: 25 } } }))).items, () => true, 2000);
-  // No event tells how a delivery went.
-  useEffect(() => {
-    const timer = window.setInterval(() => {
-      if (reading.data.peek()?.some((each) => each.state === "pending")) void reading.reload();
-    }, 2000);
-    return () => clearInterval(timer);
-  }, [reading]);
+  usePolling(reading, (found) => found.some((each) => each.state === "pending"), 2000);
   const again = async (delivery_id: string): Promise<void> => {
     await attempt(() => ok(api.POST("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", { params: { path: { ...path, delivery_id }, header: once() } })));
     await reading.reload();
@@ -98,7 +94,7 @@ function Deliveries(props: { id: string }): JSX.Element {
             const [tone, mark] = TONES[each.state] ?? ["none", ""];
             return (
               <tr key={each.id}>
-                <td class={`tone-${tone}`}>{mark} {word(each.state)}</td><td title={each.type}>{happened(each.type)}</td><td>{each.attempts} ×</td><td>{each.status ?? (each.failure && word(`failure_${each.failure}`))}</td><td dir="auto"><span class="clip answer">{each.answer}</span></td><td><When at={each.attempted_at} precise /></td>
+                <td class={`tone-${tone}`}>{mark} {word(each.state)}</td><td>{each.type}</td><td>{each.attempts} ×</td><td>{each.status ?? (each.failure && word(`failure_${each.failure}`))}</td><td dir="auto"><span class="clip answer">{each.answer}</span></td><td><When at={each.attempted_at} precise /></td>
                 <td>{can("webhooks:write") && each.state !== "pending" && <button type="button" onClick={() => void again(each.id)}>{t("redeliver")}</button>}</td>
               </tr>
             );
@@ -126,10 +122,8 @@ function Keys(): JSX.Element {
   const shown = useSignal<string | null>(null);
   const role = useSignal<string>("admin");
   const reading = useReading("keys", async () => (await ok(api.GET("/v1/api-keys", { params: { query: { limit: 100 } } }))).items, (event) => event.type.startsWith("api_key."));
-  const make = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const form = event.currentTarget as HTMLFormElement;
-    const name = String(new FormData(form).get("name"));
+  const make = async (filled: FormData, form: HTMLFormElement): Promise<void> => {
+    const name = String(filled.get("name"));
     const scopes = role.value === "service" ? (["tickets:read", "tickets:write"] as const) : null;
     const body = { name, role: role.value as "admin", ...(scopes ? { scopes: [...scopes] } : {}) };
     const made = await attempt(() => ok(api.POST("/v1/api-keys", { params: { header: once() }, body })));
@@ -145,19 +139,22 @@ function Keys(): JSX.Element {
   return (
     <Panel title={t("keys")}>
       {can("keys:write") && (
-        <form class="row" onSubmit={(event) => void make(event as unknown as SubmitEvent)}>
+        <Form class="row" onSend={make}>
           <input name="name" required maxLength={200} aria-label={t("name")} placeholder={t("name")} />
-          <Choice hideLabel label={t("role")} value={role.value} options={ROLES.map((each) => [each, word(each)] as const)} onChoose={(value) => (role.value = value)} />
+          <Choice hideLabel label={t("role")} value={role.value} options={ROLES} onChoose={(value) => (role.value = value)} />
           <button type="submit">＋ {t("newKey")}</button>
-        </form>
+        </Form>
       )}
       {shown.value && <p class="notice" role="status">{t("shownOnce")} <code>{shown.value}</code> <button type="button" onClick={() => (shown.value = null)}>{t("close")}</button></p>}
-      {reading.failure.value && !reading.data.value && <Failure of={reading.failure.value} retry={() => void reading.reload()} />}
-      <ul class="plain">
-        {reading.data.value?.map((each) => (
-          <li key={each.id} class={each.revoked_at ? "muted" : ""}><span dir="auto">{each.name}</span> <span class="muted small">{word(each.role)} · <When at={each.created_at} />{each.revoked_at && ` · ${t("revoked")}`}</span> {can("keys:write") && !each.revoked_at && <button type="button" class="link" onClick={() => void revoke(each.id)}>{t("revoke")}</button>}</li>
-        ))}
-      </ul>
+      <Loaded of={reading}>
+        {(found) => (
+          <ul class="plain">
+          {found.map((each) => (
+            <li key={each.id} class={each.revoked_at ? "muted" : ""}><span dir="auto">{each.name}</span> <span class="muted small">{word(each.role)} · <When at={each.created_at} />{each.revoked_at && ` · ${t("revoked")}`}</span> {can("keys:write") && !each.revoked_at && <button type="button" class="link" onClick={() => void revoke(each.id)}>{t("revoke")}</button>}</li>
+          ))}
+          </ul>
+        )}
+      </Loaded>
     </Panel>
   );
 }

@@ -6,7 +6,9 @@ import type { Schemas } from "../api/client";
 import { useReading } from "../live/reading";
 import { href } from "../router";
 import { can, me } from "../session";
-import { Empty, Failure, Panel, Skeleton, Tag, When } from "../ui/parts";
+import { Field, Form } from "../ui/form";
+import { Loaded } from "../ui/loaded";
+import { Empty, Panel, Tag, When } from "../ui/parts";
 import { PRIORITIES } from "../ui/picker";
 import { said } from "../ui/rule";
 import { CHANNELS } from "./queue-filters";
@@ -18,15 +20,16 @@ type Policy = Schemas["SlaPolicyOut"];
 type Job = Schemas["SlaJobOut"];
 
 export function Policies(): JSX.Element {
-  const reading = useReading("policies", async () => (await ok(api.GET("/v1/sla-policies", { params: { query: { limit: 200 } } }))).items, (event) => event.type.startsWith("sla_policy."));
-  const rows = reading.data.value?.filter((each) => !each.archived_at).sort((a, b) => a.position - b.position);
+  const reading = useReading("policies", async () => (await ok(api.GET("/v1/sla-policies", { params: { query: { limit: 200 } } }))).items.filter((each) => !each.archived_at).sort((a, b) => a.position - b.position), (event) => event.type.startsWith("sla_policy."));
   return (
     <div class="page">
-      <div class="page-head"><h1>{t("policies")}</h1><span class="muted">{t("policiesHint")}</span></div>
+      <div class="page-head"><h1>{t("policies")}</h1><span class="muted">{t("policiesHint")}</span>{can("sla:write") && <a class="push" href={href("what-if")}>{t("whatIf")} …</a>}</div>
       <WhichOne />
-      {reading.failure.value && !rows ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !rows ? <Skeleton /> : rows.length ? (
-        <ol class="policies">{rows.map((policy) => <li key={policy.id}><OnePolicy policy={policy} /></li>)}</ol>
-      ) : <Empty title={t("noPolicies")} />}
+      <Loaded of={reading}>
+        {(rows) => rows.length ? (
+          <ol class="policies">{rows.map((policy) => <li key={policy.id}><OnePolicy policy={policy} /></li>)}</ol>
+        ) : <Empty title={t("noPolicies")}>{t("noPoliciesHint")}</Empty>}
+      </Loaded>
     </div>
   );
 }
@@ -72,9 +75,7 @@ const FACTS = [
 /** Which policy covers a ticket, or one that would be opened like this, and why the others do not. */
 function WhichOne(): JSX.Element {
   const found = useSignal<Schemas["SlaPolicyExplanation"] | null>(null);
-  const submit = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget as HTMLFormElement);
+  const submit = async (form: FormData): Promise<void> => {
     const given = [...form].filter(([name, value]) => name !== "number" && value !== "");
     const about = async (): Promise<Schemas["ExplainIn"]> => {
       const number = Number(form.get("number"));
@@ -85,14 +86,14 @@ function WhichOne(): JSX.Element {
   };
   return (
     <Panel title={t("whichCovers")}>
-      <form class="row" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
-        <label class="choice"><span class="choice-label">{t("number")}</span><input name="number" type="number" min={1} /></label>
+      <Form class="row" onSend={submit}>
+        <Field inline label={t("number")}><input name="number" type="number" min={1} /></Field>
         <span class="muted">{t("orFacts")}</span>
         {FACTS.map(([name, title, values]) => (
-          <label key={name} class="choice"><span class="choice-label">{t(title)}</span><select name={name}><option value="">{t("any")}</option>{values.map((each) => <option key={each} value={each}>{word(each)}</option>)}</select></label>
+          <Field inline key={name} label={t(title)}><select name={name}><option value="">{t("any")}</option>{values.map((each) => <option key={each} value={each}>{word(each)}</option>)}</select></Field>
         ))}
         <button type="submit">{t("ask")}</button>
-      </form>
+      </Form>
       {found.value && (
         <div role="status">
           <ol class="tried">

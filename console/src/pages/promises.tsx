@@ -47,7 +47,7 @@ export function PromiseList(): JSX.Element {
     <div class="page">
       <div class="page-head">
         <h1>{t("promises")}</h1>
-        <Choice label={t("status")} value={state} options={STATES.map((each) => [each, word(each)] as const)} onChoose={(value) => setParams({ state: value })} />
+        <Choice label={t("status")} value={state} options={STATES} onChoose={(value) => setParams({ state: value })} />
         {myAgent() && <Choice label={t("who")} value={mine ? "me" : ""} options={[["", t("all")], ["me", t("mine")]]} onChoose={(value) => setParams({ whose: value })} />}
       </div>
       <Panel class="flush">

@@ -9,7 +9,9 @@ import { people, teams } from "../live/people";
 import type { Reading } from "../live/reading";
 import { can } from "../session";
 import { Dialog } from "../ui/dialog";
-import { Choice, Empty, Failure, Panel, Skeleton } from "../ui/parts";
+import { Field, Form } from "../ui/form";
+import { Loaded } from "../ui/loaded";
+import { Choice, Empty, Panel } from "../ui/parts";
 import { attempt } from "../ui/toast";
 import { number, percent, spoken } from "../words/format";
 import { t, word } from "../words/index";
@@ -22,7 +24,7 @@ const GROUPS: FairnessBy[] = ["segment", "region", "language"];
 const MARKS: Record<string, string> = { met: "✓", close: "▲", missed: "■", none: "" };
 
 export function Goals(props: { reading: Reading<Standing[]> }): JSX.Element {
-  const { data, failure, reload } = props.reading;
+  const { reload } = props.reading;
   const writing = useSignal(false);
   const opened = useSignal<string | null>(null);
   const asked = useSignal<string | null>(null);
@@ -33,29 +35,31 @@ export function Goals(props: { reading: Reading<Standing[]> }): JSX.Element {
   };
   return (
     <Panel title={t("goals")} actions={can("goals:write") && <button type="button" onClick={() => (writing.value = true)}>＋ {t("newGoal")}</button>}>
-      {failure.value && !data.value ? <Failure of={failure.value} retry={() => void reload()} /> : !data.value ? <Skeleton lines={3} /> : data.value.length ? (
-        <ul class="goal-list">
-          {data.value.map(({ goal, status }) => {
-            const look = tone(status, now.value);
-            const value = valueAt(status, now.value);
-            const share = goal.statistic === "attainment" || goal.statistic === "fairness";
-            const target = goal.fairness ? `${word(goal.fairness.by)}: ${number(goal.fairness.max_gap_points, 1)} %` : share ? percent(goal.target_percent) : spoken(goal.target_seconds);
-            return (
-              <li key={goal.id} class="goal-row">
-                <span class={`goal-mark tone-${look}`} aria-hidden="true">{MARKS[look]}</span>
-                <span class="goal-row-name"><strong>{goal.name}</strong><br /><span class={`small tone-${look}`}>{sentence(status, look, now.value)}</span></span>
-                <span><strong>{value === null ? "–" : `${number(value, 1)} ${share ? "%" : "s"}`}</strong> <span class="muted">{t("ofTarget", { target })}</span></span>
-                <span class="muted small">{t("budget")} {percent(status.budget_spent === null ? null : status.budget_spent * 100)} · {t("burnRate")} {status.burn_rate === null ? "–" : number(status.burn_rate, 1)}</span>
-                <button type="button" aria-label={`${t("goalHistory")}: ${goal.name}`} aria-expanded={opened.value === goal.id} onClick={() => (opened.value = opened.value === goal.id ? null : goal.id)}>{t("goalHistory")}</button>
-                {goal.statistic === "mean" && <button type="button" aria-label={`${t("whyMean")}: ${goal.name}`} aria-expanded={asked.value === goal.id} onClick={() => (asked.value = asked.value === goal.id ? null : goal.id)}>{t("whyMean")}</button>}
-                {can("goals:write") && <button type="button" class="quiet" aria-label={`${t("remove")} ${goal.name}`} onClick={() => void remove(goal.id)}>✕</button>}
-                {opened.value === goal.id && <GoalHistory goal={goal} />}
-                {asked.value === goal.id && <GoalWhy goal={goal} />}
-              </li>
-            );
-          })}
-        </ul>
-      ) : <Empty title={t("noGoal")}>{t("noGoalHint")}</Empty>}
+      <Loaded of={props.reading}>
+        {(found) => found.length ? (
+          <ul class="goal-list">
+            {found.map(({ goal, status }) => {
+              const look = tone(status, now.value);
+              const value = valueAt(status, now.value);
+              const share = goal.statistic === "attainment" || goal.statistic === "fairness";
+              const target = goal.fairness ? `${word(goal.fairness.by)}: ${number(goal.fairness.max_gap_points, 1)} %` : share ? percent(goal.target_percent) : spoken(goal.target_seconds);
+              return (
+                <li key={goal.id} class="goal-row">
+                  <span class={`goal-mark tone-${look}`} aria-hidden="true">{MARKS[look]}</span>
+                  <span class="goal-row-name"><strong>{goal.name}</strong><br /><span class={`small tone-${look}`}>{sentence(status, look, now.value)}</span></span>
+                  <span><strong>{value === null ? "–" : `${number(value, 1)} ${share ? "%" : "s"}`}</strong> <span class="muted">{t("ofTarget", { target })}</span></span>
+                  <span class="muted small">{t("budget")} {percent(status.budget_spent === null ? null : status.budget_spent * 100)} · {t("burnRate")} {status.burn_rate === null ? "–" : number(status.burn_rate, 1)}</span>
+                  <button type="button" aria-label={`${t("goalHistory")}: ${goal.name}`} aria-expanded={opened.value === goal.id} onClick={() => (opened.value = opened.value === goal.id ? null : goal.id)}>{t("goalHistory")}</button>
+                  {goal.statistic === "mean" && <button type="button" aria-label={`${t("whyMean")}: ${goal.name}`} aria-expanded={asked.value === goal.id} onClick={() => (asked.value = asked.value === goal.id ? null : goal.id)}>{t("whyMean")}</button>}
+                  {can("goals:write") && <button type="button" class="quiet" aria-label={`${t("remove")} ${goal.name}`} onClick={() => void remove(goal.id)}>✕</button>}
+                  {opened.value === goal.id && <GoalHistory goal={goal} />}
+                  {asked.value === goal.id && <GoalWhy goal={goal} />}
+                </li>
+              );
+            })}
+          </ul>
+        ) : <Empty title={t("noGoal")}>{t("noGoalHint")}</Empty>}
+      </Loaded>
       {writing.value && <GoalForm onClose={() => (writing.value = false)} onDone={() => void reload()} />}
     </Panel>
   );
@@ -67,9 +71,7 @@ function GoalForm(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
   const team = useSignal("");
   const by = useSignal<FairnessBy>("segment");
   useEffect(() => void people(), []);
-  const submit = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget as HTMLFormElement);
+  const submit = async (form: FormData): Promise<void> => {
     const name = String(form.get("name"));
     const body: Schemas["ServiceGoalIn"] = {
       key: name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "goal",
@@ -86,17 +88,17 @@ function GoalForm(props: { onClose: () => void; onDone: () => void }): JSX.Eleme
   };
   return (
     <Dialog title={t("newGoal")} onClose={props.onClose}>
-      <form class="form" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
-        <label class="field"><span>{t("name")}</span><input name="name" required maxLength={200} autoFocus /></label>
+      <Form onSend={submit}>
+        <Field label={t("name")}><input name="name" required maxLength={200} autoFocus /></Field>
         <Choice label={t("statistic")} value={statistic.value} options={[["mean", t("plotMean")], ["p90", t("plotP90")], ["attainment", t("attainment")], ["fairness", t("fairness")]]} onChoose={(value) => (statistic.value = value)} />
-        <label class="field"><span>{t("targetSeconds")}</span><input name="target" type="number" min={1} required defaultValue="90" /></label>
-        {statistic.value === "attainment" && <label class="field"><span>{t("targetPercent")}</span><input name="percent" type="number" min={1} max={100} step="0.1" required defaultValue="90" /></label>}
-        {statistic.value === "fairness" && <Choice label={t("between")} value={by.value} options={GROUPS.map((each) => [each, word(each)] as const)} onChoose={(value) => (by.value = value as FairnessBy)} />}
-        {statistic.value === "fairness" && <label class="field"><span>{t("maxGap")}</span><input name="points" type="number" min={0} max={99} step="0.1" required defaultValue="5" /></label>}
+        <Field label={t("targetSeconds")}><input name="target" type="number" min={1} required defaultValue="90" /></Field>
+        {statistic.value === "attainment" && <Field label={t("targetPercent")}><input name="percent" type="number" min={1} max={100} step="0.1" required defaultValue="90" /></Field>}
+        {statistic.value === "fairness" && <Choice label={t("between")} value={by.value} options={GROUPS} onChoose={(value) => (by.value = value as FairnessBy)} />}
+        {statistic.value === "fairness" && <Field label={t("maxGap")}><input name="points" type="number" min={0} max={99} step="0.1" required defaultValue="5" /></Field>}
         <Choice label={t("span")} value={hours.value} options={["1", "8", "24", "168"].map((each) => [each, spoken(Number(each) * 3600)] as const)} onChoose={(value) => (hours.value = value)} />
         {teams.value.size > 0 && <Choice label={t("forTeam")} value={team.value} options={[["", t("allTeams")], ...[...teams.value.values()].map((each) => [each.id, each.name] as const)]} onChoose={(value) => (team.value = value)} />}
         <button type="submit" class="primary">{t("save")}</button>
-      </form>
+      </Form>
     </Dialog>
   );
 }

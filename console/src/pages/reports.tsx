@@ -7,6 +7,7 @@ import { serverNow } from "../live/clock";
 import { useReading } from "../live/reading";
 import { route, setParams } from "../router";
 import { Figures } from "../ui/figures";
+import { Loaded } from "../ui/loaded";
 import { Choice, Empty, Failure, Panel, Skeleton } from "../ui/parts";
 import { type Line, Plot } from "../ui/plot";
 import { attempt } from "../ui/toast";
@@ -52,7 +53,7 @@ export function Reports(): JSX.Element {
       <div class="page-head">
         <h1>{t("reports")}</h1>
         <Choice label={t("span")} value={span} options={[["day", t("span_day")], ["week", t("span_week")], ["month", t("span_month")]]} onChoose={(value) => setParams({ span: value })} />
-        <Choice label={t("metric")} value={metric} options={METRICS.map((each) => [each, word(each)] as const)} onChoose={(value) => setParams({ metric: value })} />
+        <Choice label={t("metric")} value={metric} options={METRICS} onChoose={(value) => setParams({ metric: value })} />
         <span class="muted small">{t("zoneNote", { zone: zone() })}</span>
       </div>
       <Goals reading={goals} />
@@ -105,7 +106,6 @@ function ByGroup(props: { asked: Asked; group: Group }): JSX.Element {
     const blob = await attempt(() => download(`/v1/reports/response-times?${query}`, "text/csv"));
     if (blob) save(blob, `${asked.metric}-${group}.csv`);
   };
-  const rows = reading.data.value;
   const unanswered = (item: ResponseTimes): number => Object.values(item.unanswered).reduce((sum, each) => sum + Number(each), 0);
   const reasons = (item: ResponseTimes): string => Object.entries(item.unanswered).filter(([, n]) => Number(n)).map(([reason, n]) => `${word(reason)}: ${String(n)}`).join(", ");
   const seconds = (value: number | null): string => (value === null ? "–" : spoken(value));
@@ -114,21 +114,23 @@ function ByGroup(props: { asked: Asked; group: Group }): JSX.Element {
       title={t("byGroup")}
       actions={
         <span class="row">
-          <Choice hideLabel label={t("byGroup")} value={group} options={GROUPS.map((each) => [each, word(each)] as const)} onChoose={(value) => setParams({ group: value })} />
+          <Choice hideLabel label={t("byGroup")} value={group} options={GROUPS} onChoose={(value) => setParams({ group: value })} />
           <button type="button" onClick={() => void csv()}>CSV</button>
         </span>
       }
     >
-      {reading.failure.value && !rows ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !rows ? <Skeleton /> : rows.length ? (
-        <Figures
-          label={t("byGroup")}
-          heads={[word(group), t("answered"), t("meanFloor"), t("meanAnswered"), "p50", "p90", "p99", t("attainment"), t("running"), t("left")]}
-          rows={rows.map((item) => [
-            groupName(item, group), number(item.answered), ...[item.mean_floor, item.mean_answered, item.p50, item.p90, item.p99].map(seconds), percent(item.attainment, 1), item.running,
-            <>{unanswered(item)} <span class="muted small">{reasons(item)}</span></>,
-          ])}
-        />
-      ) : <Empty title={t("noFigures")} />}
+      <Loaded of={reading}>
+        {(rows) => rows.length ? (
+          <Figures
+            label={t("byGroup")}
+            heads={[word(group), t("answered"), t("meanFloor"), t("meanAnswered"), "p50", "p90", "p99", t("attainment"), t("running"), t("left")]}
+            rows={rows.map((item) => [
+              groupName(item, group), number(item.answered), ...[item.mean_floor, item.mean_answered, item.p50, item.p90, item.p99].map(seconds), percent(item.attainment, 1), item.running,
+              <>{unanswered(item)} <span class="muted small">{reasons(item)}</span></>,
+            ])}
+          />
+        ) : <Empty title={t("noFigures")} />}
+      </Loaded>
       <p class="muted small">{t("leftOut")}</p>
     </Panel>
   );

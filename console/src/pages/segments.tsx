@@ -8,7 +8,9 @@ import { useReading } from "../live/reading";
 import { href, route } from "../router";
 import { can } from "../session";
 import { Dialog } from "../ui/dialog";
-import { Empty, Failure, Panel, Skeleton, Tag, When } from "../ui/parts";
+import { Field, Form } from "../ui/form";
+import { Loaded } from "../ui/loaded";
+import { Empty, Panel, Tag, When } from "../ui/parts";
 import { flat, type Flat, RuleEditor, ruleOf, said } from "../ui/rule";
 import { attempt } from "../ui/toast";
 import { number } from "../words/format";
@@ -21,8 +23,7 @@ export function Segments(): JSX.Element {
   const { id } = route.value;
   const writing = useSignal<Segment | "new" | null>(null);
   const reading = useReading("segments", async () => (await ok(api.GET("/v1/segments", { params: { query: { limit: 200 } } }))).items, (event) => ABOUT.test(event.type));
-  const rows = reading.data.value;
-  const chosen = rows?.find((each) => each.id === id);
+  const chosen = reading.data.value?.find((each) => each.id === id);
   return (
     <div class="page">
       <div class="page-head">
@@ -31,22 +32,24 @@ export function Segments(): JSX.Element {
       </div>
       <Jobs />
       <Panel class="flush">
-        {reading.failure.value && !rows ? <Failure of={reading.failure.value} retry={() => void reading.reload()} /> : !rows ? <Skeleton /> : rows.length ? (
-          <div class="table-wrap" tabIndex={0} role="region" aria-label={t("segments")}>
-            <table>
-              <thead><tr><th scope="col">{t("name")}</th><th scope="col">{t("need")}</th><th scope="col">{t("rule")}</th><th scope="col">{t("key")}</th><th scope="col"><span class="hidden">{t("change")}</span></th></tr></thead>
-              <tbody>
-                {rows.map((each) => (
-                  <tr key={each.id} class={each.id === id ? "row-chosen" : ""}>
-                    <th scope="row" dir="auto"><a href={href("segments", each.id)}>{each.name}</a> {each.self_service && <Tag>{t("selfService")}</Tag>}</th>
-                    <td dir="auto">{each.need}</td><td dir="auto">{said(each.rule)}</td><td class="muted">{each.key}</td>
-                    <td>{can("segments:write") && !each.archived_at && <button type="button" onClick={() => (writing.value = each)}>{t("change")}</button>}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        ) : <Empty title={t("noSegments")}>{t("noSegmentsHint")}</Empty>}
+        <Loaded of={reading}>
+          {(rows) => rows.length ? (
+            <div class="table-wrap" tabIndex={0} role="region" aria-label={t("segments")}>
+              <table>
+                <thead><tr><th scope="col">{t("name")}</th><th scope="col">{t("need")}</th><th scope="col">{t("rule")}</th><th scope="col">{t("key")}</th><th scope="col"><span class="hidden">{t("change")}</span></th></tr></thead>
+                <tbody>
+                  {rows.map((each) => (
+                    <tr key={each.id} class={each.id === id ? "row-chosen" : ""}>
+                      <th scope="row" dir="auto"><a href={href("segments", each.id)}>{each.name}</a> {each.self_service && <Tag>{t("selfService")}</Tag>}</th>
+                      <td dir="auto">{each.need}</td><td dir="auto">{said(each.rule)}</td><td class="muted">{each.key}</td>
+                      <td>{can("segments:write") && !each.archived_at && <button type="button" onClick={() => (writing.value = each)}>{t("change")}</button>}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          ) : <Empty title={t("noSegments")}>{t("noSegmentsHint")}</Empty>}
+        </Loaded>
       </Panel>
       {chosen && <Members key={chosen.id} segment={chosen} />}
       {writing.value && <SegmentForm segment={writing.value === "new" ? null : writing.value} onClose={() => (writing.value = null)} onDone={() => void reading.reload()} />}
@@ -68,22 +71,24 @@ function Members(props: { segment: Segment }): JSX.Element {
     (event) => ABOUT.test(event.type),
     2000,
   );
-  const found = reading.data.value;
-  const failed = found ? null : reading.failure.value;
   return (
     <div class="columns">
       <Panel title={`${t("members")}: ${props.segment.name}`}>
-        {failed ? <Failure of={failed} retry={() => void reading.reload()} /> : !found ? <Skeleton /> : found.members.length ? (
-          <ul class="plain">
-            {found.members.map((each) => <li key={each.customer_id}><a dir="auto" href={href("customers", each.customer_id)}>{customerName(each.customer_id)}</a> {t(each.reason === "rule" ? "byRule" : "byOverride")} <span class="muted small"><When at={each.since} /></span></li>)}
-            {found.more && <li class="muted">…</li>}
-          </ul>
-        ) : <Empty title={t("noMembers")} />}
+        <Loaded of={reading}>
+          {(found) => found.members.length ? (
+            <ul class="plain">
+              {found.members.map((each) => <li key={each.customer_id}><a dir="auto" href={href("customers", each.customer_id)}>{customerName(each.customer_id)}</a> {t(each.reason === "rule" ? "byRule" : "byOverride")} <span class="muted small"><When at={each.since} /></span></li>)}
+              {found.more && <li class="muted">…</li>}
+            </ul>
+          ) : <Empty title={t("noMembers")} />}
+        </Loaded>
       </Panel>
       <Panel title={t("overrides")}>
-        {!found ? <Skeleton /> : found.overrides.length ? (
-          <ul class="plain">{found.overrides.map((each) => <li key={each.id} class={each.ended_at ? "muted" : ""}>{word(each.effect)} <a href={href("customers", each.customer_id)}>{customerName(each.customer_id)}</a> <q dir="auto">{each.reason}</q></li>)}</ul>
-        ) : <Empty title={t("noOverrides")} />}
+        <Loaded of={reading}>
+          {(found) => found.overrides.length ? (
+            <ul class="plain">{found.overrides.map((each) => <li key={each.id} class={each.ended_at ? "muted" : ""}>{word(each.effect)} <a href={href("customers", each.customer_id)}>{customerName(each.customer_id)}</a> <q dir="auto">{each.reason}</q></li>)}</ul>
+          ) : <Empty title={t("noOverrides")} />}
+        </Loaded>
       </Panel>
     </div>
   );
@@ -109,9 +114,7 @@ function SegmentForm(props: { segment: Segment | null; onClose: () => void; onDo
     const value = rule.value;
     if (value) preview.value = (await attempt(() => ok(api.POST("/v1/segments/preview", { params: { header: once() }, body: { rule: ruleOf(value) } })))) ?? null;
   };
-  const submit = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget as HTMLFormElement);
+  const submit = async (form: FormData): Promise<void> => {
     const text = (name: string): string => String(form.get(name) ?? "").trim();
     const body = { name: text("name"), need: text("need") || null, ...(rule.value ? { rule: ruleOf(rule.value) } : {}) };
     const made = await attempt(() =>
@@ -125,17 +128,17 @@ function SegmentForm(props: { segment: Segment | null; onClose: () => void; onDo
   };
   return (
     <Dialog title={segment ? segment.name : t("newSegment")} onClose={props.onClose} class="wide">
-      <form class="form" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
-        {!segment && <label class="field"><span>{t("key")}</span><input name="key" required pattern="[a-z0-9_\-]+" maxLength={60} autoFocus /></label>}
-        <label class="field"><span>{t("name")}</span><input name="name" required maxLength={200} defaultValue={segment?.name ?? ""} /></label>
-        <label class="field"><span>{t("need")}</span><input name="need" maxLength={200} defaultValue={segment?.need ?? ""} /></label>
+      <Form onSend={submit}>
+        {!segment && <Field label={t("key")}><input name="key" required pattern="[a-z0-9_\-]+" maxLength={60} autoFocus /></Field>}
+        <Field label={t("name")}><input name="name" required maxLength={200} defaultValue={segment?.name ?? ""} /></Field>
+        <Field label={t("need")}><input name="need" maxLength={200} defaultValue={segment?.need ?? ""} /></Field>
         {rule.value ? <RuleEditor value={rule.value} onChange={(value) => { rule.value = value; preview.value = null; }} /> : <p class="muted">{said(segment?.rule ?? null)} · {t("ruleNested")}</p>}
         <p class="row" role="status">
           {rule.value && <button type="button" onClick={() => void tryOut()}>{t("preview")}</button>}
           {preview.value && <strong>{t("wouldHold", { n: preview.value.count })}</strong>}
         </p>
         <button type="submit" class="primary">{t("save")}</button>
-      </form>
+      </Form>
     </Dialog>
   );
 }

@@ -2,15 +2,15 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { Refused } from "../api/client";
 import { refusal, signIn } from "../session";
+import { Field, Form } from "../ui/form";
 import { t } from "../words/index";
 
 /** Asks for a key, and keeps none that the service refuses. */
 export function SignIn(): JSX.Element {
   const busy = useSignal(false);
   const wrong = useSignal<string | null>(null);
-  const submit = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const field = (event.currentTarget as HTMLFormElement).elements.namedItem("key") as HTMLInputElement;
+  const submit = async (_: FormData, form: HTMLFormElement): Promise<void> => {
+    const field = form.elements.namedItem("key") as HTMLInputElement;
     busy.value = true;
     wrong.value = null;
     refusal.value = null;
@@ -27,17 +27,16 @@ export function SignIn(): JSX.Element {
   const said = wrong.value ?? (refusal.value ? t("keyEnded", { detail: refusal.value }) : null);
   return (
     <main class="sign-in" id="content">
-      <form class="panel" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
+      <Form class="panel" onSend={submit}>
         <h1 class="wordmark">Ninety</h1>
         <p class="muted">{t("welcome")}</p>
-        <label class="field">
-          <span>{t("keyLabel")}</span>
+        <Field label={t("keyLabel")}>
           <input name="key" type="password" required autoFocus autoComplete="off" spellcheck={false} placeholder="nty_…" aria-describedby="key-hint" aria-invalid={wrong.value !== null} />
-        </label>
+        </Field>
         <p id="key-hint" class="muted small">{t("keyHint")}</p>
         {said && <p class="failure-title" role="alert">■ {said}</p>}
         <button class="primary" type="submit" disabled={busy.value}>{t("signIn")}</button>
-      </form>
+      </Form>
     </main>
   );
 }

@@ -64,14 +64,15 @@ export function Tag(props: { children: ComponentChildren; class?: string }): JSX
   return <span class={`tag ${props.class ?? ""}`}>{props.children}</span>;
 }
 
+/** What may be chosen is a word of the API, or a value with its name. */
 export function Choice(props: {
-  label: string; value: string; options: readonly (readonly [string, string])[]; onChoose: (value: string) => void; hideLabel?: boolean; id?: string;
+  label: string; value: string; options: readonly (string | readonly [string, string])[]; onChoose: (value: string) => void; hideLabel?: boolean; id?: string;
 }): JSX.Element {
   return (
     <label class="choice">
       <span class={props.hideLabel ? "hidden" : "choice-label"}>{props.label}</span>
       <select id={props.id} value={props.value} onChange={(event) => props.onChoose(event.currentTarget.value)}>
-        {props.options.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
+        {props.options.map((each) => (typeof each === "string" ? ([each, word(each)] as const) : each)).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
       </select>
     </label>
   );

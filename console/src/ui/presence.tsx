@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { type Availability, presence, readPresence, sayPresence, STATES } from "../live/presence";
-import { t, word } from "../words/index";
+import { t } from "../words/index";
 import { Choice } from "./parts";
 import { attempt } from "./toast";
 
@@ -13,7 +13,7 @@ export function Presence(): JSX.Element | null {
   const say = (state: string, capacity?: number): void => void attempt(() => sayPresence(state as Availability["state"], capacity));
   return (
     <div class="presence">
-      <Choice label={t("iAm")} value={now.state} options={STATES.map((each) => [each, word(each)] as const)} onChoose={(state) => say(state)} />
+      <Choice label={t("iAm")} value={now.state} options={STATES} onChoose={(state) => say(state)} />
       {now.state === "online" && (
         <label class="choice">
           <span class="choice-label">{t("atOnce")}</span>

@@ -12,13 +12,13 @@ export const names: Record<string, string> = {
   relates_to: "has to do with", duplicates: "is the same as", caused_by: "is caused by", parent_of: "has as a part", follow_up_of: "goes on from",
   policy_archived: "a policy was archived", calendar_changed: "a calendar changed", segment_changed: "a segment changed", judgement_changed: "a customer's figures changed", organization_changed: "an organization changed", customer_changed: "a customer changed", exception_changed: "an exception changed", rule_changed: "the rule changed",
   failure_answer: "refused", failure_redirect: "sent elsewhere", failure_gone: "gone for good", failure_timeout: "no answer in time", failure_connect: "no connection", failure_tls: "its certificate is not trusted", failure_name: "its name is not found", failure_not_public: "its address is not public", failure_protocol: "it does not speak HTTP", failure_payload: "too large to send", failure_secret: "its secret cannot be read", failure_expired: "too old to send",
-  quarter_hour: "quarter of an hour", half_hour: "half an hour",
+  hours_calendar: "every hour", hours_business: "business hours", quarter_hour: "quarter of an hour", half_hour: "half an hour",
   "ticket.created": "opened", "ticket.status_changed": "status changed", "ticket.updated": "changed", "ticket.handed_off": "a person was asked for", "ticket.confirmed": "the customer has seen it", "ticket.outlook_worsened": "an answer is likely later than was told", "ticket.overload_offered": "another way was offered", "ticket.overload_chosen": "the customer chose",
   "ticket.solved_by_article": "an article helped", "ticket.followed": "followed", "ticket.unfollowed": "followed no more", "ticket.erased": "texts erased", "ticket.participant_added": "a reader added", "ticket.participant_removed": "a reader taken away", "ticket.problem_solved": "its problem is solved", "ticket.merged": "merged into another", "ticket.absorbed": "another was merged into it", "ticket.unmerged": "its merge was undone", "ticket.released": "a merge into it was undone",
   "ticket.marked_spam": "marked as spam", "ticket.unmarked_spam": "no spam after all", "ticket.reminder_due": "time to look at it again", "ticket.snoozed": "snoozed", "ticket.woken": "back in the queue", "ticket.claimed": "given to an agent", "ticket.claim_released": "given back", "ticket.claim_expired": "taken back unanswered", "ticket.linked": "linked", "ticket.unlinked": "link removed",
   "message.created": "message", "message.edited": "message edited", "message.deleted": "message deleted", "attachment.added": "file added", "attachment.published": "file sent with an answer", "attachment.deleted": "file deleted", "promise.made": "promised", "promise.kept": "promise kept", "promise.withdrawn": "promise withdrawn", "satisfaction.given": "the customer rated it",
   "sla.at_risk": "close to its target", "sla.breached": "past its target", "sla.met": "in time", "sla.cancelled": "clock ended unanswered", "sla.policy_applied": "came under a policy", "sla.exceptions_applied": "other exceptions apply",
-  sla_policy: "SLA policy", sla_exception: "SLA exception", api_key: "API key",
+  "sla_exception.granted": "exception granted", "sla_exception.started": "exception began", "sla_exception.revoked": "exception revoked", "sla_exception.expired": "exception ended",
 };
 
 export const more = {
@@ -27,24 +27,21 @@ export const more = {
   signOut: "Sign out", signOutHint: "in all tabs", theme: "Colours", themeSystem: "as the system", themeLight: "light", themeDark: "dark", language: "Language",
   close: "Close", cancel: "Cancel", save: "Save", more: "Show more",
   figures: "Figures", time: "Time",
-  nobody: "nobody", yes: "yes", no: "no", all: "all", any: "any", mine: "mine", unassigned: "unassigned",
+  nobody: "nobody", all: "all", any: "any", mine: "mine", unassigned: "unassigned",
   // Durations and states
-  secondsShort: "s",
   dueAt: "due {time}",
-  state_late: "past the promise", state_kept: "kept",
+  state_late: "past the promise",
   // Board
-  goalAtRisk: "close",
-  overBy: "over by {time}",
+
   meanFloor: "mean with those who wait",
   plotTitle: "First answers, last 24 hours", plotMean: "mean", plotP90: "nine of ten within", plotTarget: "target", plotEmpty: "No answers in the last 24 hours.",
   wallHint: "Wall",
   // Columns
-  lastWords: "Last words",
   created: "Opened", selected: { one: "{n} selected", other: "{n} selected" } as Plural,
   selectAll: "Select all shown",
   // Queue
   search: "Search", searchHint: "words, \"a phrase\", -not", views: "Views", saveView: "Save as view", viewName: "Name of the view", take: "Take", next: "Next one",
-  assign: "Assign", setPriority: "Priority", setStatus: "Status", apply: "Apply", clear: "Clear", filters: "Filters",
+  assign: "Assign", setPriority: "Priority", setStatus: "Status", clear: "Clear", filters: "Filters",
   noneFound: "No ticket fits.", noneFoundHint: "Change the filters, or clear them.", taken: "Taken",
   done: { one: "{n} ticket changed", other: "{n} tickets changed" } as Plural,
   notDone: { one: "{n} ticket could not be changed: {detail}", other: "{n} tickets could not be changed: {detail}" } as Plural,
@@ -71,7 +68,7 @@ export const more = {
   participants: "Reading along", noParticipants: "Nobody but the customer.", addParticipant: "Add a customer", severalFound: "Several customers fit: write the whole e-mail or external id.",
   promisedWho: "Promised by", noPromises: "No promise is open.", noneSuch: "There is none.", noPromisesHint: "A promise is made on a ticket: what, and by when.", firstOnes: "The first {n} are shown.",
   // Reports and goals
-  goalHistory: "History", goalValue: "value", missedFor: "missed for", forTeam: "Of team", orFacts: "or a ticket like this", segmentKey: "Segment's key", noneCovers: "No policy covers it.",
+  goalHistory: "History", goalValue: "value", missedFor: "missed for", forTeam: "Of team", orFacts: "or a ticket like this", noneCovers: "No policy covers it.",
   span: "Span", span_day: "last 24 hours", span_week: "last 7 days", span_month: "last 30 days", metric: "Of", zoneNote: "hours and days of {zone}",
   overTime: "Over time",
   byGroup: "By", noFigures: "No answers in this span.", attainment: "within target",
@@ -97,10 +94,19 @@ export const more = {
   ruleNested: "this rule nests; change it through the API", noRule: "by hand only", and: "and", or: "or", not: "not", everybody: "everybody", matches: "Matches",
   allOf: "all of these", anyOf: "any of these", operator: "Compared", value: "Value", condition: "Condition",
   // Policies and calendars
-  policiesHint: "The first one that fits covers the ticket.", noPolicies: "No policies.", everyTicket: "every ticket", pausedOn: "paused on",
+  policiesHint: "The first one that fits covers the ticket.", noPolicies: "No policies.", noPoliciesHint: "Without one nothing is promised. An administrator writes them through the API.", everyTicket: "every ticket", pausedOn: "paused on",
   dryRun: "What would reapplying change?", wouldChange: "{tickets} tickets, {clocks} clocks, {breaches} breaches would change", reapply: "Reapply",
   whichCovers: "Which one covers a ticket?", ask: "Show", failedOn: "fails on", closed: "closed", noCalendars: "No calendars.",
   noCalendarsHint: "Promises in business hours need one.", holidaysOf: "holidays of {region}", ifItStarts: "If it starts …", start: "Start",
+  // What if
+  whatIfHint: "The past replayed under other policies and hours. Nothing that is stored changes.", newReplay: "New replay", replays: "Replays", noReplays: "Nothing was replayed yet.", noReplaysHint: "Choose a span in which there were tickets, and what else should have been promised.",
+  wouldBeOthers: { one: "{n} ticket changes", other: "{n} tickets change" } as Plural, beforeAfter: "Before and after", before: "before", after: "after", clocksOf: "clocks", breaches: "past target", notReplayed: { one: "{n} ticket is not known from its beginning, and left out", other: "{n} tickets are not known from their beginning, and left out" } as Plural,
+  changedTickets: "Tickets that change", nothingChanges: "No ticket changes.", fromDay: "From", toDay: "To and with", inForce: "in force", hours: "Hours", otherHours: "Other hours", startReplay: "Replay",
+  // Staffing
+  learnt: "learnt", ownTarget: "another target", mayGiveUp: "May give up, %", notAtWork: "Not at work, %", handlingSeconds: "Handling, s", patienceSeconds: "Patience, s", days: "Days", forecast: "Forecast",
+  noForecast: "Nothing was forecast yet.", noForecastHint: "Choose a goal, and how many may give up waiting.", agentsAtWork: "agents at work", scheduled: "scheduled", arrivals: "come in", giveUp: "give up", busy: "busy", oneLess: "with one less",
+  bound: "No more than {percent} of those who come may give up.", modelOf: "Handling takes {handling}; patience: {patience}.", nobodyGivesUp: "nobody gives up",
+  pastError: "Over {hours} hours of the past it was off by {off} on average, where the mean wait was {mean}; “as the day before” was off by {before}.", pastUnknown: "How far off it was in the past is not known.", arrivalsError: "In {percent} of past intervals no more came in than would have been planned for.",
   // Operations
   health: "Health", healthy: "is well", unhealthy: "is not well", listeners: "open streams", automations: "Automations", webhooks: "Webhooks", off: "off", test: "Test",
   deliveries: "Deliveries", redeliver: "Deliver again", noWebhooks: "No webhooks.", noWebhooksHint: "A webhook tells an address of yours what happens.",

@@ -6,7 +6,7 @@ export type Plural = { one: string; other: string };
 
 export const en = {
   board: "Board", queue: "Queue", promises: "Promises", reports: "Reports", customers: "Customers", segments: "Segments",
-  policies: "Policies", calendars: "Calendars", operations: "Operations", ticket: "Ticket", menu: "Pages",
+  policies: "Policies", calendars: "Calendars", operations: "Operations", staffing: "Staffing", whatIf: "What if", ticket: "Ticket", menu: "Pages",
   skip: "Skip to the content",
   live: "live", notLive: "not live", connecting: "connecting",
   asOf: "Not live. What you see is as of {time}.", neverLive: "Not live yet: waiting for the service.",

@@ -29,11 +29,6 @@ export function word(value: string | null | undefined): string {
   return value ? (names.value[value] ?? value.replaceAll("_", " ")) : "";
 }
 
-/** What happened, by the type of its event: in words of its own, or in those of what it befell and what that was. */
-export function happened(type: string): string {
-  return names.value[type] ?? type.split(".").map(word).join(": ");
-}
-
 /** Adds the words of what is fetched later; the other languages come whole. */
 export async function learnMore(): Promise<void> {
   const found = await import("./en-more");

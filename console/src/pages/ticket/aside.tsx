@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { api, ok, once } from "../../api/client";
 import { serverNow } from "../../live/clock";
 import { Dialog } from "../../ui/dialog";
+import { Field, Form } from "../../ui/form";
 import { Choice, When } from "../../ui/parts";
 import { attempt } from "../../ui/toast";
 import { instant } from "../../words/format";
@@ -47,20 +48,19 @@ export function AsideButtons(props: { ticket: Whole; desk: Desk }): JSX.Element 
 function SnoozeForm(props: { ticket: Whole; desk: Desk; onClose: () => void }): JSX.Element {
   const options = useSignal(choices());
   const until = useSignal(String(options.value[0]));
-  const submit = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const reason = String(new FormData(event.currentTarget as HTMLFormElement).get("reason")).trim();
+  const submit = async (form: FormData): Promise<void> => {
+    const reason = String(form.get("reason")).trim();
     if (await snooze(props.ticket, new Date(Number(until.value)).toISOString(), reason || null)) props.onClose();
     await props.desk.reading.reload();
   };
   return (
     <Dialog title={t("snooze")} onClose={props.onClose}>
-      <form class="form" onSubmit={(event) => void submit(event as unknown as SubmitEvent)}>
+      <Form onSend={submit}>
         <Choice label={t("until")} value={until.value} options={options.value.map((at) => [String(at), instant(at)] as const)} onChoose={(value) => (until.value = value)} />
-        <label class="field"><span>{t("reason")}</span><input name="reason" maxLength={200} /></label>
+        <Field label={t("reason")}><input name="reason" maxLength={200} /></Field>
         <p class="muted small">{t("snoozeHint")}</p>
         <button type="submit" class="primary">{t("snooze")}</button>
-      </form>
+      </Form>
     </Dialog>
   );
 }

@@ -8,7 +8,7 @@ import { useReading } from "../../live/reading";
 import { Loaded } from "../../ui/loaded";
 import { When } from "../../ui/parts";
 import { instant } from "../../words/format";
-import { happened, t, word } from "../../words/index";
+import { t, word } from "../../words/index";
 
 export function History(props: { ticketId: string }): JSX.Element {
   const open = useSignal(false);
@@ -42,7 +42,7 @@ function Events(props: { id: string }): JSX.Element {
         <ol class="audit">
           {found.map((event) => (
             <li key={event.id}>
-              <When at={event.time} precise /> <span>{happened(event.type)}</span> <span>{detail(event)}</span>{" "}
+              <When at={event.time} precise /> <span>{word(event.type)}</span> <span>{detail(event)}</span>{" "}
               <span class="muted small">{event.actorkind === "agent" ? agentName(event.actorid ?? null) : word(event.actorkind)}</span>
             </li>
           ))}

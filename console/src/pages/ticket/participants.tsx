@@ -5,6 +5,7 @@ import { customerName } from "../../live/names";
 import { useReading } from "../../live/reading";
 import { href } from "../../router";
 import { can } from "../../session";
+import { Form } from "../../ui/form";
 import { Loaded } from "../../ui/loaded";
 import { attempt, say } from "../../ui/toast";
 import { t } from "../../words/index";
@@ -17,10 +18,8 @@ export function Participants(props: { ticketId: string }): JSX.Element {
     (event) => event.ticketid === props.ticketId && event.type.includes("participant"),
   );
   const may = can("tickets:write") && can("customers:read");
-  const add = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const form = event.currentTarget as HTMLFormElement;
-    const wanted = String(new FormData(form).get("who")).trim();
+  const add = async (filled: FormData, form: HTMLFormElement): Promise<void> => {
+    const wanted = String(filled.get("who")).trim();
     const done = await attempt(async () => {
       const { items } = await ok(api.GET("/v1/customers", { params: { query: { q: wanted, limit: 2 } } }));
       const [one, another] = items;
@@ -50,10 +49,10 @@ export function Participants(props: { ticketId: string }): JSX.Element {
         ) : <p class="muted small">{t("noParticipants")}</p>}
       </Loaded>
       {may && (
-        <form class="row" onSubmit={(event) => void add(event as unknown as SubmitEvent)}>
+        <Form class="row" onSend={add}>
           <input name="who" class="grow" required maxLength={200} aria-label={t("addParticipant")} placeholder={t("customerSearch")} />
           <button type="submit">＋</button>
-        </form>
+        </Form>
       )}
     </section>
   );

@@ -6,6 +6,7 @@ import type { Schemas } from "../../api/client";
 import { now, serverNow } from "../../live/clock";
 import { useReading } from "../../live/reading";
 import { can } from "../../session";
+import { Form } from "../../ui/form";
 import { Choice, Panel, When } from "../../ui/parts";
 import { attempt } from "../../ui/toast";
 import { duration, spoken } from "../../words/format";
@@ -25,9 +26,7 @@ export function Promises(props: { ticket: Whole; desk: Desk }): JSX.Element | nu
   );
   const after = useSignal("3600");
   const may = can("tickets:write");
-  const make = async (event: SubmitEvent): Promise<void> => {
-    event.preventDefault();
-    const form = event.currentTarget as HTMLFormElement;
+  const make = async (_: FormData, form: HTMLFormElement): Promise<void> => {
     const field = form.elements.namedItem("text") as HTMLInputElement;
     const due_at = new Date(serverNow() + Number(after.value) * 1000).toISOString();
     const made = await attempt(() => ok(api.POST("/v1/tickets/{ticket_id}/promises", { params: { path, header: once() }, body: { text: field.value, due_at } })));
@@ -60,11 +59,11 @@ export function Promises(props: { ticket: Whole; desk: Desk }): JSX.Element | nu
       {may && (
         <details>
           <summary>{t("newPromise")}</summary>
-          <form class="promise-form" onSubmit={(event) => void make(event as unknown as SubmitEvent)}>
+          <Form class="promise-form" onSend={make}>
             <input name="text" required maxLength={500} aria-label={t("promiseText")} placeholder={t("promiseText")} />
             <Choice label={t("within")} value={after.value} options={SPANS.map((each) => [String(each), spoken(each)] as const)} onChoose={(value) => (after.value = value)} />
             <button type="submit">{t("promise")}</button>
-          </form>
+          </Form>
         </details>
       )}
     </Panel>
