@@ -19,6 +19,8 @@ COPY migrations ./migrations
 COPY app ./app
 COPY embedded_postgres ./embedded_postgres
 COPY deploy/worker_health.py ./deploy/worker_health.py
+# It cannot be kept at the first start, whose user may not write here.
+RUN /opt/venv/bin/python -m compileall -q app embedded_postgres migrations
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 NINETY_HOST=0.0.0.0 NINETY_DATA_DIR=/tmp/ninety
 USER 10001
 EXPOSE 8000

@@ -72,6 +72,7 @@ async def _insert(service: Service, count: int, waiting_one_in: int, span: timed
     statement = sql(service.seed)
     chunks = [min(_CHUNK, count - done) for done in range(0, count, _CHUNK)]
     async with service.connection() as connection:
+        await connection.execute("SET statement_timeout = 0")
         await connection.execute(sql("uuid7"))
         end = await connection.fetchval("SELECT now()")
         for chunk in chunks:
