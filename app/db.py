@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from app.connections import FAULTS, READ_ONLY, SWITCHING_SECONDS, Connections
+from app.connections import FAULTS, READ_ONLY, SWITCHING_SECONDS, Connections, PooledConnection
 from app.errors import Unavailable
-from app.group_commit import Lane, may_join
+from app.group_commit import GroupCommit, may_join
 from app.settings import Settings
+from app.shared_reads import SharedReads
 from app.statement_times import tell
 from app.statements import Query, metadata
 from app.transaction import NeedsLocks, Row, RunAgain, Transaction, Values
@@ -37,9 +38,10 @@ _MOST_REPEATS = 10
 class Database:
     """The pool of one process."""
 
-    def __init__(self, connections: Connections, lane: Lane, settings: Settings) -> None:
+    def __init__(self, connections: Connections, settings: Settings) -> None:
         self.connections = connections
-        self._lane = lane
+        self._lane = GroupCommit(connections, settings).lane
+        self._shared = SharedReads(connections, settings)
         self._timeout = settings.statement_timeout_seconds
         self._memo: dict[object, Any] = {}
         self._settings = settings
@@ -50,8 +52,13 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator["Database"]:
-        async with Connections.open(settings) as connections, Lane.open(connections, settings) as lane:
-            yield cls(connections, lane, settings)
+        async with Connections.open(settings) as connections:
+            db = cls(connections, settings)
+            try:
+                yield db
+            finally:
+                await db._lane.finish()
+                await db._shared.lane.finish()
 
     def transaction(self, *, reads: bool = False) -> "_Unit":
         """One unit of work: commits when the block ends, rolls back when it raises. `reads`: and nothing else, so that
@@ -77,7 +84,7 @@ class Database:
                     raise Unavailable("too many callers at the same rows") from None
             except FAULTS as failed:
                 await self._refuse(tx, failed)
-                if attempt > 3 or tx is None or not _may_succeed_again(failed, tx):
+                if attempt > 3 or tx is None or not tx.was_connected or not _may_succeed_again(failed, tx):
                     raise
                 if getattr(failed, "sqlstate", None) == READ_ONLY:
                     await asyncio.sleep(SWITCHING_SECONDS)
@@ -95,7 +102,7 @@ class Database:
 class _Unit:
     """`Database.transaction`. A class, because every request enters one and a generator costs three times as much."""
 
-    __slots__ = ("_conn", "_db", "_holds", "_optimistic", "_reads", "_repeated", "_tx", "_until")
+    __slots__ = ("_db", "_optimistic", "_reads", "_repeated", "_tx", "_until")
 
     def __init__(self, db: Database, *, optimistic: bool, repeated: bool, until: float, reads: bool) -> None:
         self._db = db
@@ -106,48 +113,46 @@ class _Unit:
 
     async def __aenter__(self) -> Transaction:
         db = self._db
-        await self._acquire()
         self._tx = tx = Transaction(
-            self._conn, db._begin, db._timeout, db._memo, db._settings,
+            self._connect, db._shared, db._begin, db._timeout, db._memo, db._settings,
             optimistic=self._optimistic, repeated=self._repeated, until=self._until,
         )  # fmt: skip
         if db._pooled:
             # A statement is parsed and run in two steps, which a pooler may send to two servers outside a transaction.
             try:
                 await tx.begin()
-            except BaseException:
-                await self._release()
+            except BaseException as failed:
+                await self._end(failed)
                 raise
         return tx
 
-    async def _acquire(self) -> None:
-        try:
-            self._conn = await self._db.connections.acquire(reads=self._reads)
-        except FAULTS as failed:
-            self._db.connections.count_fault(failed)
-            raise
-        self._holds = True
+    async def _connect(self) -> PooledConnection:
+        conn = await self._db.connections.acquire(reads=self._reads)
         self._db.connections.watchdog.watch(self, self._give_up)
+        return conn
 
     def _give_up(self) -> None:
         # Nobody breaks off what may commit: whether it did would stay unknown.
-        if not self._tx.may_have_written:
-            self._conn.terminate()
+        if self._tx.conn and not self._tx.may_have_written:
+            self._tx.conn.terminate()
 
     async def _release(self) -> None:
-        self._holds = False
-        self._db.connections.watchdog.done(self)
-        await self._db.connections.release(self._conn, reads=self._reads)
+        conn, self._tx.conn = self._tx.conn, None
+        if conn:
+            self._db.connections.watchdog.done(self)
+            await self._db.connections.release(conn, reads=self._reads)
 
     async def __aexit__(self, kind: object, failed: BaseException | None, trace: object) -> None:
+        await self._end(failed)
+
+    async def _end(self, failed: BaseException | None) -> None:
         try:
             if failed is None:
                 await self._commit()
             else:
                 await self._undo(failed)
         finally:
-            if self._holds:
-                await self._release()
+            await self._release()
 
     async def _commit(self) -> None:
         tx, lane = self._tx, self._db._lane
@@ -176,8 +181,6 @@ class _Unit:
             tell(tx._pending, began, inf)
             return
         tx.may_have_written = False
-        await self._acquire()
-        tx._conn = self._conn
         await tx._commit()
 
     async def _undo(self, failed: BaseException) -> None:

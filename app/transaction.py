@@ -10,12 +10,13 @@ from math import inf
 from typing import Any, TypeVar
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 from sqlalchemy import func, select, text
 
+from app.connections import PooledConnection
 from app.errors import AppError
 from app.group_commit import MOST_ROWS
 from app.settings import Settings
+from app.shared_reads import SharedReads
 from app.statement_times import tell
 from app.statements import Query, composed
 
@@ -45,13 +46,14 @@ class Transaction:
     """What a unit of work sees of the database. `db.transaction()` makes, commits and rolls back."""
 
     __slots__ = (
-        "_begin", "_begun", "_conn", "_longest", "_optimistic", "_pending", "_until", "may_have_written", "memo",
-        "refusals", "repeated", "retry_on", "settings",
+        "_begin", "_begun", "_connect", "_longest", "_optimistic", "_pending", "_shared", "_until", "conn",
+        "may_have_written", "memo", "refusals", "repeated", "retry_on", "settings", "was_connected",
     )  # fmt: skip
 
     def __init__(
         self,
-        conn: "PoolConnectionProxy[Row]",
+        connect: Callable[[], Awaitable[PooledConnection]],
+        shared: SharedReads,
         begin: str,
         timeout: float,
         memo: dict[object, Any],
@@ -61,7 +63,11 @@ class Transaction:
         repeated: bool = False,
         until: float = inf,
     ) -> None:
-        self._conn = conn
+        # From its first statement on that it does not share with others.
+        self.conn: PooledConnection | None = None
+        self.was_connected = False
+        self._connect = connect
+        self._shared = shared
         self._begin = begin
         # What this process remembers of the database. Whoever keeps something here checks that it is still current.
         self.memo = memo
@@ -94,7 +100,14 @@ class Transaction:
 
     async def rows(self, query: Query, /, **params: Any) -> list[Row]:
         """Does not see what is still waiting to be written: call `flush` before, where it must."""
-        return await self._read(self._conn.fetch, query, params)
+        conn = await self._connected()
+        return await self._read(conn.fetch, query, params)
+
+    async def shared_rows(self, query: Query, /, **params: Any) -> list[Row]:
+        """As `rows`: together with what others read by this query just now, where this unit has no connection yet."""
+        if self.conn:
+            return await self.rows(query, **params)
+        return await self._shared.rows(query, params, self._until, lambda: self.rows(query, **params))
 
     async def _read(self, fetch: Callable[..., Awaitable[T]], query: Query, params: dict[str, Any]) -> T:
         began, slow = time.perf_counter(), self.settings.slow_statement_seconds
@@ -106,6 +119,12 @@ class Transaction:
         tell((query,), began, slow, found=bool(found))
         return found
 
+    async def _connected(self) -> PooledConnection:
+        if self.conn is None:
+            self.conn = await self._connect()
+            self.was_connected = True
+        return self.conn
+
     async def now(self) -> datetime:
         """The database's clock, which is the only one."""
         row = await self.row(_NOW)
@@ -114,7 +133,8 @@ class Transaction:
         return now
 
     async def row(self, query: Query, /, **params: Any) -> Row | None:
-        return await self._read(self._conn.fetchrow, query, params)
+        conn = await self._connected()
+        return await self._read(conn.fetchrow, query, params)
 
     async def locked_row(self, query: Query, /, **params: Any) -> Row | None:
         """Read with a lock, or write and read back: opens the transaction first, so that the lock lasts."""
@@ -145,13 +165,15 @@ class Transaction:
     async def begin(self) -> None:
         """Open the transaction, where none is open yet."""
         if not self._begun:
-            await self._conn.execute(self._begin, timeout=self._timeout)
+            conn = await self._connected()
+            await conn.execute(self._begin, timeout=self._timeout)
             self._begun = True
 
     async def snapshot(self) -> None:
         """Open the transaction so that all its reads see one instant. Call it first."""
         await self.begin()
-        await self._conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", timeout=self._timeout)
+        conn = await self._connected()
+        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", timeout=self._timeout)
 
     async def flush(self) -> None:
         """Send what waits, inside the transaction."""
@@ -164,18 +186,18 @@ class Transaction:
         sent is undone, too, and a constraint refuses this part alone; without one, nothing may be flushed in it."""
         if savepoint:
             await self.begin()
-            await self._conn.execute("SAVEPOINT nested", timeout=self._timeout)
+            await (await self._connected()).execute("SAVEPOINT nested", timeout=self._timeout)
         pending, queued = self._pending, {query: list(rows) for query, rows in self._pending.items()}
         try:
             yield
             if savepoint:
                 await self.flush()
-                await self._conn.execute("RELEASE SAVEPOINT nested", timeout=self._timeout)
+                await (await self._connected()).execute("RELEASE SAVEPOINT nested", timeout=self._timeout)
         except BaseException:
             assert savepoint or self._pending is pending, "flushed without a savepoint"
             self._pending = queued
-            if savepoint and not self._conn.is_closed():
-                await self._conn.execute("ROLLBACK TO SAVEPOINT nested", timeout=self._longest)
+            if savepoint and self.conn and not self.conn.is_closed():
+                await self.conn.execute("ROLLBACK TO SAVEPOINT nested", timeout=self._longest)
             raise
 
     async def _send(self) -> None:
@@ -205,30 +227,31 @@ class Transaction:
             return
         sql = composed(tuple((query, len(rows)) for query, rows in pending.items()))
         args = [arg for query, rows in pending.items() for row in rows for arg in query.args(row)]
-        self.may_have_written = not self._begun
         # Where it is all there is, it commits by itself, and a deadline acts on no COMMIT.
         timeout = self._timeout if self._begun else self._longest
-        await self._conn.execute(sql, *args, timeout=timeout)
+        conn = await self._connected()
+        self.may_have_written = not self._begun
+        await conn.execute(sql, *args, timeout=timeout)
 
     async def _send_many(self, query: Query, records: list[list[Any]]) -> None:
+        conn = await self._connected()
         if query.table and query.insert and not query.insert["tail"]:
             # COPY takes the same values in the same order, without a statement for each row.
-            await self._conn.copy_records_to_table(
-                query.table, records=records, columns=query.names, timeout=self._timeout
-            )
+            await conn.copy_records_to_table(query.table, records=records, columns=query.names, timeout=self._timeout)
         else:
-            await self._conn.executemany(query.sql, records, timeout=self._timeout)
+            await conn.executemany(query.sql, records, timeout=self._timeout)
 
     async def _commit(self) -> None:
         await self._send()
         if self._begun:
             self.may_have_written = True
             # No timeout: cancelling a COMMIT leaves its outcome unknown.
+            conn = await self._connected()
             began = time.perf_counter()
-            await self._conn.execute(COMMIT.sql)
+            await conn.execute(COMMIT.sql)
             tell((COMMIT,), began, self.settings.slow_statement_seconds)
 
     async def _rollback(self) -> None:
         self._pending.clear()
-        if self._begun and not self._conn.is_closed():
-            await self._conn.execute("ROLLBACK", timeout=self._longest)
+        if self._begun and self.conn and not self.conn.is_closed():
+            await self.conn.execute("ROLLBACK", timeout=self._longest)

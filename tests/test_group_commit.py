@@ -35,19 +35,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from app import group_commit
+from app import lanes
 from app.db import FAULTS, Database, Query, Transaction
 from app.group_commit import MOST_ROWS, may_join
 from app.settings import Settings
 
-_TYPES: dict[str, Any] = {
+TYPES: dict[str, Any] = {
     "a_uuid": Uuid, "a_word": String, "a_text": Text, "an_instant": DateTime(timezone=True), "a_date": Date,
     "some_json": JSONB, "a_bigint": BigInteger, "an_integer": Integer, "a_smallint": SmallInteger, "a_boolean": Boolean,
     "a_float": Float, "texts": ARRAY(Text), "instants": ARRAY(DateTime(timezone=True)),
     "smallints": ARRAY(SmallInteger),
 }  # fmt: skip
-_PROBES = Table("probes", MetaData(), Column("key", Integer), *(Column(name, type_) for name, type_ in _TYPES.items()))
-_INSERT = Query(insert(_PROBES), ["key", *_TYPES])
+_PROBES = Table("probes", MetaData(), Column("key", Integer), *(Column(name, type_) for name, type_ in TYPES.items()))
+_INSERT = Query(insert(_PROBES), ["key", *TYPES])
 _KEY = Query(insert(_PROBES), ["key"])
 _SUMS = Table("sums", MetaData(), Column("name", Text), Column("sum", Integer))
 _added = pg_insert(_SUMS)
@@ -84,7 +84,7 @@ def _writes(*keys: int) -> Unit:
 @asynccontextmanager
 async def _held(db: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
     """The lane is taken until the block ends; what is given waits until so many units wait for it."""
-    monkeypatch.setattr(group_commit, "_ALONE_SECONDS", 60)
+    monkeypatch.setattr(lanes, "_ALONE_SECONDS", 60)
     entered = db._lane.enter()
     assert entered
 
@@ -136,7 +136,7 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
     max_leaves=5,
 )
-_ROWS = st.fixed_dictionaries({
+ROWS = st.fixed_dictionaries({
     "a_uuid": st.none() | st.uuids(), "a_word": st.none() | _TEXT, "a_text": st.none() | _TEXT,
     "an_instant": st.none() | _INSTANTS, "a_date": st.none() | st.dates(),
     "some_json": st.none() | st.dictionaries(_TEXT, _JSON, max_size=3) | st.lists(_JSON, max_size=3),
@@ -155,7 +155,7 @@ async def test_every_type_is_stored_as_by_a_statement_of_its_own(
 ) -> None:
     rows: list[dict[str, Any]] = []
 
-    @given(_ROWS)
+    @given(ROWS)
     def collect(row: dict[str, Any]) -> None:
         rows.append(row)
 
@@ -170,12 +170,12 @@ async def test_every_type_is_stored_as_by_a_statement_of_its_own(
     assert len(rows) > 50
     for number, row in enumerate(rows):
         await db.run(writes(number, row))
-    batch = group_commit._MOST_UNITS
+    batch = lanes._MOST_UNITS
     for start in range(0, len(rows), batch):
         some = list(enumerate(rows))[start : start + batch]
         outcomes = await _together(db, monkeypatch, *(writes(len(rows) + number, row) for number, row in some))
         assert outcomes == [None] * len(some)
-    columns = ", ".join(_TYPES)
+    columns = ", ".join(TYPES)
     differing = f"SELECT key % $1 FROM (SELECT key, ({columns})::text AS row FROM probes) AS p GROUP BY 1 HAVING count(DISTINCT row) > 1"  # noqa: E501
     assert await sql.fetch(differing, len(rows)) == []
     assert await _transactions(sql) < 1.1 * len(rows) + 1
@@ -301,8 +301,12 @@ async def test_nobody_waits_for_a_lane_that_has_become_free(
         await release(*args, **named)
         db._lane.leave(entered)
 
+    async def unit(tx: Transaction) -> None:
+        await tx.now()
+        tx.write(_KEY, key=1)
+
     monkeypatch.setattr(db.connections, "release", leaves_then)
-    await db.run(_writes(1), within=10)
+    await db.run(unit, within=10)
     assert await sql.fetchval("SELECT count(*) FROM probes") == 1
 
 

@@ -138,10 +138,9 @@ async def open_ticket(
     parts = {name: getattr(body, name) for name in _NO_PARTS}
     external_id = body.external_id
     foretell = foretell or body.promise is not None
-    seen = await tx.row(
+    (seen,) = await tx.shared_rows(
         reads.for_(tx, foretell=foretell), customer=wanted, channel=body.channel, external_id=external_id, **parts
     )
-    assert seen is not None
     check_parts(seen, **parts)
     now: datetime = seen["now"]
     remind_at = body.remind_at

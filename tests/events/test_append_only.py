@@ -47,7 +47,8 @@ _IN_TRANSIT = {"webhook_deliveries", "stream_tickets", "answering", "agent_avail
 async def _run(db: Database, statement: str) -> None:
     async def unit(tx: Transaction) -> None:
         await tx.begin()
-        await tx._conn.execute(statement)
+        assert tx.conn
+        await tx.conn.execute(statement)
 
     await db.run(unit)
 
@@ -73,7 +74,8 @@ async def test_the_services_role_does_not_write_the_log_again(pool: Database, sq
 async def test_every_way_to_the_database_is_the_lesser_role(pool: Database) -> None:
     async def who(tx: Transaction) -> Any:
         await tx.begin()
-        return await tx._conn.fetchval("SELECT current_user")
+        assert tx.conn
+        return await tx.conn.fetchval("SELECT current_user")
 
     assert {await pool.run(who) for _ in range(3)} == {"ninety_service"}
 
@@ -98,7 +100,8 @@ async def test_only_texts_leave_the_log_by_the_one_way_there_is(db: Database, sq
 
     async def unit(tx: Transaction) -> None:
         await tx.begin()
-        await tx._conn.execute("SELECT erase_from_events($1, $2)", subjects, [id_ for id_ in tickets if id_])
+        assert tx.conn
+        await tx.conn.execute("SELECT erase_from_events($1, $2)", subjects, [id_ for id_ in tickets if id_])
 
     await db.run(unit)
     assert await sql.fetch(f"{fixed} ORDER BY id") == before

@@ -57,7 +57,8 @@ async def _parts(sql: Sql) -> list[str]:
 async def _run(db: Database, statement: str) -> Any:
     async with db.transaction() as tx:
         await tx.begin()
-        return await tx._conn.fetchval(statement)
+        assert tx.conn
+        return await tx.conn.fetchval(statement)
 
 
 async def test_months_are_made_ahead_once_and_take_in_what_came_without_one(

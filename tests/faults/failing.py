@@ -55,7 +55,8 @@ def _arm_transaction(point: Point) -> None:
             await tx._send()
             point.reached(BEFORE_COMMIT)
             if point.name == DURING_COMMIT:
-                sending = asyncio.ensure_future(tx._conn.execute("COMMIT"))
+                assert tx.conn
+                sending = asyncio.ensure_future(tx.conn.execute("COMMIT"))
                 await asyncio.wait({sending}, timeout=0)
                 point.reached(DURING_COMMIT)
             await commit(tx)

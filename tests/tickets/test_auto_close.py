@@ -70,7 +70,8 @@ async def test_a_worker_killed_between_deciding_and_committing_has_closed_none_a
         if not killed.is_set():
             killed.set()
             await tx.flush()
-            (row,) = await tx._conn.fetch("SELECT pg_backend_pid() AS pid")
+            assert tx.conn
+            (row,) = await tx.conn.fetch("SELECT pg_backend_pid() AS pid")
             await sql.execute("SELECT pg_terminate_backend($1)", row["pid"])
         await commit(tx)
 

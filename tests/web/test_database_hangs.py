@@ -72,7 +72,9 @@ async def test_a_database_that_hangs_is_told_of_within_seconds_and_is_used_again
 
 async def test_a_statement_that_takes_its_time_is_not_taken_for_a_database_that_hangs(db: Database) -> None:
     async with db.transaction() as tx:
-        await tx._conn.execute("SELECT pg_sleep(1.5)")
+        await tx.begin()
+        assert tx.conn
+        await tx.conn.execute("SELECT pg_sleep(1.5)")
 
 
 async def test_writes_that_wait_for_a_standby_leave_connections_to_who_reads(
