@@ -41,11 +41,12 @@ from app.tickets.tables import tickets
 
 _t, _c, _m, _v = tickets.c, customers.c, segment_members.c, segment_overrides.c
 _open = select(_t.id).where(NOT_DONE, _t.customer_id == bindparam("customer_id", type_=Uuid)).order_by(_t.id)
-_LOCK_OPEN = Query(_open.with_for_update(key_share=True))
+_LOCK_OPEN = Query(_open.limit(bindparam("most")).with_for_update(key_share=True))
 # For who holds tickets already, and must not wait for one that comes before them.
-_LOCK_OPEN_AND_FREE = Query(_open.with_for_update(key_share=True, skip_locked=True))
-# Tickets that are read, changed and written together.
+_LOCK_OPEN_AND_FREE = Query(_open.limit(bindparam("most")).with_for_update(key_share=True, skip_locked=True))
+# Tickets that are read, changed and written together; and those that are locked until all of them are, at most.
 _AT_ONCE = 100
+_MOST = 500
 
 
 def _pairs(of: Any, *names: str) -> Any:
@@ -170,7 +171,7 @@ async def refresh_memberships(
         tx, who, customer_id, in_force, held, wanted, now, overrides=overrides
     )
     if because and await _affects_slas(tx, seen["revision"], in_force.values(), moved=moved or tickets_moved):
-        await match_tickets(tx, customer_id, because, now, _LOCK_OPEN_AND_FREE if tickets_moved else _LOCK_OPEN)
+        await _match_tickets(tx, customer_id, because, now, moved=tickets_moved)
 
 
 def _reason(held: Mapping[str, Any]) -> Reason:
@@ -195,11 +196,14 @@ async def memberships_affect_slas(tx: Transaction, *, moved: bool) -> bool:
     return await _affects_slas(tx, seen["revision"], in_force.values(), moved=moved)
 
 
-async def match_tickets(tx: Transaction, customer_id: UUID, because: str, now: datetime, lock: Query) -> None:
-    """Put a customer's open tickets under what is promised to them now: what `lock` passes over, a job does later.
-    Sends what is queued first."""
+async def _match_tickets(tx: Transaction, customer_id: UUID, because: str, now: datetime, *, moved: bool) -> None:
+    """Put a customer's open tickets under what is promised to them now; the rest, where they are very many, by a job at
+    once. Where tickets were `moved` those that somebody holds are passed over, and the caller queues the job. Sends
+    what is queued first."""
     await tx.flush()
-    if ids := [row["id"] for row in await tx.locked_rows(lock, customer_id=customer_id)]:
+    lock = _LOCK_OPEN_AND_FREE if moved else _LOCK_OPEN
+    ids = [row["id"] for row in await tx.locked_rows(lock, customer_id=customer_id, most=_MOST)]
+    if ids:
         context = await customer_context(tx, customer_id)
         for start in range(0, len(ids), _AT_ONCE):
             for loaded in await lock_clocks(tx, ids[start : start + _AT_ONCE]):
@@ -208,4 +212,7 @@ async def match_tickets(tx: Transaction, customer_id: UUID, because: str, now: d
                 if change.entries:
                     save(tx, change)
             await tx.flush()
-    job_queue.look_again(tx, job_queue.Kind.customer_changed, customer_id, now)
+    if len(ids) == _MOST:
+        job_queue.queue(tx, job_queue.Kind.customer_changed, customer_id, now)
+    elif not moved:
+        job_queue.look_again(tx, job_queue.Kind.customer_changed, customer_id, now)

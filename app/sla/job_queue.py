@@ -48,7 +48,10 @@ def queue(
 def look_again(
     tx: Transaction, kind: Kind, subject_id: UUID, now: datetime, changed_since: datetime | None = None
 ) -> None:
-    """Queue the second look alone, where the first was taken at once."""
+    """Queue the second look alone, where the first was taken at once. Of a customer's tickets it looks at those that
+    have changed meanwhile."""
+    if kind is Kind.customer_changed:
+        changed_since = now - SETTLED_AFTER
     JOBS.queue(tx, kind, subject_id, now, now + SETTLED_AFTER, changed_since=changed_since)
 
 

@@ -71,7 +71,9 @@ _CONCERNED: dict[job_queue.Kind, ColumnElement[bool]] = {
     # Those who left by being erased have what their segment had.
     job_queue.Kind.judgement_changed: and_(NOT_DONE, _of_members(or_(_m.until.is_(None), _erased))),
     job_queue.Kind.organization_changed: and_(NOT_DONE, _of_customers(_c.organization_id == _subject)),
-    job_queue.Kind.customer_changed: and_(NOT_DONE, _t.customer_id == _subject),
+    job_queue.Kind.customer_changed: and_(
+        NOT_DONE, _t.customer_id == _subject, or_(_since.is_(None), _t.updated_at >= _since)
+    ),
     job_queue.Kind.exception_changed: and_(NOT_DONE, _in_scope),
 }
 # Nothing that conditions read: a clock keeps the version of its policy.

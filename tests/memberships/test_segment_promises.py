@@ -4,12 +4,25 @@ and segments that are not judged."""
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import httpx
+import pytest
 
 from app.db import Database
+from app.memberships import service
+from app.sla import job_queue
 from app.sla_exceptions.service import run_once
-from tests.support.segments import PRO, assert_all_verified, field, make_customer, make_pro, make_segment, settled
+from tests.support.segments import (
+    PRO,
+    assert_all_verified,
+    field,
+    make_customer,
+    make_pro,
+    make_segment,
+    settled,
+    settled_for_good,
+)
 from tests.support.sla import Sql, patch, reply, the_clock
 from tests.support.verification import Body, events, good, instant, pointers, soon, write_targets
 
@@ -118,6 +131,38 @@ async def test_policies_read_customers_and_their_organization(
     assert await _target(client, {"id": item["ticket_id"]}) == 30
     await settled(db)
     await assert_all_verified(db)
+
+
+async def test_of_very_many_tickets_of_a_customer_a_job_matches_the_rest(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_MOST", 3)
+    await write_targets(client, FIRST, position=1)
+    await _policies(client, field("customer.region", "eq", "FI"))
+    customer = await make_customer(client)
+    tickets = [await open_ticket(customer={"id": customer["id"]}) for _ in range(5)]
+    await _change(client, customer, region="FI")
+    assert [await _target(client, ticket) for ticket in tickets] == [30, 30, 30, 3600, 3600]
+    await settled(db)
+    assert [await _target(client, ticket) for ticket in tickets] == [30] * 5
+    await assert_all_verified(db)
+
+
+async def test_the_second_look_at_a_customers_tickets_is_at_those_that_changed_meanwhile(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database, sql: Sql
+) -> None:
+    await write_targets(client, FIRST, position=1)
+    await _policies(client, field("customer.region", "eq", "FI"))
+    customer = await make_customer(client)
+    before, meanwhile = [await open_ticket(customer={"id": customer["id"]}) for _ in range(2)]
+    earlier = "created_at = created_at - interval '1 hour', updated_at = updated_at - interval '1 hour'"
+    await sql.execute(f"UPDATE tickets SET {earlier} WHERE id = $1", before["id"])
+    # As if they were changed while the tickets were opened.
+    await sql.execute("UPDATE customers SET region = 'FI' WHERE id = $1", customer["id"])
+    async with db.transaction() as tx:
+        job_queue.look_again(tx, job_queue.Kind.customer_changed, UUID(customer["id"]), await tx.now())
+    await settled_for_good(db)
+    assert [await _target(client, ticket) for ticket in (before, meanwhile)] == [3600, 30]
 
 
 async def test_conditions_that_no_policy_can_have_are_refused(client: httpx.AsyncClient, db: Database) -> None:
