@@ -88,7 +88,7 @@ def test_an_offer_and_what_was_chosen_of_it_are_on_the_ticket(
     expect(panel).to_contain_text("✓ the wait")
     page.get_by_text("What happened").click()
     history = page.locator(".audit")
-    expect(history).to_contain_text(re.compile("another way was offered.*the wait"))
+    expect(history).to_contain_text(re.compile("another way was offered: .*the wait"))
     expect(history.get_by_role("listitem").filter(has_text="the customer chose")).to_contain_text("the wait")
 
 
@@ -119,5 +119,5 @@ def test_a_wait_that_grew_is_told_in_words(sign_in: SignIn, service: Service, ad
     page.goto(f"{service.url}/console/tickets/{ticket['id']}")
     page.get_by_text("What happened").click()
     expect(page.locator(".audit")).to_contain_text(
-        re.compile(r"an answer is likely later than was told likely by [\d:]+, told [\d:]+")
+        re.compile(r"an answer is likely later than was told: likely by [\d:]+, told [\d:]+")
     )

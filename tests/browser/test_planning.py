@@ -45,7 +45,7 @@ def test_the_past_is_replayed_under_another_target(sign_in: SignIn, service: Ser
     page.get_by_role("main").get_by_role("link", name=re.compile("What if")).click()
     page.get_by_role("button", name="New replay").click()
     dialog = page.get_by_role("dialog", name="New replay")
-    for name in ("From", "To and with"):
+    for name in ("From", "Through"):
         dialog.get_by_label(name).fill(DAY.date().isoformat())
     policy = dialog.get_by_role("group", name=_stock(service)["name"], exact=True)
     policy.get_by_label("first answer, seconds").fill("150")
@@ -86,7 +86,7 @@ def test_a_replay_goes_by_the_hours_that_were_drawn(
     page = sign_in(admin_key, "/what-if")
     page.get_by_role("button", name="New replay").click()
     dialog = page.get_by_role("dialog", name="New replay")
-    for name in ("From", "To and with"):
+    for name in ("From", "Through"):
         dialog.get_by_label(name).fill(DAY.date().isoformat())
     policy = dialog.get_by_role("group", name=_stock(service)["name"], exact=True)
     policy.get_by_label("Hours").first.select_option(label="business hours")

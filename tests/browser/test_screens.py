@@ -79,7 +79,7 @@ def test_a_colleague_of_the_customer_reads_along(sign_in: SignIn, service: Servi
     page, ticket_id = _ticket_page(sign_in, service, "Both should know")
     region = page.get_by_role("region", name="Reading along")
     region.get_by_label("Add a customer").fill("reads-along")
-    region.get_by_role("button", name="＋").click()
+    region.get_by_role("button", name="+").click()
     expect(region.get_by_role("link", name="Olga Along", exact=True)).to_be_visible()
     found = service.get(f"/v1/tickets/{ticket_id}/participants")["items"]
     assert [each["customer_id"] for each in found] == [other["id"]]
@@ -128,7 +128,7 @@ def test_the_csv_says_what_the_table_says(sign_in: SignIn, service: Service, adm
     table = page.get_by_role("region", name="By", exact=True).get_by_role("table")
     expect(table.get_by_role("rowheader", name="urgent", exact=True)).to_be_visible()
     with page.expect_download() as started:
-        page.get_by_role("button", name="CSV").click()
+        page.get_by_role("button", name="CSV", exact=True).click()
     rows = list(csv.DictReader(Path(started.value.path()).read_text().splitlines()))
     for row in rows:
         shown = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name=row["priority"], exact=True))

@@ -1,1 +1,1 @@
-import"./chunk-ARG6K6BM.js";
+import"./chunk-S76XH4FN.js";

@@ -97,7 +97,7 @@ function useJudged(standing: Standing) {
 /** The same in words. */
 export function sentence(status: GoalStatus, look: string, at: number): string {
   if (look === "none") return t("goalNoData");
-  if (look === "missed") return `${t("goalMissed")}. ${t("recovers", { target: targetOf(status) })}`;
+  if (look === "missed") return t("recovers", { target: targetOf(status) });
   const left = status.crosses_at ? (Date.parse(status.crosses_at) - at) / 1000 : null;
   return left === null ? `${t("goalMet")}. ${t("neverBreaks")}` : `${t("goalMet")}, ${t("breaksIn", { time: duration(left) })}`;
 }

@@ -87,21 +87,25 @@ function Deliveries(props: { id: string }): JSX.Element {
     await reading.reload();
   };
   return (
-    <div class="table-wrap" tabIndex={0} role="region" aria-label={t("deliveries")}>
-      <table>
-        <tbody>
-          {reading.data.value?.map((each) => {
-            const [tone, mark] = TONES[each.state] ?? ["none", ""];
-            return (
-              <tr key={each.id}>
-                <td class={`tone-${tone}`}>{mark} {word(each.state)}</td><td>{each.type}</td><td>{each.attempts} ×</td><td>{each.status ?? (each.failure && word(`failure_${each.failure}`))}</td><td dir="auto"><span class="clip answer">{each.answer}</span></td><td><When at={each.attempted_at} precise /></td>
-                <td>{can("webhooks:write") && each.state !== "pending" && <button type="button" onClick={() => void again(each.id)}>{t("redeliver")}</button>}</td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
+    <Loaded of={reading}>
+      {(found) => found.length ? (
+        <div class="table-wrap" tabIndex={0} role="region" aria-label={t("deliveries")}>
+          <table>
+            <tbody>
+              {found.map((each) => {
+                const [tone, mark] = TONES[each.state] ?? ["none", ""];
+                return (
+                  <tr key={each.id}>
+                    <td class={`tone-${tone}`}>{mark} {word(each.state)}</td><td>{each.type}</td><td>{each.attempts} ×</td><td>{each.status ?? (each.failure && word(`failure_${each.failure}`))}</td><td dir="auto"><span class="clip answer">{each.answer}</span></td><td><When at={each.attempted_at} precise /></td>
+                    <td>{can("webhooks:write") && each.state !== "pending" && <button type="button" onClick={() => void again(each.id)}>{t("redeliver")}</button>}</td>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      ) : <Empty title={t("noneSuch")}>{t("noDeliveriesHint")}</Empty>}
+    </Loaded>
   );
 }
 
@@ -142,7 +146,7 @@ function Keys(): JSX.Element {
         <Form class="row" onSend={make}>
           <input name="name" required maxLength={200} aria-label={t("name")} placeholder={t("name")} />
           <Choice hideLabel label={t("role")} value={role.value} options={ROLES} onChoose={(value) => (role.value = value)} />
-          <button type="submit">＋ {t("newKey")}</button>
+          <button type="submit">+ {t("newKey")}</button>
         </Form>
       )}
       {shown.value && <p class="notice" role="status">{t("shownOnce")} <code>{shown.value}</code> <button type="button" onClick={() => (shown.value = null)}>{t("close")}</button></p>}

@@ -34,7 +34,7 @@ export function Goals(props: { reading: Reading<Standing[]> }): JSX.Element {
     await reload();
   };
   return (
-    <Panel title={t("goals")} actions={can("goals:write") && <button type="button" onClick={() => (writing.value = true)}>＋ {t("newGoal")}</button>}>
+    <Panel title={t("goals")} actions={can("goals:write") && <button type="button" onClick={() => (writing.value = true)}>+ {t("newGoal")}</button>}>
       <Loaded of={props.reading}>
         {(found) => found.length ? (
           <ul class="goal-list">
@@ -49,9 +49,11 @@ export function Goals(props: { reading: Reading<Standing[]> }): JSX.Element {
                   <span class="goal-row-name"><strong>{goal.name}</strong><br /><span class={`small tone-${look}`}>{sentence(status, look, now.value)}</span></span>
                   <span><strong>{value === null ? "–" : `${number(value, 1)} ${share ? "%" : "s"}`}</strong> <span class="muted">{t("ofTarget", { target })}</span></span>
                   <span class="muted small">{t("budget")} {percent(status.budget_spent === null ? null : status.budget_spent * 100)} · {t("burnRate")} {status.burn_rate === null ? "–" : number(status.burn_rate, 1)}</span>
-                  <button type="button" aria-label={`${t("goalHistory")}: ${goal.name}`} aria-expanded={opened.value === goal.id} onClick={() => (opened.value = opened.value === goal.id ? null : goal.id)}>{t("goalHistory")}</button>
-                  {goal.statistic === "mean" && <button type="button" aria-label={`${t("whyMean")}: ${goal.name}`} aria-expanded={asked.value === goal.id} onClick={() => (asked.value = asked.value === goal.id ? null : goal.id)}>{t("whyMean")}</button>}
-                  {can("goals:write") && <button type="button" class="quiet" aria-label={`${t("remove")} ${goal.name}`} onClick={() => void remove(goal.id)}>✕</button>}
+                  <span class="row">
+                    <button type="button" aria-label={`${t("goalHistory")}: ${goal.name}`} aria-expanded={opened.value === goal.id} onClick={() => (opened.value = opened.value === goal.id ? null : goal.id)}>{t("goalHistory")}</button>
+                    {goal.statistic === "mean" && <button type="button" aria-label={`${t("whyMean")}: ${goal.name}`} aria-expanded={asked.value === goal.id} onClick={() => (asked.value = asked.value === goal.id ? null : goal.id)}>{t("whyMean")}</button>}
+                    {can("goals:write") && <button type="button" class="quiet" aria-label={`${t("remove")} ${goal.name}`} onClick={() => void remove(goal.id)}>✕</button>}
+                  </span>
                   {opened.value === goal.id && <GoalHistory goal={goal} />}
                   {asked.value === goal.id && <GoalWhy goal={goal} />}
                 </li>

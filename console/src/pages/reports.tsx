@@ -136,34 +136,38 @@ function ByGroup(props: { asked: Asked; group: Group }): JSX.Element {
   );
 }
 
-function BacklogNow(props: { group: Group }): JSX.Element | null {
+function BacklogNow(props: { group: Group }): JSX.Element {
   const { group } = props;
   const reading = useReading(`backlog ${group}`, async () => ((await ok(api.GET("/v1/reports/backlog", { params: { query: { group_by: [group] } } }))) as BacklogReport).items, (event) => /^(ticket|message|sla)\./.test(event.type), 3000);
-  const rows = reading.data.value;
-  if (!rows?.length) return null;
   return (
     <Panel title={t("backlogNow")}>
-      <Figures
-        label={t("backlogNow")}
-        heads={[word(group), t("open"), t("running"), t("oldest"), `▲ ${t("figRisk")}`, `■ ${t("figLate")}`]}
-        rows={rows.map((row) => [groupName(row, group), row.open, row.waiting, row.oldest_wait_seconds === null ? "–" : spoken(row.oldest_wait_seconds), row.at_risk, row.breached])}
-      />
+      <Loaded of={reading}>
+        {(rows) => rows.length ? (
+          <Figures
+            label={t("backlogNow")}
+            heads={[word(group), t("open"), t("running"), t("oldest"), `▲ ${t("figRisk")}`, `■ ${t("figLate")}`]}
+            rows={rows.map((row) => [groupName(row, group), row.open, row.waiting, row.oldest_wait_seconds === null ? "–" : spoken(row.oldest_wait_seconds), row.at_risk, row.breached])}
+          />
+        ) : <Empty title={t("noneSuch")} />}
+      </Loaded>
     </Panel>
   );
 }
 
-function SelfService(props: { asked: Asked }): JSX.Element | null {
+function SelfService(props: { asked: Asked }): JSX.Element {
   const { from, to } = props.asked;
   const reading = useReading(`self ${from}`, async () => (await ok(api.GET("/v1/reports/self-service", { params: { query: { from, to, group_by: ["segment"] } as never } }))).items);
-  const rows = reading.data.value;
-  if (!rows?.length) return null;
   return (
     <Panel title={t("selfService")}>
-      <Figures
-        label={t("selfService")}
-        heads={[t("segment"), t("offered"), `✓ ${t("deflected")}`, `☎ ${t("handedOff")}`]}
-        rows={rows.map((row) => [row.group.segment ?? t("none"), row.offered, row.deflected, row.handed_off])}
-      />
+      <Loaded of={reading}>
+        {(rows) => rows.length ? (
+          <Figures
+            label={t("selfService")}
+            heads={[t("segment"), t("offered"), `✓ ${t("deflected")}`, `☎ ${t("handedOff")}`]}
+            rows={rows.map((row) => [row.group.segment ?? t("none"), row.offered, row.deflected, row.handed_off])}
+          />
+        ) : <Empty title={t("noneSuch")} />}
+      </Loaded>
     </Panel>
   );
 }

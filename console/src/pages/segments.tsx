@@ -28,7 +28,7 @@ export function Segments(): JSX.Element {
     <div class="page">
       <div class="page-head">
         <h1>{t("segments")}</h1>
-        {can("segments:write") && <button type="button" class="primary push" onClick={() => (writing.value = "new")}>＋ {t("newSegment")}</button>}
+        {can("segments:write") && <button type="button" class="primary push" onClick={() => (writing.value = "new")}>+ {t("newSegment")}</button>}
       </div>
       <Jobs />
       <Panel class="flush">

@@ -68,7 +68,7 @@ function Ask(props: { goals: Schemas["ServiceGoalOut"][] }): JSX.Element {
           {figure("handling", t("handlingSeconds"), 604_800)}
           {figure("patience", t("patienceSeconds"), 2_678_400)}
           <Choice label={t("days")} value={days.value} options={["1", "7", "14"]} onChoose={(value) => (days.value = value)} />
-          <Choice label={t("span")} value={interval.value} options={INTERVALS} onChoose={(value) => (interval.value = value as "hour")} />
+          <Choice label={t("interval")} value={interval.value} options={INTERVALS} onChoose={(value) => (interval.value = value as "hour")} />
           <button type="submit" class="primary">{t("forecast")}</button>
         </Form>
       </Panel>
@@ -97,7 +97,7 @@ function Answer(props: { of: Forecast }): JSX.Element {
     <Panel title={t("staffing")} label={t("staffing")}>
       {found.unsure.length > 0 && <ul class="notice">{found.unsure.map((each) => <li key={each}>▲ {each}</li>)}</ul>}
       <ul class="plain">{facts.map((each) => <li key={each}>{each}</li>)}</ul>
-      <Plot times={drawn.times} lines={drawn.lines} unit={t("agentsAtWork")} day={false} height={240} label={t("staffing")} />
+      <Plot times={drawn.times} lines={drawn.lines} unit="" day={false} height={240} label={t("staffing")} />
       <Figures
         class="figures" label={t("forecast")}
         heads={[t("time"), t("arrivals"), t("agentsAtWork"), t("scheduled"), t("plotMean"), t("attainment"), t("giveUp"), t("busy"), t("oneLess")]}

@@ -113,11 +113,13 @@ function Hours(props: { calendar: Calendar; hours: Signal<Record<string, Record<
   return (
     <details>
       <summary dir="auto">{t("otherHours")}: {calendar.name}</summary>
-      {DAYS.map((each, at) => (
-        <Field key={each} inline label={dayName(at)}>
-          <input value={shown[each]} placeholder={t("closed")} pattern={`(${SPAN}(,${SPAN})*)?`} onChange={(event) => (hours.value = { ...hours.value, [calendar.id]: { ...shown, [each]: event.currentTarget.value } })} />
-        </Field>
-      ))}
+      <div class="row">
+        {DAYS.map((each, at) => (
+          <Field key={each} inline label={dayName(at)}>
+            <input value={shown[each]} placeholder={t("closed")} pattern={`(${SPAN}(,${SPAN})*)?`} onChange={(event) => (hours.value = { ...hours.value, [calendar.id]: { ...shown, [each]: event.currentTarget.value } })} />
+          </Field>
+        ))}
+      </div>
     </details>
   );
 }

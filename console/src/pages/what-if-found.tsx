@@ -30,7 +30,7 @@ export function Found(props: { id: string }): JSX.Element {
             {found.tickets_unknown > 0 && <p class="muted small">{t("notReplayed", { n: found.tickets_unknown })}</p>}
             {found.metrics.length ? (
               <>
-                <Compared label={t("beforeAfter")} first={t("metric")} rows={found.metrics.map((each) => [word(each.metric), each])} />
+                <Compared label={t("beforeAfter")} first={t("clocks")} rows={found.metrics.map((each) => [word(each.metric), each])} />
                 <h3>{t("segments")}</h3>
                 <Compared label={t("segments")} first={t("segment")} rows={found.segments.map((each) => [`${each.segment ?? t("none")} · ${word(each.metric)}`, each])} />
               </>
@@ -94,7 +94,7 @@ function Changes(props: { id: string }): JSX.Element {
           return first.changes.length ? (
             <>
               <Figures
-                label={t("changedTickets")} heads={[t("ticket"), t("metric"), t("breaches"), t("after")]}
+                label={t("changedTickets")} heads={[t("ticket"), t("clocks"), t("breaches"), t("after")]}
                 rows={pages.flatMap(({ changes, tickets }) => changes.map((each) => [
                   <a key={each.ticket_id} href={href("tickets", each.ticket_id)}>{tickets.get(each.ticket_id)?.subject ?? t("ticket")}</a>,
                   each.metrics.map(word).join(", "), each.breaches_before, each.breaches_after,

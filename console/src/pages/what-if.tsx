@@ -32,7 +32,7 @@ export function WhatIf(): JSX.Element {
     <div class="page">
       <div class="page-head">
         <h1>{t("whatIf")}</h1><span class="muted">{t("whatIfHint")}</span>
-        {may && <button type="button" class="primary push" onClick={() => (writing.value = true)}>＋ {t("newReplay")}</button>}
+        {may && <button type="button" class="primary push" onClick={() => (writing.value = true)}>+ {t("newReplay")}</button>}
       </div>
       {writing.value && <DraftForm onClose={() => (writing.value = false)} onDone={(made) => { go(href("what-if", made)); void reading.reload(); }} />}
       <Panel title={t("replays")}>

@@ -6,7 +6,7 @@ import { helpOpen } from "./open";
 
 const ROWS = [
   ["j k", "k_move"], ["Enter", "k_open"], ["x", "k_select"], ["r", "k_reply"], ["n", "k_note"], ["=", "k_take"], ["a", "k_assign"], ["p", "k_priority"],
-  ["s", "k_status"], ["e", "k_resolve"], ["u", "k_next"], ["/", "k_search"], ["Ctrl K", "k_commands"], ["g b q w r c", "k_pages"], ["?", "k_help"],
+  ["s", "k_status"], ["e", "k_resolve"], ["u", "k_next"], ["/", "k_search"], ["Ctrl K", "k_commands"], ["g b q w r f c s p k i o", "k_pages"], ["?", "k_help"],
   ["Esc", "k_back"], ["Ctrl Enter", "k_send"],
 ] as const;
 

@@ -43,7 +43,7 @@ export function Plot(props: { times: number[]; lines: Line[]; unit: string; day?
           padding: [8, 8, 0, 0],
           axes: [
             { ...axis, grid: { show: false }, space: 64, values: (_, at) => at.map((each) => plotTime(each, props.day ?? false)) },
-            { ...axis, size: 48, space: 34, values: (_, at) => at.map((each) => number(each)) },
+            { ...axis, size: 48, space: 34, values: (_, at) => at.map((each) => (Number.isInteger(each) ? number(each) : "")) },
           ],
           scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.08, 1)] } },
           series: [

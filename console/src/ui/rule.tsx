@@ -62,7 +62,7 @@ export function RuleEditor(props: { value: Flat; onChange: (value: Flat) => void
           <button type="button" class="quiet" aria-label={t("remove")} onClick={() => onChange({ ...value, conditions: value.conditions.filter((_, index) => index !== at) })}>✕</button>
         </div>
       ))}
-      <button type="button" onClick={() => onChange({ ...value, conditions: [...value.conditions, { field: "customer.attributes.plan", op: "eq", value: "" }] })}>＋ {t("condition")}</button>
+      <button type="button" onClick={() => onChange({ ...value, conditions: [...value.conditions, { field: "customer.attributes.plan", op: "eq", value: "" }] })}>+ {t("condition")}</button>
     </fieldset>
   );
 }

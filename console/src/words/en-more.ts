@@ -79,7 +79,7 @@ export const more = {
   backlogNow: "Open now", selfService: "Self-service", offered: "offered an article", deflected: "helped by it", handedOff: "asked for a person",
   goals: "Goals", newGoal: "New goal", statistic: "Judged by", targetSeconds: "Target in seconds", targetPercent: "Target in percent", fairness: "fairness", between: "Between", maxGap: "Largest gap, in points", burnRate: "burn rate",
   remove: "Delete", reallyDelete: "Delete this goal?", name: "Name",
-  wasOffered: "offered", customerChose: "Chose", nothingYet: "nothing yet", callBackBy: "Call back by", callBackWould: "A call back would be by", likelyLater: "likely by {time}, told {before}",
+  wasOffered: "offered", customerChose: "chose", nothingYet: "nothing yet", callBackBy: "call back by", callBackWould: "a call back would be by", likelyLater: "likely by {time}, told {before}",
   overloadOffers: "Offers at overload", undecided: "chose nothing", callBacksKept: "call backs in time", callBacksLate: "call backs late",
   noOffers: "Nothing was offered in this span.", noOffersHint: "Whether something is offered while a goal is about to be missed is set under Operations, Automations.",
   set_after_days: "Days", set_before_seconds: "So many seconds before a goal is missed", set_most: "Articles at most", set_min_score: "Least score of an article",
@@ -101,15 +101,15 @@ export const more = {
   // What if
   whatIfHint: "The past replayed under other policies and hours. Nothing that is stored changes.", newReplay: "New replay", replays: "Replays", noReplays: "Nothing was replayed yet.", noReplaysHint: "Choose a span in which there were tickets, and what else should have been promised.",
   wouldBeOthers: { one: "{n} ticket changes", other: "{n} tickets change" } as Plural, beforeAfter: "Before and after", before: "before", after: "after", clocksOf: "clocks", breaches: "past target", notReplayed: { one: "{n} ticket is not known from its beginning, and left out", other: "{n} tickets are not known from their beginning, and left out" } as Plural,
-  changedTickets: "Tickets that change", nothingChanges: "No ticket changes.", fromDay: "From", toDay: "To and with", inForce: "in force", hours: "Hours", otherHours: "Other hours", startReplay: "Replay",
+  changedTickets: "Tickets that change", nothingChanges: "No ticket changes.", fromDay: "From", toDay: "Through", inForce: "in force", hours: "Hours", otherHours: "Other hours", startReplay: "Replay",
   // Staffing
-  learnt: "learnt", ownTarget: "another target", mayGiveUp: "May give up, %", notAtWork: "Not at work, %", handlingSeconds: "Handling, s", patienceSeconds: "Patience, s", days: "Days", forecast: "Forecast",
+  learnt: "learnt", ownTarget: "another target", mayGiveUp: "May give up, %", notAtWork: "Not at work, %", handlingSeconds: "Handling, s", patienceSeconds: "Patience, s", days: "Days", interval: "Interval", forecast: "Forecast",
   noForecast: "Nothing was forecast yet.", noForecastHint: "Choose a goal, and how many may give up waiting.", agentsAtWork: "agents at work", scheduled: "scheduled", arrivals: "come in", giveUp: "give up", busy: "busy", oneLess: "with one less",
   bound: "No more than {percent} of those who come may give up.", modelOf: "Handling takes {handling}; patience: {patience}.", nobodyGivesUp: "nobody gives up",
   pastError: "Over {hours} hours of the past it was off by {off} on average, where the mean wait was {mean}; “as the day before” was off by {before}.", pastUnknown: "How far off it was in the past is not known.", arrivalsError: "In {percent} of past intervals no more came in than would have been planned for.",
   // Operations
   health: "Health", healthy: "is well", unhealthy: "is not well", listeners: "open streams", automations: "Automations", webhooks: "Webhooks", off: "off", test: "Test",
-  deliveries: "Deliveries", redeliver: "Deliver again", noWebhooks: "No webhooks.", noWebhooksHint: "A webhook tells an address of yours what happens.",
+  deliveries: "Deliveries", redeliver: "Deliver again", noDeliveriesHint: "Test it, or wait until something happens.", noWebhooks: "No webhooks.", noWebhooksHint: "A webhook tells an address of yours what happens.",
   keys: "API keys", newKey: "New key", role: "Role", shownOnce: "Copy it now, it is not shown again:", revoked: "revoked", revoke: "Revoke",
   reallyRevoke: "Revoke this key? Whoever uses it is out within seconds.",
   // Keyboard

@@ -45,7 +45,7 @@ export function Upload(props: { uploads: Uploads; internal: boolean }): JSX.Elem
     <span class="upload">
       <label class="file-button">
         <input type="file" multiple class="hidden" onChange={(event) => event.currentTarget.files && void add(event.currentTarget.files, props.internal)} />
-        ＋ {busy.value ? t("loading") : t("attach")}
+        + {busy.value ? t("loading") : t("attach")}
       </label>
       {files.value.map((file) => <span key={file.id} class="tag">{file.name}</span>)}
     </span>

@@ -42,7 +42,7 @@ function Events(props: { id: string }): JSX.Element {
         <ol class="audit">
           {found.map((event) => (
             <li key={event.id}>
-              <When at={event.time} precise /> <span>{word(event.type)}</span> <span>{detail(event)}</span>{" "}
+              <When at={event.time} precise /> <span>{[word(event.type), detail(event)].filter(Boolean).join(": ")}</span>{" "}
               <span class="muted small">{event.actorkind === "agent" ? agentName(event.actorid ?? null) : word(event.actorkind)}</span>
             </li>
           ))}

@@ -51,7 +51,7 @@ export function Participants(props: { ticketId: string }): JSX.Element {
       {may && (
         <Form class="row" onSend={add}>
           <input name="who" class="grow" required maxLength={200} aria-label={t("addParticipant")} placeholder={t("customerSearch")} />
-          <button type="submit">＋</button>
+          <button type="submit">+</button>
         </Form>
       )}
     </section>
