@@ -61,7 +61,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def until_answering(url: str, process: asyncio.subprocess.Process, log: Path, within_seconds: float = 120) -> None:
+async def until_answering(
+    url: str, process: asyncio.subprocess.Process, log: Path, within_seconds: float = 120
+) -> None:
     """Wait for a 200. Raises StartError with the end of the log when the process ends or the time is over."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + within_seconds
