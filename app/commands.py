@@ -1,4 +1,6 @@
-"""What the commands of `app/cli.py` do. Expected failures print one line, never a traceback."""
+"""What the commands of `app/cli.py` do. Expected failures print one line, never a traceback.
+
+The application and the worker are imported by the commands that run them: they take longer than all the rest."""
 
 import asyncio
 import json
@@ -17,7 +19,6 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy.exc import DBAPIError
 
-from app import worker as worker_loops
 from app.auth import keys
 from app.auth.roles import Role
 from app.cubes import filling, folding
@@ -28,12 +29,10 @@ from app.errors import AppError, Unavailable
 from app.imports.cli import import_file
 from app.keys.schemas import ApiKeyIn
 from app.keys.service import create_key as make_key
-from app.main import create_app
 from app.migrate import migrate as migrate_schema
 from app.migrate import schema_head
 from app.operations import doctor, setup, start_checks
 from app.operations.process_metrics import sampled
-from app.server import serve as serve_http
 from app.settings import Settings, SettingsError, load_settings
 from app.tracing import flushed, tracing_of
 from app.verification.clocks import repair as repair_clocks
@@ -51,6 +50,8 @@ out = Console(highlight=False, soft_wrap=True)
 
 
 def serve(host: str | None, port: int | None, workers: int | None, worker: bool | None) -> None:
+    from app.server import serve as serve_http
+
     settings = load_settings(host=host, port=port, workers=workers, worker=worker)
     logs.configure(settings.log_level, settings.log_format)
     first_start = not setup.key_file(settings).exists()
@@ -73,6 +74,8 @@ def told_key(key: str, file: Path | None, *, first_start: bool) -> str:
 
 
 def demonstrate(host: str | None, port: int | None) -> None:
+    from app.server import serve as serve_http
+
     settings = load_settings(host=host, port=port, log_level="warning")
     logs.configure(settings.log_level, settings.log_format)
     with _migrated(settings) as (ready, tend):
@@ -169,6 +172,8 @@ def make_admin_key() -> None:
 
 
 def openapi() -> None:
+    from app.main import create_app
+
     document = create_app(Settings(database_url=None)).openapi()
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
@@ -216,6 +221,8 @@ def _run(settings: Settings, work: Callable[[Database], Awaitable[Any]]) -> Any:
 
 
 async def _work(settings: Settings) -> None:
+    from app import worker as worker_loops
+
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
