@@ -116,7 +116,7 @@ def test_a_replay_that_runs_is_seen_to_move_and_is_cancelled(sign_in: SignIn, se
 
     path = "**/v1/sla-simulations?*"
     page.route(path, lambda route: route.fulfill(json=running({"next_cursor": None})))
-    page.get_by_role("link", name="What if", exact=True).click()
+    page.keyboard.type("gi")
     expect(page.get_by_role("progressbar")).to_have_attribute("value", "10")
     expect(page.get_by_text("30 / 100")).to_be_visible()
     page.unroute(path)

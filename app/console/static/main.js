@@ -1,1 +1,1 @@
-import"./chunk-S76XH4FN.js";
+import"./chunk-DDWMSHCV.js";

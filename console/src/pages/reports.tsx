@@ -166,7 +166,7 @@ function SelfService(props: { asked: Asked }): JSX.Element {
             heads={[t("segment"), t("offered"), `✓ ${t("deflected")}`, `☎ ${t("handedOff")}`]}
             rows={rows.map((row) => [row.group.segment ?? t("none"), row.offered, row.deflected, row.handed_off])}
           />
-        ) : <Empty title={t("noneSuch")} />}
+        ) : <Empty title={t("noneSuch")}>{t("selfServiceHint")}</Empty>}
       </Loaded>
     </Panel>
   );

@@ -102,7 +102,7 @@ function Changes(props: { id: string }): JSX.Element {
               />
               {next && <p><button type="button" onClick={() => void fetch(next)}>{t("more")}</button></p>}
             </>
-          ) : <Empty title={t("nothingChanges")} />;
+          ) : <Empty title={t("nothingChanges")}>{t("noReplaysHint")}</Empty>;
         }}
       </Loaded>
     </Panel>

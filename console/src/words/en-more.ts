@@ -76,7 +76,7 @@ export const more = {
   quality: "Quality", resolvedCount: "Resolved", reopened: "Reopened", withoutPerson: "By bot or article", satisfaction: "Satisfaction", repeatContacts: "Repeat contacts",
   promisesKept: "Promises kept", personWait: "Wait for a person", recovered: "Complaints recovered", poorQuality: "Complaints and returns", handling: "Handling a message",
   met: "met", missed: "missed", serviceRecord: "What they got, in a year", complaints: "Complaints", meanFirst: "Mean first answer",
-  backlogNow: "Open now", selfService: "Self-service", offered: "offered an article", deflected: "helped by it", handedOff: "asked for a person",
+  backlogNow: "Open now", selfService: "Self-service", selfServiceHint: "Customers of a segment with self-service are offered articles first.", offered: "offered an article", deflected: "helped by it", handedOff: "asked for a person",
   goals: "Goals", newGoal: "New goal", statistic: "Judged by", targetSeconds: "Target in seconds", targetPercent: "Target in percent", fairness: "fairness", between: "Between", maxGap: "Largest gap, in points", burnRate: "burn rate",
   remove: "Delete", reallyDelete: "Delete this goal?", name: "Name",
   wasOffered: "offered", customerChose: "chose", nothingYet: "nothing yet", callBackBy: "call back by", callBackWould: "a call back would be by", likelyLater: "likely by {time}, told {before}",
