@@ -28,10 +28,11 @@ def _value(name: str, **labels: str) -> float:
 async def test_waits_for_a_connection_are_counted_and_those_in_vain(database_url: str) -> None:
     before = {name: _value(f"ninety_db_{name}_total", process="worker") for name in _WAITS}
     settings = Settings(database_url=database_url, pool_size=1, pool_timeout_seconds=0.05)
-    async with Database.open(settings) as db, sampled("worker", db), db.transaction(reads=True):
+    async with Database.open(settings) as db, sampled("worker", db), db.transaction(reads=True) as tx:
+        await tx.now()
         with pytest.raises(Overloaded):
-            async with db.transaction(reads=True):
-                pass
+            async with db.transaction(reads=True) as other:
+                await other.now()
     assert _value("ninety_db_waits_total", process="worker") == before["waits"] + 1
     assert _value("ninety_db_refused_total", process="worker") == before["refused"] + 1
     assert _value("ninety_db_wait_seconds_total", process="worker") >= before["wait_seconds"] + 0.05
@@ -43,10 +44,11 @@ async def test_who_waits_for_a_connection_is_seen_while_they_wait(database_url: 
     async with Database.open(Settings(database_url=database_url, pool_size=1)) as db:
 
         async def read() -> None:
-            async with db.transaction(reads=True):
-                pass
+            async with db.transaction(reads=True) as other:
+                await other.now()
 
-        async with db.transaction(reads=True):
+        async with db.transaction(reads=True) as tx:
+            await tx.now()
             waiting = asyncio.create_task(read())
             await asyncio.sleep(0)
             async with sampled("worker", db):
@@ -72,8 +74,8 @@ async def test_a_server_that_refuses_is_a_fault_without_sqlstate() -> None:
     before = _value("ninety_db_faults_total", process="worker", sqlstate="connection")
     async with Database.open(Settings(database_url="postgresql://me@127.0.0.1:1/n")) as db, sampled("worker", db):
         with pytest.raises(ConnectionRefusedError):
-            async with db.transaction():
-                pass
+            async with db.transaction() as tx:
+                await tx.now()
     assert _value("ninety_db_faults_total", process="worker", sqlstate="connection") == before + 1
 
 

@@ -51,6 +51,12 @@ async def _kill_all_others(sql: Sql) -> int:
     return killed
 
 
+# What is answered from the request alone, or from what is remembered of its key.
+ASKS_NOTHING = {
+    "compute_business_time": 200, "get_me": 200, "import_email": 415, "get_automation": 422, "update_automation": 422,
+}  # fmt: skip
+
+
 async def test_without_a_database_every_operation_is_unavailable_for_now(
     app: FastAPI, client: httpx.AsyncClient, settings: Settings
 ) -> None:
@@ -62,7 +68,10 @@ async def test_without_a_database_every_operation_is_unavailable_for_now(
             if operation.path.startswith("/v1/") and operation.id != "stream_events":
                 path = operation.url({**dict.fromkeys(operation.path_names, NOBODY), "number": 1})
                 answer = await client.request(operation.method, path, json=operation.fresh_body())
-                problem(answer, 503, "unavailable")
+                if operation.id in ASKS_NOTHING:
+                    assert answer.status_code == ASKS_NOTHING[operation.id], answer.text
+                else:
+                    problem(answer, 503, "unavailable")
         keyed = await client.post("/v1/tickets", json=TICKET, headers={"Idempotency-Key": "k"})
         problem(keyed, 503, "unavailable")
         assert (await client.get("/livez")).status_code == 200
