@@ -122,7 +122,7 @@ class _Unit:
             try:
                 await tx.begin()
             except BaseException as failed:
-                await self._end(failed)
+                await self.__aexit__(type(failed), failed, None)
                 raise
         return tx
 
@@ -143,9 +143,6 @@ class _Unit:
             await self._db.connections.release(conn, reads=self._reads)
 
     async def __aexit__(self, kind: object, failed: BaseException | None, trace: object) -> None:
-        await self._end(failed)
-
-    async def _end(self, failed: BaseException | None) -> None:
         try:
             if failed is None:
                 await self._commit()
