@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC
 from typing import Any, TypeAlias
 
@@ -39,6 +38,7 @@ from app import lanes
 from app.db import FAULTS, Database, Query, Transaction
 from app.group_commit import MOST_ROWS, may_join
 from app.settings import Settings
+from tests.support.lanes import held, together
 
 TYPES: dict[str, Any] = {
     "a_uuid": Uuid, "a_word": String, "a_text": Text, "an_instant": DateTime(timezone=True), "a_date": Date,
@@ -81,32 +81,6 @@ def _writes(*keys: int) -> Unit:
     return unit
 
 
-@asynccontextmanager
-async def _held(db: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """The lane is taken until the block ends; what is given waits until so many units wait for it."""
-    monkeypatch.setattr(lanes, "_ALONE_SECONDS", 60)
-    entered = db._lane.enter()
-    assert entered
-
-    async def until(count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(db._lane._waiting) < count:
-                await asyncio.sleep(0.005)
-
-    try:
-        yield until
-    finally:
-        db._lane.leave(entered)
-
-
-async def _together(db: Database, monkeypatch: pytest.MonkeyPatch, *units: Unit) -> list[BaseException | None]:
-    """What each unit raised."""
-    async with _held(db, monkeypatch) as waiting:
-        tasks = [asyncio.create_task(db.run(unit)) for unit in units]
-        await waiting(len(units))
-    return await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def _transactions(sql: Sql) -> Any:
     return await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM probes")
 
@@ -114,7 +88,7 @@ async def _transactions(sql: Sql) -> Any:
 async def test_units_that_wait_leave_in_one_transaction_each_in_its_order(
     db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes = await _together(db, monkeypatch, *(_writes(10 * n, 10 * n + 1) for n in range(20)))
+    outcomes = await together(db, db._lane, monkeypatch, *(_writes(10 * n, 10 * n + 1) for n in range(20)))
     assert outcomes == [None] * 20
     assert await _transactions(sql) == 1
     found = [row["key"] for row in await sql.fetch("SELECT key FROM probes ORDER BY number")]
@@ -173,7 +147,7 @@ async def test_every_type_is_stored_as_by_a_statement_of_its_own(
     batch = lanes._MOST_UNITS
     for start in range(0, len(rows), batch):
         some = list(enumerate(rows))[start : start + batch]
-        outcomes = await _together(db, monkeypatch, *(writes(len(rows) + number, row) for number, row in some))
+        outcomes = await together(db, db._lane, monkeypatch, *(writes(len(rows) + number, row) for number, row in some))
         assert outcomes == [None] * len(some)
     columns = ", ".join(TYPES)
     differing = f"SELECT key % $1 FROM (SELECT key, ({columns})::text AS row FROM probes) AS p GROUP BY 1 HAVING count(DISTINCT row) > 1"  # noqa: E501
@@ -199,7 +173,7 @@ async def test_of_many_units_only_the_one_that_is_refused_fails(
     db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await db.run(_writes(7))
-    outcomes = await _together(db, monkeypatch, *(_writes(key) for key in range(20)))
+    outcomes = await together(db, db._lane, monkeypatch, *(_writes(key) for key in range(20)))
     assert [type(each) for each in outcomes if each] == [asyncpg.UniqueViolationError]
     assert outcomes[7]
     assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == set(range(20))
@@ -211,9 +185,9 @@ async def test_a_unit_that_cannot_be_written_stops_nobody(
     async def forgets(tx: Transaction) -> None:
         tx.write(_KEY)
 
-    outcomes = await _together(db, monkeypatch, _writes(1), forgets, _writes(2))
+    outcomes = await together(db, db._lane, monkeypatch, _writes(1), forgets, _writes(2))
     assert [type(each) for each in outcomes] == [type(None), KeyError, type(None)]
-    assert await _together(db, monkeypatch, _writes(3), _writes(4)) == [None] * 2
+    assert await together(db, db._lane, monkeypatch, _writes(3), _writes(4)) == [None] * 2
 
 
 async def test_a_unit_whose_conflict_may_pass_is_run_again(
@@ -226,7 +200,7 @@ async def test_a_unit_whose_conflict_may_pass_is_run_again(
         tried.append(7 + len(tried))
         tx.write(_KEY, retry_on="uq_probes", key=tried[-1])
 
-    assert await _together(db, monkeypatch, _writes(1), next_free, _writes(2)) == [None] * 3
+    assert await together(db, db._lane, monkeypatch, _writes(1), next_free, _writes(2)) == [None] * 3
     assert tried == [7, 8]
     assert {row["key"] for row in await sql.fetch("SELECT key FROM probes")} == {1, 2, 7, 8}
 
@@ -241,18 +215,18 @@ async def test_what_is_counted_by_several_units_adds_up(
         return unit
 
     await db.run(counts("a", 1))
-    outcomes = await _together(db, monkeypatch, *(counts(name, 10) for name in "abab"), counts("a", 1000))
+    outcomes = await together(db, db._lane, monkeypatch, *(counts(name, 10) for name in "abab"), counts("a", 1000))
     # The last one alone is too much; a batch that fails has counted nothing.
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [asyncpg.CheckViolationError]
     assert {row["name"]: row["sum"] for row in await sql.fetch("SELECT * FROM sums")} == {"a": 21, "b": 20}
-    assert await _together(db, monkeypatch, *(counts("a", 1) for _ in range(30))) == [None] * 30
+    assert await together(db, db._lane, monkeypatch, *(counts("a", 1) for _ in range(30))) == [None] * 30
     assert await sql.fetchval("SELECT sum FROM sums WHERE name = 'a'") == 51
 
 
 async def test_a_unit_that_is_cancelled_while_it_waits_writes_nothing_and_stops_nobody(
     db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with _held(db, monkeypatch) as waiting:
+    async with held(db._lane, monkeypatch) as waiting:
         tasks = [asyncio.create_task(db.run(_writes(key))) for key in range(3)]
         await waiting(3)
         tasks[1].cancel()
@@ -267,7 +241,7 @@ async def test_a_unit_that_is_cancelled_on_the_way_stops_nobody(
     db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _slow(sql, 0.5)
-    async with _held(db, monkeypatch) as waiting:
+    async with held(db._lane, monkeypatch) as waiting:
         tasks = [asyncio.create_task(db.run(_writes(key))) for key in range(3)]
         await waiting(3)
     await _running(sql)
@@ -282,7 +256,7 @@ async def test_the_end_of_the_service_waits_for_what_is_under_way(
 ) -> None:
     await _slow(sql, 0.5)
     async with Database.open(settings) as db:
-        async with _held(db, monkeypatch) as waiting:
+        async with held(db._lane, monkeypatch) as waiting:
             tasks = [asyncio.create_task(db.run(_writes(key))) for key in range(3)]
             await waiting(3)
         await _running(sql)
@@ -313,7 +287,7 @@ async def test_nobody_waits_for_a_lane_that_has_become_free(
 async def test_a_deadline_holds_while_a_unit_waits(
     db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with _held(db, monkeypatch):
+    async with held(db._lane, monkeypatch):
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             await db.run(_writes(1), within=0.3)
@@ -332,7 +306,7 @@ async def test_a_lost_connection_leaves_the_outcome_unknown_and_repeats_nothing(
         runs.append(1)
         tx.write(_KEY, key=len(runs))
 
-    async with _held(db, monkeypatch) as waiting:
+    async with held(db._lane, monkeypatch) as waiting:
         tasks = [asyncio.create_task(db.run(unit)) for _ in range(5)]
         await waiting(5)
     await sql.fetchval("SELECT pg_terminate_backend($1)", await _running(sql))

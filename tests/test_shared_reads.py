@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -11,9 +10,10 @@ import pytest
 from hypothesis import given
 from sqlalchemy import Integer, Interval, Text, bindparam, column, func, select
 
-from app import lanes, shared_reads
+from app import shared_reads
 from app.db import Database, Query, Transaction
 from app.settings import Settings
+from tests.support.lanes import held, together
 from tests.test_group_commit import ROWS, TYPES
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -49,38 +49,11 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
-@asynccontextmanager
-async def _held(db: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """A read is under way until the block ends; what is given waits until so many units wait for it."""
-    monkeypatch.setattr(lanes, "_ALONE_SECONDS", 60)
-    lane = db._shared.lane
-    entered = lane.enter()
-    assert entered
-
-    async def until(count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(lane._waiting) < count:
-                await asyncio.sleep(0.005)
-
-    try:
-        yield until
-    finally:
-        lane.leave(entered)
-
-
-async def _together(db: Database, monkeypatch: pytest.MonkeyPatch, *units: Callable[[Transaction], Any]) -> list[Any]:
-    """What each unit found or raised."""
-    async with _held(db, monkeypatch) as waiting:
-        tasks = [asyncio.create_task(db.run(unit)) for unit in units]
-        await waiting(len(units))
-    return await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def test_each_unit_gets_its_own_rows_by_one_statement(
     db: Database, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     units = [_asks(_NUMBERS, count=n, name=f"it's {n}") for n in (3, 0, 1, 2)]
-    found = await _together(db, monkeypatch, *units)
+    found = await together(db, db._shared.lane, monkeypatch, *units)
     assert [[row["number"] for row in rows] for rows in found] == [[1, 2, 3], [], [1], [1, 2]]
     assert {row["name"] for row in found[3]} == {"it's 2"}
     assert len(statements) == 1
@@ -93,7 +66,7 @@ async def test_different_queries_share_no_statement(
     db: Database, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     units = [_asks(_NUMBERS, count=1, name="a"), _asks(_DIVIDED, by=2)]
-    numbers, divided, *more = await _together(db, monkeypatch, *units, *units)
+    numbers, divided, *more = await together(db, db._shared.lane, monkeypatch, *units, *units)
     assert (numbers[0]["number"], divided[0]["result"]) == (1, 60)
     assert [rows[0].get("number", rows[0].get("result")) for rows in more] == [1, 60]
     assert len(statements) == 2
@@ -110,14 +83,16 @@ async def test_every_type_is_read_as_by_a_statement_of_its_own(db: Database, mon
     units = [_asks(_TYPED, **row) for row in rows]
     alone = [await db.run(unit) for unit in units]
     for start in range(0, len(units), 50):
-        found = await _together(db, monkeypatch, *units[start : start + 50])
+        found = await together(db, db._shared.lane, monkeypatch, *units[start : start + 50])
         assert [[{k: v for k, v in row.items() if k != "n"} for row in each] for each in found] == alone[
             start : start + 50
         ]
 
 
 async def test_of_many_units_only_the_one_that_is_refused_fails(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = await _together(db, monkeypatch, *(_asks(_DIVIDED, by=by) for by in (1, 2, 0, 3)), _asks(_DIVIDED))
+    found = await together(
+        db, db._shared.lane, monkeypatch, *(_asks(_DIVIDED, by=by) for by in (1, 2, 0, 3)), _asks(_DIVIDED)
+    )
     assert isinstance(found[2], asyncpg.DivisionByZeroError)
     assert isinstance(found[4], KeyError)
     assert [rows[0]["result"] for rows in (found[0], found[1], found[3])] == [120, 60, 40]
@@ -133,7 +108,7 @@ async def test_a_read_is_never_older_than_its_request(
 ) -> None:
     slow = func.pg_sleep(bindparam("seconds", type_=Integer)).label("slept")
     query = Query(select(slow, func.statement_timestamp().label("began")))
-    async with _held(db, monkeypatch) as waiting:
+    async with held(db._shared.lane, monkeypatch) as waiting:
         tasks = [asyncio.create_task(db.run(_asks(query, seconds=1))) for _ in range(2)]
         await waiting(2)
     async with asyncio.timeout(10):
@@ -147,14 +122,14 @@ async def test_a_read_is_never_older_than_its_request(
 
 async def test_units_that_wait_hold_no_connection(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Database.open(settings.model_copy(update={"pool_size": 1})) as db:
-        found = await _together(db, monkeypatch, *(_asks(_DIVIDED, by=by) for by in (1, 2, 3, 4)))
+        found = await together(db, db._shared.lane, monkeypatch, *(_asks(_DIVIDED, by=by) for by in (1, 2, 3, 4)))
         assert [rows[0]["result"] for rows in found] == [120, 60, 40, 30]
 
 
 async def test_a_unit_that_is_cancelled_while_it_waits_stops_nobody(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with _held(db, monkeypatch) as waiting:
+    async with held(db._shared.lane, monkeypatch) as waiting:
         tasks = [asyncio.create_task(db.run(_asks(_DIVIDED, by=by))) for by in (1, 2, 3)]
         await waiting(3)
         tasks[1].cancel()
@@ -165,7 +140,7 @@ async def test_a_unit_that_is_cancelled_while_it_waits_stops_nobody(
 
 
 async def test_a_deadline_holds_while_a_unit_waits(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with _held(db, monkeypatch):
+    async with held(db._shared.lane, monkeypatch):
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             await db.run(_asks(_DIVIDED, by=1), within=0.3)
@@ -173,20 +148,17 @@ async def test_a_deadline_holds_while_a_unit_waits(db: Database, monkeypatch: py
         assert not db._shared.lane._waiting
 
 
-async def test_a_lost_connection_is_asked_again_by_each(
-    db: Database, sql: Sql, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fetch, lost = shared_reads.SharedReads._fetch, []
+async def test_a_lost_connection_is_asked_again_by_each(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = []
 
     async def loses(self: shared_reads.SharedReads, query: Query, given: str) -> list[asyncpg.Record]:
         lost.append(given)
         raise asyncpg.AdminShutdownError("terminating connection due to administrator command")
 
     monkeypatch.setattr(shared_reads.SharedReads, "_fetch", loses)
-    found = await _together(db, monkeypatch, *(_asks(_DIVIDED, by=by) for by in (1, 2)))
+    found = await together(db, db._shared.lane, monkeypatch, *(_asks(_DIVIDED, by=by) for by in (1, 2)))
     assert [rows[0]["result"] for rows in found] == [120, 60]
     assert len(lost) == 1
-    monkeypatch.setattr(shared_reads.SharedReads, "_fetch", fetch)
 
 
 async def test_a_unit_that_asks_nothing_takes_no_connection(db: Database) -> None:

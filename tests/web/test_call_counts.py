@@ -13,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 
 import app as package
-from app.db import Database
 from tests.conftest import ADMIN_KEY
 from tests.support.personal_data import statements_to
 from tests.web import raw
@@ -44,7 +43,7 @@ def _passed() -> Iterator[set[CodeType]]:
     ("request_", "files", "functions"), [("open", 46, 178), ("reply", 46, 196)], ids=["opening", "replying"]
 )
 async def test_a_request_passes_no_more_files_and_functions_than_was_decided(
-    app: FastAPI, db: Database, open_ticket: Open, request_: str, files: int, functions: int
+    app: FastAPI, open_ticket: Open, request_: str, files: int, functions: int
 ) -> None:
     async def send() -> None:
         ticket = await open_ticket()
