@@ -44,9 +44,8 @@ _open = select(_t.id).where(NOT_DONE, _t.customer_id == bindparam("customer_id",
 _LOCK_OPEN = Query(_open.limit(bindparam("most")).with_for_update(key_share=True))
 # For who holds tickets already, and must not wait for one that comes before them.
 _LOCK_OPEN_AND_FREE = Query(_open.limit(bindparam("most")).with_for_update(key_share=True, skip_locked=True))
-# Tickets that are read, changed and written together; and those that are locked until all of them are, at most.
-_AT_ONCE = 100
-_MOST = 500
+# Tickets that are locked, changed and written together while whoever comes waits for the customer: a second at most.
+_MOST = 100
 
 
 def _pairs(of: Any, *names: str) -> Any:
@@ -205,13 +204,12 @@ async def _match_tickets(tx: Transaction, customer_id: UUID, because: str, now: 
     ids = [row["id"] for row in await tx.locked_rows(lock, customer_id=customer_id, most=_MOST)]
     if ids:
         context = await customer_context(tx, customer_id)
-        for start in range(0, len(ids), _AT_ONCE):
-            for loaded in await lock_clocks(tx, ids[start : start + _AT_ONCE]):
-                change = TicketChange(loaded, log.SYSTEM)
-                await rematch_with_exceptions(tx, change, because, context)
-                if change.entries:
-                    save(tx, change)
-            await tx.flush()
+        for loaded in await lock_clocks(tx, ids):
+            change = TicketChange(loaded, log.SYSTEM)
+            await rematch_with_exceptions(tx, change, because, context)
+            if change.entries:
+                save(tx, change)
+        await tx.flush()
     if len(ids) == _MOST:
         job_queue.queue(tx, job_queue.Kind.customer_changed, customer_id, now)
     elif not moved:

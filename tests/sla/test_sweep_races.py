@@ -99,9 +99,12 @@ async def test_a_reply_that_races_the_sweep_is_met_or_breached_and_never_both(
 
     sweepers = [asyncio.create_task(sweep_on()) for _ in range(3)]
     chance = random.Random(8)
+    now = asyncio.get_running_loop().time
+    took = 0.0
     for start in range(0, rounds, 5):
         some = tickets[start : start + 5]
-        # The deadlines of these few lie within milliseconds of now, on either side.
+        began = now()
+        # The deadlines of these few lie around their replies, as long as the last ones took.
         for ticket in some:
             await sql.execute(
                 "UPDATE sla_clocks SET started_at = at - interval '90 s', due_at = at, original_due_at = at,"
@@ -109,9 +112,10 @@ async def test_a_reply_that_races_the_sweep_is_met_or_breached_and_never_both(
                 " FROM (SELECT clock_timestamp() + $2 AS at) AS moved"
                 " WHERE ticket_id = $1::text::uuid AND metric = 'first_response'",
                 ticket["id"],
-                timedelta(seconds=chance.uniform(-0.002, 0.02)),
+                timedelta(seconds=chance.uniform(-0.002, max(0.02, took))),
             )
         await asyncio.gather(*(reply(client, ticket) for ticket in some))
+        took = now() - began
     done.set()
     await asyncio.gather(*sweepers)
     await sweep_dry(db)
