@@ -16,7 +16,7 @@ from tests.browser.conftest import CHROMIUM
 PLACE = Path("docs/console")
 MOST_BYTES = 200_000
 SETTLE_MS = 3_000
-SIZE = ViewportSize(width=1440, height=900)
+SIZE = ViewportSize(width=1360, height=850)
 SCHEMES: list[Literal["light", "dark"]] = ["light", "dark"]
 
 
