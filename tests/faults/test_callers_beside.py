@@ -72,8 +72,8 @@ async def test_the_largest_report_an_import_and_scrapers_slow_no_breach_and_no_r
     )
     assert imports.result() >= 1
     assert reports.result() >= 1
-    # The promise is one of a quiet machine, and held to the letter by the long form. In the short one a hundredth are two
-    # questions, which may be the first of their connection and key; what this is to find took seconds.
+    # The promise is one of a quiet machine, and held to the letter by the long form. In the short one a hundredth are
+    # two questions, which may be the first of their connection and key; what this is to find took seconds.
     quiet = long and before < 1
     room = 1 if quiet else 10 * max(1, now)
     assert _p99(lags) < _DETECTION_MS * room

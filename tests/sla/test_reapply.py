@@ -197,6 +197,8 @@ async def test_a_batch_that_is_broken_off_did_nothing_and_the_next_worker_goes_o
         return await locked(*args)
 
     monkeypatch.setattr(rematch_jobs, "lock_ticket", lock_ticket)
+    # However slow the machine is, a batch is a hundred.
+    monkeypatch.setattr(rematch_jobs, "_BATCH_SECONDS", 60)
     with pytest.raises(Killed):
         await drain(db)
     assert (await _job(client, job))["tickets_seen"] == (at - 1) // 100 * 100 == sum(await _applied(sql))
@@ -277,7 +279,7 @@ async def test_a_worker_killed_in_the_middle_of_a_batch_leaves_the_rest_to_the_n
     policy = await _under_a_new_version(client, open_ticket)
     dry = await _reapply(client, policy, dry_run=True)
     job = await _reapply(client, policy)
-    # Somebody holds one ticket of the second batch: that is where the worker is when it is killed.
+    # Somebody holds one ticket of a later batch: that is where the worker is when it is killed.
     holder: Sql = await asyncpg.connect(database_url)
     await holder.execute("BEGIN")
     await holder.execute(
@@ -286,7 +288,7 @@ async def test_a_worker_killed_in_the_middle_of_a_batch_leaves_the_rest_to_the_n
 
     async def waits() -> object:
         query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        return (await _job(client, job))["tickets_seen"] == 100 and await sql.fetchval(query)
+        return (await _job(client, job))["tickets_seen"] > 0 and await sql.fetchval(query)
 
     try:
         with _worker(database_url, tmp_path) as process:
@@ -295,7 +297,8 @@ async def test_a_worker_killed_in_the_middle_of_a_batch_leaves_the_rest_to_the_n
             process.wait()
     finally:
         await holder.close()
-    assert (await _job(client, job))["tickets_seen"] == 100 == sum(await _applied(sql))
+    seen = (await _job(client, job))["tickets_seen"]
+    assert 0 < seen == sum(await _applied(sql)) <= 150
     await assert_verified(db)
 
     async def finished() -> object:

@@ -3,8 +3,10 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 
 from app.db import Database
+from app.tickets import rematch_jobs
 from app.tickets.rematch_jobs import run_once
 from app.verification.clocks import verify
 from tests.support.sla import the_clock
@@ -53,3 +55,21 @@ async def test_a_deadline_that_passed_unnoticed_is_recorded_before_the_target_ch
     await client.patch(f"/v1/tickets/{ticket['id']}", json={"priority": "urgent"})
     breaches = await sql.fetch("SELECT data ->> 'target_seconds' FROM events WHERE type = 'sla.breached'")
     assert [row[0] for row in breaches] == ["90"]
+
+
+async def test_a_batch_that_takes_long_ends_early_and_the_next_goes_on_from_there(
+    client: httpx.AsyncClient, open_ticket: Open, db: Database, sql: "asyncpg.Connection[asyncpg.Record]",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    opened = [await open_ticket() for _ in range(5)]
+    policy_id = (await the_clock(client, opened[0]))["policy_id"]
+    await client.delete(f"/v1/sla-policies/{policy_id}")
+    monkeypatch.setattr(rematch_jobs, "_BATCH_SECONDS", 0)
+    # Another job looks again later, and is not due yet.
+    job = "SELECT {} FROM sla_jobs WHERE subject_id = $1::text::uuid ORDER BY tickets_seen DESC LIMIT 1"
+    seen = []
+    while await run_once(db):
+        seen.append(await sql.fetchval(job.format("tickets_seen"), policy_id))
+    assert seen == [1, 2, 3, 4, 5]
+    assert await sql.fetchval(job.format("tickets = 5 AND finished_at IS NOT NULL"), policy_id)
+    assert {(await the_clock(client, ticket))["policy_id"] for ticket in opened} == {None}
