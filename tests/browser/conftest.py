@@ -159,6 +159,8 @@ def sign_in(page: Page, service: Service) -> SignIn:
         page.goto(f"{service.url}/console{path}")
         page.get_by_label("API key or token").fill(key)
         page.get_by_role("button", name="Sign in").click()
+        # Rows hold still under the pointer, and where the button was there may be one.
+        page.mouse.move(2, 2)
         page.get_by_role("banner").wait_for()
         if live:
             expect(page.locator(".live-on")).to_be_visible()

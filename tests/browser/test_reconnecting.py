@@ -81,6 +81,7 @@ def test_a_goodbye_leads_to_another_replica_and_nobody_is_told(page: Page, servi
         page.goto(f"{watch.service}/console/queue")
         page.get_by_label("API key or token").fill(harness.ADMIN_KEY)
         page.get_by_role("button", name="Sign in").click()
+        page.mouse.move(2, 2)
         expect(page.locator(".live-on")).to_be_visible()
         balancer.replica = _port(second)
         with page.expect_request(re.compile("/v1/events/stream"), timeout=5_000):
