@@ -25,7 +25,8 @@ LONGEST_TEXT, _LONGEST_ID = 100_000, 255
 _MOST_HOPS = 40
 _ID = re.compile(r"<[^<>\s]+>")
 _PLUS = re.compile(r"[^@+]*\+(\d{1,18})@")
-_ADDRESSED = ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")
+_WRITTEN_TO = ("To", "Cc")
+_DELIVERED_TO = ("Delivered-To", "X-Original-To", "Envelope-To")
 _BREAKS = frozenset({"p", "br", "div", "tr", "li", "h1", "h2", "h3", "blockquote", "table"})
 _UNSHOWN = frozenset({"script", "style", "head", "title"})
 
@@ -138,10 +139,13 @@ def _id(text: str) -> str:
 
 
 def _numbers(headers: dict[str, list[str]]) -> Iterator[int]:
-    for name in _ADDRESSED:
-        for _, address in getaddresses(headers.get(name.lower(), [])):
-            if found := _PLUS.fullmatch(address[: address.find("@") + 1]):
-                yield int(found[1])
+    for address in _addresses(headers, *_WRITTEN_TO, *_DELIVERED_TO):
+        if found := _PLUS.fullmatch(address[: address.find("@") + 1]):
+            yield int(found[1])
+
+
+def _addresses(headers: dict[str, list[str]], *names: str) -> list[str]:
+    return [address for name in names for _, address in getaddresses(headers.get(name.lower(), []))]
 
 
 def _instant(text: str) -> datetime | None:
@@ -242,11 +246,19 @@ def _unanswered(message: Message, headers: dict[str, list[str]], address: str) -
     reports = message.get_content_type() == "multipart/report"
     if reports or sender in ("mailer-daemon", "postmaster") or _first(headers, "return-path").strip() == "<>":
         return NothingMade.bounce
-    automatic = _first(headers, "auto-submitted").partition(";")[0].strip().lower() not in ("", "no")
+    automatic = _first(headers, "auto-submitted").partition(";")[0].partition("(")[0].strip().lower() not in ("", "no")
     bulk = _first(headers, "precedence").strip().lower() in ("bulk", "junk", "auto_reply")
     if automatic or bulk or "x-autoreply" in headers or "x-autorespond" in headers:
         return NothingMade.auto_reply
-    to = {found.lower() for name in _ADDRESSED for _, found in getaddresses(headers.get(name.lower(), []))}
-    if address.lower() in to or len(headers.get("received", ())) > _MOST_HOPS or "x-loop" in headers:
+    if _comes_back(headers, address) or len(headers.get("received", ())) > _MOST_HOPS or "x-loop" in headers:
         return NothingMade.loop
     return None
+
+
+def _comes_back(headers: dict[str, list[str]], address: str) -> bool:
+    """Whether it was delivered to who sent it, or, where no server says so, written to nobody else. A person may well
+    send themselves a copy."""
+    delivered, written = (
+        {each.lower() for each in _addresses(headers, *names)} for names in (_DELIVERED_TO, _WRITTEN_TO)
+    )
+    return address.lower() in delivered if delivered else written == {address.lower()}
