@@ -107,7 +107,9 @@ class _Use:
         return max(0, self.share - self.running - self.coming)
 
     def too_many(self) -> TooManyAtOnce:
-        return TooManyAtOnce(f"at most {self.share} at once", headers={"Retry-After": "1"})
+        return TooManyAtOnce(
+            f"at most {self.share} at once: wait for an answer before the next", headers={"Retry-After": "1"}
+        )
 
     async def take(self, weight: int) -> int:
         """Take so many places, all of the share at most; waits in line for some tens of milliseconds. How many it
@@ -226,7 +228,7 @@ class Limits:
         scope[HEADERS] = _Told(use, self._at_once)
         if over:
             wait = math.ceil((1 - use.left) / policy.a_second)
-            raise RateLimited(f"at most {policy.quota:.0f} a minute", headers={"Retry-After": str(wait)})
+            raise RateLimited(f"at most {policy.quota:.0f} a minute: wait {wait} s", headers={"Retry-After": str(wait)})
         use.left -= 1
 
     def place(self, scope: Any, caller: Caller) -> Place:

@@ -19,14 +19,14 @@ _MOST_TOLD = 60
 # Some clients write that a parameter has several values: `status[]=new`.
 # And some that one has fields: `custom_fields[plan]=pro`.
 _FIELD = re.compile(rb"(?<![^&])([a-z_]+)(?:\[|%5B)(\w+)(?:\]|%5D)=", re.IGNORECASE)
-_SEVERAL = re.compile(rb"(?:\[\]|%5B%5D)(?==|&|$)", re.IGNORECASE)
+_SEVERAL = re.compile(rb"((?:^|&)[^=&]*?)(?:\[\]|%5B%5D)(?==|&|$)", re.IGNORECASE)
 
 
 def tidy(scope: Scope) -> None:
     """`status[]=new` means `status=new`, and `custom_fields[plan]=pro` means `custom_fields.plan=pro`."""
     query: bytes = scope["query_string"]
     if b"[" in query or b"%5" in query:
-        scope["query_string"] = _FIELD.sub(rb"\1.\2=", _SEVERAL.sub(b"", query))
+        scope["query_string"] = _FIELD.sub(rb"\1.\2=", _SEVERAL.sub(rb"\1", query))
 
 
 def unknown(name: str, known: Collection[str]) -> str:

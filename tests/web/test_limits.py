@@ -76,6 +76,7 @@ def test_a_caller_has_a_quota_that_comes_back_by_the_second(clock: Clock) -> Non
     assert header == '"customer";r=0;t=60'
     assert refused is not None
     assert (refused.status, refused.code, refused.headers["Retry-After"]) == (429, "rate_limited", "1")
+    assert refused.detail == "at most 60 a minute: wait 1 s"
     assert _told(used, other)[1] is None
     clock.now += 0.9
     assert _told(used, who)[1] is not None

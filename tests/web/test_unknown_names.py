@@ -81,6 +81,13 @@ async def test_a_name_with_brackets_is_the_name(client: httpx.AsyncClient, open_
         assert [t["id"] for t in (await client.get(f"/v1/tickets?{query}")).json()["items"]] == [ticket["id"]], query
 
 
+async def test_brackets_at_the_end_of_a_value_belong_to_it(client: httpx.AsyncClient, open_ticket: Open) -> None:
+    ticket, _ = await open_ticket(product="list[]"), await open_ticket(product="list")
+    for value in ("list[]", "list%5B%5D"):
+        found = (await client.get(f"/v1/tickets?product={value}")).json()["items"]
+        assert [each["id"] for each in found] == [ticket["id"]], value
+
+
 async def test_a_plus_that_was_not_escaped_is_named(client: httpx.AsyncClient) -> None:
     found = problem(await client.get("/v1/tickets?created_after=2026-01-01T00:00:00+02:00"), 422)
     assert "%2B" in found["detail"]
