@@ -18,6 +18,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app.db import metadata
 
 _WORDS = "known_words(name, email, external_id)"
+_FOLDED = text("fold_text(external_id)")
+_HAS_ID = "external_id IS NOT NULL"
 
 organizations = Table(
     "organizations",
@@ -35,6 +37,7 @@ organizations = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     UniqueConstraint("external_id"),
+    Index("ix_organizations_external_id_folded", _FOLDED, postgresql_where=_HAS_ID),
     Index("ix_organizations_created_at", "created_at", "id"),
     Index("ix_organizations_known_words", text(_WORDS), postgresql_using="gin"),
 )
@@ -63,6 +66,7 @@ customers = Table(
     # Who has no external id is known by e-mail; who has one may share an address with others (a household, a desk).
     Index("uq_customers_email_folded", "email_folded", unique=True, postgresql_where="external_id IS NULL"),
     Index("ix_customers_email_folded", "email_folded"),
+    Index("ix_customers_external_id_folded", _FOLDED, postgresql_where=_HAS_ID),
     Index("ix_customers_created_at", "created_at", "id"),
     Index("ix_customers_known_words", text(_WORDS), postgresql_using="gin"),
     Index(

@@ -35,7 +35,7 @@ from app.search.tables import search_languages
 from app.search.text import BREAK, folded, language, spaced, vector
 from app.segments import service as segments
 from app.segments.membership_rows import segments_of
-from app.web.paging import Clause, Listing, Order, is_any, overlaps
+from app.web.paging import Clause, Listing, Order, is_any, overlaps_folded
 from app.web.schemas import fold
 
 _a, _w = articles.c, article_words.c
@@ -114,7 +114,7 @@ def _has_words(name: str, _value: object) -> ColumnElement[bool]:
 _FILTERS: dict[str, Clause] = {
     "active": is_any(_a.active),
     "language": _in_language,
-    "tag": overlaps(_a.tags),
+    "tag": overlaps_folded(_a.tags),
     "q": _has_words,
     "for_customer": _for_customer,
 }

@@ -24,6 +24,7 @@ from app.tickets.service import change_ticket, reply
 from app.web.paging import Listing, Order, Room
 from app.web.problems import as_problem
 from app.web.query import Oneself
+from app.web.schemas import fold, tags_once
 
 MACROS = Resource(macros, "macro", ["name", "body", "visibility", "changes"])
 LISTING = Listing("macros", MACROS.select, {}, {"name": Order((macros.c.name, macros.c.id))})
@@ -166,8 +167,9 @@ def _patch(actor: Actor, changes: Mapping[str, Any], ticket: Values) -> dict[str
             raise Invalid.at("/changes/assignee_id", "nobody", "the caller stands for no agent: `me` is nobody")
         values["assignee_id"] = actor.agent_id
     if "add_tags" in changes or "remove_tags" in changes:
-        kept = [tag for tag in ticket["tags"] if tag not in changes.get("remove_tags", ())]
-        values["tags"] = list(dict.fromkeys([*kept, *changes.get("add_tags", ())]))
+        removed = {fold(tag) for tag in changes.get("remove_tags", ())}
+        kept = [tag for tag in ticket["tags"] if fold(tag) not in removed]
+        values["tags"] = tags_once([*kept, *changes.get("add_tags", ())])
     return values
 
 

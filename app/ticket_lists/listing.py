@@ -39,7 +39,20 @@ from app.tickets.queries import TICKET_COLUMNS
 from app.tickets.tables import ticket_followers, tickets
 from app.web import absence, count_estimate, moving_orders
 from app.web.bounded_listing import STOCK, BoundedListing, ScanLimits, Source
-from app.web.paging import Clause, Key, Order, Where, compares, first_of, is_any, overlaps, page_of
+from app.web.paging import (
+    Clause,
+    Key,
+    Order,
+    Where,
+    compares,
+    first_of,
+    fold_texts,
+    is_any,
+    is_any_folded,
+    overlaps_folded,
+    page_of,
+    texts_of,
+)
 
 NEWEST, RELEVANCE = "-created_at", "relevance"
 # Of a search, so many of the newest matches are ranked; of a customer's tickets, so many are put in another order than
@@ -69,7 +82,7 @@ _STEADY = frozenset({"created_at", NEWEST, "updated_at", RELEVANCE})
 _xmin_age = moving_orders.xmin_age(tickets)
 
 _ANY_OF = (
-    "external_id", "customer_id", "assignee_id", "organization_id", "team_id", "product", "segment", "status",
+    "customer_id", "assignee_id", "organization_id", "team_id", "product", "segment", "status",
     "priority", "type", "channel",
 )  # fmt: skip
 _MAY_LACK = ("external_id", "assignee_id", "organization_id", "team_id", "product", "segment")
@@ -105,9 +118,10 @@ def _path(name: str) -> ColumnElement[Any]:
 
 
 def _absences(c: Any) -> dict[str, Clause]:
-    found = dict(absence.filters("tag", c.tags == literal_column("'{}'"), overlaps(c.tags)))
+    found = dict(absence.filters("tag", c.tags == literal_column("'{}'"), overlaps_folded(c.tags)))
     for name in _MAY_LACK:
-        found |= absence.filters(name, c[name].is_(None), is_any(c[name]))
+        equals = is_any_folded if name == "external_id" else is_any
+        found |= absence.filters(name, c[name].is_(None), equals(c[name]))
     return found
 
 
@@ -128,9 +142,10 @@ def _filters(words: str, c: Any) -> Mapping[str, Clause]:
 
     return {
         **{name: is_any(c[name]) for name in (*_ANY_OF, "needs_human")},
+        "external_id": is_any_folded(c.external_id),
         **_absences(c),
         "ids": is_any(c.id),
-        "tag": overlaps(c.tags),
+        "tag": overlaps_folded(c.tags),
         "custom_fields": lambda name, _value: c.custom_fields.bool_op("@@")(_path(name)),
         "created_after": compares(c.created_at, operator.gt),
         "created_before": compares(c.created_at, operator.lt),
@@ -173,9 +188,8 @@ def _of_column(name: str, value: object, *, newest_first: bool = False) -> Selec
 
 def _of_tags(name: str, value: object) -> Select[Any]:
     """In the index's own words; it is without those that have no tag."""
-    one = cast(array([bindparam(name, type_=Text)]), _t.tags.type)
-    tags = bindparam(name, type_=_t.tags.type) if isinstance(value, tuple) else one
-    return select(_t.id).where(_t.tags.bool_op("&&")(select(tags).scalar_subquery()), _t.tags != literal_column("'{}'"))
+    asked = select(fold_texts(texts_of(name, value))).scalar_subquery()
+    return select(_t.id).where(fold_texts(_t.tags).bool_op("&&")(asked), _t.tags != literal_column("'{}'"))
 
 
 def _of_words(name: str, _value: object) -> Select[Any]:
@@ -206,7 +220,7 @@ def _of_fields(name: str, _value: object) -> Select[Any]:
 
 SOURCES: dict[str, Source] = {
     "ids": _of_ids,
-    "external_id": _in_order(_t.external_id),
+    "external_id": _in_order(func.fold_text(_t.external_id)),
     "q": _of_words,
     "custom_fields": _of_fields,
     "follower_id": _of_followers,

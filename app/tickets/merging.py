@@ -29,6 +29,7 @@ from app.tickets.rematching import rematch, rematch_with_exceptions
 from app.tickets.rows import TicketRow
 from app.tickets.store import LoadedTicket, lock_ticket
 from app.tickets.tables import messages, ticket_followers, ticket_merges
+from app.web.schemas import fold
 
 _m, _f = ticket_merges.c, ticket_followers.c
 _MERGE = Query(
@@ -124,7 +125,8 @@ async def _absorb(tx: Transaction, actor: Actor, source: LoadedTicket, target: L
     before, waits, own = change.status, waiting_since(source), waiting_since(target)
     wanted = after_message(before, AuthorKind.customer, Visibility.public) if waits else before
     tags = target.ticket["tags"]
-    added = [tag for tag in source.ticket["tags"] if tag not in tags]
+    known = {fold(tag) for tag in tags}
+    added = [tag for tag in source.ticket["tags"] if fold(tag) not in known]
     change.values |= {
         "merged_from": [*target.ticket["merged_from"], source.id, *source.ticket["merged_from"]],
         "needs_human": target.ticket["needs_human"] or source.ticket["needs_human"],

@@ -121,7 +121,8 @@ tickets = Table(
     Index("ix_tickets_product", "product", "created_at", "id", postgresql_where="product IS NOT NULL"),
     Index("ix_tickets_segment", "segment", "created_at", "id", postgresql_where="segment IS NOT NULL"),
     Index("ix_tickets_needs_human", "created_at", "id", postgresql_where="needs_human"),
-    Index("ix_tickets_tags", "tags", postgresql_using="gin", postgresql_where="tags <> '{}'"),
+    Index("ix_tickets_tags_folded", text("fold_texts(tags)"), postgresql_using="gin", postgresql_where="tags <> '{}'"),
+    Index("ix_tickets_external_id_folded", text("fold_text(external_id)"), postgresql_where="external_id IS NOT NULL"),
     Index("ix_tickets_due_at", text(DUE_SQL), "id"),
     Index("ix_tickets_waiting_since", text(f"coalesce(waiting_since, {LATEST_SQL})"), "id"),
     Index(

@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, array
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -140,15 +140,30 @@ def compares(column: ColumnElement[Any], op: Callable[[Any, Any], Any]) -> Claus
     return lambda name, _value: op(column, bindparam(name, type_=column.type))
 
 
-def overlaps(column: ColumnElement[Any]) -> Clause:
-    """Has one of the given values in an array column."""
+def is_any_folded(column: ColumnElement[Any]) -> Clause:
+    """As `is_any`, whatever case, width and Unicode form: `fold_text` of the database, which an index holds."""
+    folded = func.fold_text(column, type_=Text)
 
     def clause(name: str, value: object) -> ColumnElement[bool]:
         if isinstance(value, tuple):
-            return column.bool_op("&&")(bindparam(name, type_=column.type))
-        return bindparam(name, type_=column.type.item_type) == any_(column)  # type: ignore[attr-defined]
+            return folded == any_(fold_texts(bindparam(name, type_=ARRAY(Text))))
+        return folded == func.fold_text(bindparam(name, type_=Text), type_=Text)
 
     return clause
+
+
+def overlaps_folded(column: ColumnElement[Any]) -> Clause:
+    """Has one of the given values in an array column, compared as by `is_any_folded`."""
+    return lambda name, value: fold_texts(column).bool_op("&&")(fold_texts(texts_of(name, value)))
+
+
+def fold_texts(texts: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.fold_texts(texts, type_=ARRAY(Text))
+
+
+def texts_of(name: str, value: object) -> ColumnElement[Any]:
+    """The one value of a parameter, or its several, as an array."""
+    return bindparam(name, type_=ARRAY(Text)) if isinstance(value, tuple) else array([bindparam(name, type_=Text)])
 
 
 class Listing:

@@ -183,8 +183,12 @@ CustomFieldValue = TypeAliasType("CustomFieldValue", Annotated[Scalar, WithJsonS
 Fields = Annotated[dict[FieldName, CustomFieldValue], Field(max_length=MOST_FIELDS)]
 
 
-def _each_once(tags: list[str]) -> list[str]:
-    return list(dict.fromkeys(tags))
+def tags_once(tags: Iterable[str]) -> list[str]:
+    """Each once, in order, as it was written first: compared by `fold`."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        found.setdefault(fold(tag), tag)
+    return list(found.values())
 
 
-Tags = Annotated[list[Key], Field(max_length=50), AfterValidator(_each_once)]
+Tags = Annotated[list[Key], Field(max_length=50), AfterValidator(tags_once)]

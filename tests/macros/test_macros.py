@@ -59,8 +59,8 @@ async def test_it_answers_and_changes_as_the_agent_would(
         client,
         body="Dear {{customer.name}}, on {{ ticket.subject }} ({{ticket.number}}): {{agent.name}}.",
         changes={
-            "status": "pending", "priority": "high", "assignee_id": "me", "add_tags": ["late", "new"],
-            "remove_tags": ["cold"],
+            "status": "pending", "priority": "high", "assignee_id": "me", "add_tags": ["late", "NEW"],
+            "remove_tags": ["Cold"],
         },
     )  # fmt: skip
     applied = good(await _apply(agent.http, macro, ticket))

@@ -151,6 +151,50 @@ async def test_custom_fields_are_asked_for_by_their_keys(desk: Desk) -> None:
     assert "did you mean f_text?" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(("stored", "asked"), [
+    ("VIP", "vip"), ("vip", "VIP"), ("ÄRGER", "ärger"), ("ＶＩＰ", "vip"), ("Éclair", "e\u0301clair"),
+    ("ПРИВЕТ", "привет"), ("14\" A,B", "14\" a,b"),
+])  # fmt: skip
+async def test_tags_and_external_ids_are_asked_for_in_any_case_and_width(
+    desk: Desk, world: World, stored: str, asked: str
+) -> None:
+    own = secrets.token_hex(4)
+    ticket = await desk.open(tags=[f"{stored}{own}"], external_id=f"{stored}{own}")
+    await desk.open(tags=[f"{stored}{own}x"])
+    for name in ("tag", "external_id"):
+        assert await _listed(desk, **{name: as_literal(f"{asked}{own}")}) == {ticket["id"]}
+        both = [as_literal(f"{asked}{own}"), secrets.token_hex(4)]
+        assert await _listed(desk, **{name: ",".join(both)}) == {ticket["id"]}
+    assert ticket["tags"] == [unicodedata.normalize("NFC", f"{stored}{own}")]  # as it was written
+    for path in ("/v1/customers", "/v1/organizations"):
+        made = await world.made(path, {"external_id": f"{stored}{own}", "name": "N"})
+        listed = as_body(await desk.admin.get(path, params={"external_id": f"{asked}{own}"}))["items"]
+        assert [item["id"] for item in listed] == [made["id"]]
+
+
+async def test_external_ids_that_differ_in_case_are_two(desk: Desk, world: World) -> None:
+    """Other systems have such: nothing of one customer may reach the other."""
+    own = secrets.token_hex(4)
+    upper, lower = [await world.made("/v1/customers", {"external_id": f"{each}{own}"}) for each in ("A", "a")]
+    assert upper["id"] != lower["id"]
+    assert as_body(await desk.admin.get(f"/v1/customers/by-external-id/a{own}"))["id"] == lower["id"]
+    listed = as_body(await desk.admin.get("/v1/customers", params={"external_id": f"A{own}"}))["items"]
+    assert {item["id"] for item in listed} == {upper["id"], lower["id"]}
+
+
+async def test_keys_are_asked_for_in_any_case(desk: Desk) -> None:
+    await define(desk.admin, "text", own := f"Tier_{secrets.token_hex(4)}")
+    ticket = await desk.open(custom_fields={own: "gold"})
+    other = await desk.open(custom_fields={own: "iron"})
+    assert await _listed(desk, **{f"custom_fields.{own.upper()}": "gold"}) == {ticket["id"]}
+    both = {f"custom_fields.{own.upper()}": "gold", f"custom_fields.{own.lower()}": "iron"}
+    assert await _listed(desk, **both) == {ticket["id"], other["id"]}
+    wanted = {"custom_fields": {own.lower(): "gold"}}
+    view = as_body(await desk.agent.post("/v1/views", json={"name": "Gold", "filter": wanted}))
+    listed = as_body(await desk.agent.get(f"/v1/views/{view['id']}/tickets"))["items"]
+    assert [item["id"] for item in listed] == [ticket["id"]]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_no_value_leaves_its_place_in_a_path(value: str) -> None:
     path = json_path({"k": [value]})

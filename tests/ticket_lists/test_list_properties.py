@@ -31,7 +31,7 @@ _PLAIN = [
     "status", "priority", "type", "channel", "customer_id", "organization_id", "assignee_id", "team_id", "product",
     "segment", "external_id",
 ]  # fmt: skip
-_TAGS = ["red", "blue", "green"]
+_TAGS = ["red", "Blue", "GREEN"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,10 @@ async def pile(world: World) -> Pile:
     values = {name: sorted({t[name] for t in tickets if t[name] is not None}, key=str) for name in _PLAIN}
     for name in ("organization_id", "assignee_id", "team_id", "product", "segment", "external_id"):
         values[name].append("none")
-    return Pile(world, tickets, {**values, "tag": [*_TAGS, "none"], "follower_id": agents})
+    values |= {"tag": [*_TAGS, "none"], "follower_id": agents}
+    for name in ("tag", "external_id"):
+        values[name] += [value.upper() for value in values[name] if value != "none"]
+    return Pile(world, tickets, values)
 
 
 async def _write(world: World, t: Body) -> None:
@@ -152,7 +155,8 @@ def _is_any(name: str, t: Body, value: Any) -> bool:
 
 _HOLDS: dict[str, Callable[[Body, Any], bool]] = {
     **{name: partial(_is_any, name) for name in _PLAIN},
-    "tag": lambda t, value: bool(set(value) & set(t["tags"] or ["none"])),
+    "external_id": lambda t, value: (t["external_id"] or "none").lower() in map(str.lower, value),
+    "tag": lambda t, value: bool(set(map(str.lower, value)) & set(map(str.lower, t["tags"] or ["none"]))),
     "follower_id": lambda t, value: bool(set(value) & set(t["followers"])),
     "created_after": lambda t, value: t["created_at"] > value,
     "created_before": lambda t, value: t["created_at"] < value,

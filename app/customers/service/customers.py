@@ -14,7 +14,7 @@ from app.customers.service.organizations import check_organization
 from app.customers.tables import customers
 from app.db import Row, Transaction
 from app.events.resource import UpsertedResource
-from app.web.paging import Listing, Order, is_any
+from app.web.paging import Listing, Order, is_any, is_any_folded
 from app.web.schemas import fold
 
 _COLUMNS = ["external_id", "name", "email", "region", "language", "organization_id", "attributes"]
@@ -38,7 +38,7 @@ LISTING = Listing(
     CUSTOMERS.select,
     {
         "ids": is_any(customers.c.id),
-        "external_id": is_any(customers.c.external_id),
+        "external_id": is_any_folded(customers.c.external_id),
         "email": _called,
         "q": _has_words,
         "organization_id": is_any(customers.c.organization_id),
