@@ -13,7 +13,7 @@ from app.reports import grouping
 from app.reports.schemas import BacklogQuery, GroupBy
 from app.sla.core.enums import RESPONSES
 from app.sla.tables import sla_clocks
-from app.ticket_lists.listing import SLA_STATES
+from app.ticket_lists.clauses import SLA_STATES
 from app.tickets.attribution import region_of
 from app.tickets.queries import NOT_DONE
 from app.tickets.tables import tickets

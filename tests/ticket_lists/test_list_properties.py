@@ -16,7 +16,8 @@ from app.auth.dependencies import Actor
 from app.auth.oneself import filter_value
 from app.auth.roles import Role
 from app.db import Database
-from app.ticket_lists.listing import OWN_SOURCES, SOURCES, OwnTickets, Tickets
+from app.ticket_lists.clauses import OWN_SOURCES, SOURCES
+from app.ticket_lists.listing import OwnTickets, Tickets
 from app.ticket_lists.schemas import TicketFilter
 from app.web.bounded_listing import ScanLimits
 from tests.support.desk import Body

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.db import Database
-from app.ticket_lists.listing import OWN_SOURCES, SOURCES, OwnTickets, Tickets
+from app.ticket_lists.clauses import OWN_SOURCES, SOURCES
+from app.ticket_lists.listing import OwnTickets, Tickets
 from app.ticket_lists.schemas import TicketOrder
 from app.tickets.clock_lists import CLOCKS
 from app.web.bounded_listing import BoundedListing, ScanLimits
