@@ -19,6 +19,7 @@ from app.errors import Invalid
 from app.events import log
 from app.events.ticket_readers import READERS
 from app.inbound import mail
+from app.inbound.parts import Unreadable
 from app.inbound.schemas import InboundOutcome
 from app.sla.core.enums import AuthorKind, Channel
 from app.tickets import attachments, opening, service
@@ -55,7 +56,7 @@ async def take(tx: Transaction, actor: Actor, raw: bytes) -> dict[str, Any]:
     try:
         # Beside the loop: it may have megabytes.
         found = await asyncio.to_thread(mail.read, raw)
-    except mail.Unreadable as unreadable:
+    except Unreadable as unreadable:
         raise Invalid(str(unreadable)) from None
     if found.unanswered:
         return _answer(InboundOutcome.none, found.unanswered)

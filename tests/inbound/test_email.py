@@ -43,7 +43,9 @@ async def test_a_mail_opens_a_ticket_of_its_sender(client: httpx.AsyncClient, db
     await assert_verified(db)
 
 
-@pytest.mark.parametrize("named", ["In-Reply-To: <answer@here>", "References: <1@x> <answer@here>", "number"])
+@pytest.mark.parametrize(
+    "named", ["In-Reply-To: <answer@here>", "In-Reply-To: answer@here", "References: <1@x> <answer@here>", "number"]
+)
 async def test_an_answer_of_the_customer_is_a_message_on_their_ticket(
     client: httpx.AsyncClient, db: Database, named: str
 ) -> None:

@@ -1,12 +1,15 @@
 """A corpus of odd mails, read."""
 
+import base64
+from email import errors, message_from_bytes
 from email.message import EmailMessage
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.inbound.mail import LONGEST_TEXT, MOST_PARTS, Mail, NothingMade, Unreadable, read
+from app.inbound.mail import Mail, NothingMade, read
+from app.inbound.parts import LONGEST_TEXT, MOST_PARTS, Unreadable
 from app.inbound.quotes import without_quotes
 
 
@@ -91,6 +94,114 @@ def test_files_come_along_from_any_depth_and_a_message_within_is_one_file() -> N
     assert b"Within" in found.files[1].content
 
 
+@pytest.mark.parametrize("disposition", ["", "Content-Disposition: inline; filename=x.txt\r\n"])
+@pytest.mark.parametrize("kind", ["text/plain", "text/markdown", '"text/plain"', "text / plain"])
+def test_a_text_with_a_name_is_the_text_where_there_is_no_other(kind: str, disposition: str) -> None:
+    found = mail(f'{disposition}Content-Type: {kind}; name="x.txt"')
+    assert (found.text, found.files) == ("Hello.", ())
+
+
+def mixed(*parts: str, subtype: str = "mixed") -> Mail:
+    body = "".join(f"--b\r\n{part}\r\n" for part in parts)
+    return mail(f"Content-Type: multipart/{subtype}; boundary=b", body=f"{body}--b--".encode())
+
+
+NAMED = 'Content-Type: text/plain; name="x.txt"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "files"),
+    [
+        (f"{NAMED}\r\nNamed.", "Hello.", ["x.txt"]),
+        (f"{NAMED}Content-Disposition: inline\r\n\r\nNamed.", "Hello.\n\nNamed.", []),
+        (f"{NAMED}Content-Disposition: attachment\r\n\r\nNamed.", "Hello.", ["x.txt"]),
+        ("Content-Type: text/html\r\n\r\n<p>Named.</p>", "Hello.\n\nNamed.", []),
+    ],
+)
+def test_texts_of_a_mail_are_told_in_order_and_a_named_one_beside_another_is_a_file(
+    part: str, text: str, files: list[str]
+) -> None:
+    found = mixed("\r\nHello.", part)
+    assert (found.text, [file.name for file in found.files]) == (text, files)
+
+
+def test_what_is_sent_as_text_and_again_as_html_is_told_once() -> None:
+    html = "<p>It works.</p><blockquote>Try this.</blockquote>"
+    assert mixed("\r\nIt\r\nworks.\r\n\r\n> Try this.", f"Content-Type: text/html\r\n\r\n{html}").text == "It\nworks."
+
+
+def test_a_lists_footer_does_not_hide_what_html_says() -> None:
+    assert mixed("Content-Type: text/html\r\n\r\n<p>Body.</p>", "\r\nFooter.").text == "Body.\n\nFooter."
+
+
+def test_of_alternatives_the_plain_one_is_told_where_it_says_something() -> None:
+    html = "Content-Type: text/html\r\n\r\n<p>Rich.</p>"
+    assert mixed(html, "\r\nPlain.", subtype="alternative").text == "Plain."
+    assert mixed("\r\n \r\n", html, subtype="alternative").text == "Rich."
+
+
+PARTS = "--c\r\nContent-Type: text/plain\r\n\r\nHello.\r\n--c\r\nContent-Type: image/png\r\n\r\nx\r\n--c--"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "files", "defect"),
+    [
+        ("Content-Type: multipart/mixed", PARTS, 1, errors.NoBoundaryInMultipartDefect),
+        ("Content-Type: multipart/mixed; boundary=b", PARTS, 1, errors.StartBoundaryNotFoundDefect),
+        ('Content-Type: multipart/mixed; boundary="c', PARTS, 1, errors.StartBoundaryNotFoundDefect),
+        ("Content-Type: multipart/mixed; boundary=b", "Hello.", 0, errors.StartBoundaryNotFoundDefect),
+        ("Content-Type: multipart/mixed", "Hello.", 0, errors.MultipartInvariantViolationDefect),
+        ("Content-Type: multipart/mixed; boundary=c", PARTS.rstrip("-"), 1, errors.CloseBoundaryNotFoundDefect),
+        (
+            "Content-Type: multipart/mixed; boundary=c\r\nContent-Transfer-Encoding: base64",
+            PARTS,
+            1,
+            errors.InvalidMultipartContentTransferEncodingDefect,
+        ),
+        (
+            "Content-Type: multipart/mixed; boundary=c\r\nContent-Transfer-Encoding: base64",
+            base64.encodebytes(PARTS.encode()).decode(),
+            1,
+            errors.InvalidMultipartContentTransferEncodingDefect,
+        ),
+        (
+            "Content-Type: multipart/mixed; boundary=c",
+            "--c\r\nHello.\r\n--c--",
+            0,
+            errors.MissingHeaderBodySeparatorDefect,
+        ),
+        ("X: y\r\nFrom ann Mon\r\nX: z", "Hello.", 0, errors.MisplacedEnvelopeHeaderDefect),
+        ("X: y\r\nHello.", "", 0, errors.MissingHeaderBodySeparatorDefect),
+        ('Content-Transfer-Encoding: "base64"', "SGVsbG8u", 0, None),
+        ("Content-Transfer-Encoding: base64 (RFC 2045)", "SGVsbG8u", 0, None),
+        ("Content-Transfer-Encoding: base64;", "SGVs\r\nbG8u", 0, None),
+        ("Content-Transfer-Encoding: base64", "SGVsbG8uI", 0, None),
+        ("Content-Transfer-Encoding: base64", "SGVsbG8u====", 0, None),
+        ("Content-Transfer-Encoding: base64", "SGVs\r\nbG8uIA", 0, None),
+        ("Content-Transfer-Encoding: 8-bit", "Hello.", 0, None),
+    ],
+)
+def test_a_mail_that_is_broken_still_says_what_can_be_read(
+    headers: str, body: str, files: int, defect: type[errors.MessageDefect] | None
+) -> None:
+    raw = f"From: ann@example.org\r\n{headers}\r\n\r\n{body}".encode()
+    defects = [found for part in message_from_bytes(raw).walk() for found in part.defects]
+    assert any(isinstance(found, defect) for found in defects) if defect else not defects
+    found = read(raw)
+    assert (found.text, len(found.files)) == ("Hello.", files)
+
+
+def test_a_broken_multipart_within_another_is_read_too() -> None:
+    found = mixed(f"Content-Type: multipart/mixed; boundary=other\r\n\r\n{PARTS}", "\r\nBye.")
+    assert (found.text, len(found.files)) == ("Hello.\n\nBye.", 1)
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "\r\n", " \n\n", ">From ann Mon\n", "From ann Mon\r\n"])
+def test_what_a_file_put_before_the_headers_is_passed_over(before: str) -> None:
+    found = read(f"{before}From: ann@example.org\r\n\r\nHello.".encode())
+    assert (found.address, found.text) == ("ann@example.org", "Hello.")
+
+
 def test_a_mail_without_an_id_is_known_by_its_bytes_and_a_long_id_by_a_digest() -> None:
     assert mail().id == mail().id != mail("X: y").id
     assert mail("Message-ID: <a@b>").id == "<a@b>"
@@ -100,6 +211,29 @@ def test_a_mail_without_an_id_is_known_by_its_bytes_and_a_long_id_by_a_digest() 
 def test_what_it_answers_is_named_nearest_first() -> None:
     found = mail("In-Reply-To: <c@x>", "References: <a@x>\r\n <b@x> <c@x>", "To: help+4711@example.org, b@example.org")
     assert (found.answers, found.numbers) == (("<c@x>", "<b@x>", "<a@x>"), (4711,))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("a@x", ["<a@x>"]),
+        ("<a@x><b@x>", ["<a@x>", "<b@x>"]),
+        ("a@x, <b@x>\r\n c@x", ["<a@x>", "<b@x>", "<c@x>"]),
+        ("(of (a) p@x) <a@x> (added by q@x)", ["<a@x>"]),
+        ("<a@\r\n x>", ["<a@x>"]),
+        ('"Ann, of Monday" <a@x>', ["<a@x>"]),
+        ("=?utf-8?q?=3Ca=40x=3E?=", ["<a@x>"]),
+        ("<unknown>", ["<unknown>"]),
+        ("unknown", []),
+        ("@", []),
+        ("< >", []),
+    ],
+)
+def test_an_id_is_understood_with_and_without_brackets_and_among_comments(written: str, expected: list[str]) -> None:
+    assert mail(f"In-Reply-To: {written}").answers == tuple(expected)
+    assert mail(f"References: {written}").answers == tuple(reversed(expected))
+    found = mail(f"Message-ID: {written}").id
+    assert found == expected[0] if expected else found.startswith("sha256:")
 
 
 @pytest.mark.parametrize(
