@@ -11,6 +11,7 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     DateTime,
+    Select,
     Text,
     Uuid,
     all_,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union_all,
     update,
 )
 from uuid_utils.compat import uuid7
@@ -82,9 +84,9 @@ _AGENT = Query(
     .with_for_update(of=agent_availability, key_share=True)
 )  # fmt: skip
 _KNOWN = Query(select(agents.c.id).where(agents.c.id == _agent_id))
-_HELD = Query(select(_t.channel, func.count().label("held")).where(*takes_capacity(_t, _agent_id)).group_by(_t.channel))
 _claimed_since = select(func.count()).where(_k.claimed_at > claim_queue.c.seen_at).scalar_subquery()
-_SPARE = Query(select((claim_queue.c.spare_claims - _claimed_since).label("spare")))
+_spare = select((claim_queue.c.spare_claims - _claimed_since).label("spare"))
+_SPARE = Query(_spare)
 
 _tag = func.unnest(_t.tags).column_valued("tag")
 _lacking = exists().where(
@@ -112,8 +114,8 @@ _fits = (
 )
 
 
-def _first(*which: ColumnElement[bool], by: ColumnElement[Any]) -> Query:
-    return Query(
+def _first(*which: ColumnElement[bool], by: ColumnElement[Any]) -> Select[Any]:
+    return (
         select(_t.id, _t.waiting_since, _t.due_at)
         .where(*_fits, *which)
         .order_by(by, _t.id)
@@ -122,8 +124,11 @@ def _first(*which: ColumnElement[bool], by: ColumnElement[Any]) -> Query:
     )
 
 
-_OLDEST = _first(by=_t.waiting_since)
-_CAN_BE_MET = _first(_t.due_at > bindparam("now", type_=DateTime(timezone=True)), by=_t.due_at)
+_can_be_met = _first(_t.due_at > bindparam("now", type_=DateTime(timezone=True)), by=_t.due_at)
+_met = _can_be_met.cte("met")
+_else_oldest = _first(~exists(select(_met.c.id)), by=_t.waiting_since).cte("else_oldest")
+_OLDEST, _CAN_BE_MET = Query(_first(by=_t.waiting_since)), Query(_can_be_met)
+_CAN_BE_MET_OR_OLDEST = Query(union_all(select(_met), select(_else_oldest)))
 
 
 def _asked(name: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -137,9 +142,9 @@ _counted = (
     exists().where(_c.ticket_id == _t.id, _c.metric == bindparam("metric"), _c.ended_at.is_(None)),
 )
 # Of those that a goal counts; what is late is all that is left by then.
-_OF_GOAL = _first(*_counted, by=_t.waiting_since)
+_OF_GOAL = Query(_first(*_counted, by=_t.waiting_since))
 _IS_COUNTED = Query(select(_t.id).where(_t.id == bindparam("ticket_id"), *_counted))
-_NEAR_GOALS = Query(
+_near_goals = (
     select(service_goals.c.metric, service_goals.c.filter, service_goal_states.c.crosses_at)
     .join(service_goals, service_goals.c.id == service_goal_states.c.goal_id)
     .where(
@@ -149,6 +154,19 @@ _NEAR_GOALS = Query(
     )
     .order_by(service_goal_states.c.crosses_at, service_goals.c.id)
     .limit(literal_column("10"))
+)
+_NEAR_GOALS = Query(_near_goals)
+# What the agent holds by channel, and what the queue asks for. After the agent's lock, or it would not see what another
+# claim of theirs has just given them.
+_held = (
+    select(_t.channel, func.count().label("held")).where(*takes_capacity(_t, _agent_id)).group_by(_t.channel).subquery()
+)
+_STANDING = Query(
+    select(
+        select(func.jsonb_object_agg(_held.c.channel, _held.c.held)).scalar_subquery().label("held"),
+        _spare.scalar_subquery().label("spare"),
+        exists(_near_goals).label("goals_are_near"),
+    )
 )
 _KEEP = Query(
     insert(ticket_claims),
@@ -175,7 +193,9 @@ async def claim(tx: Transaction, actor: Actor, body: ClaimIn) -> dict[str, Any]:
     agent = await _claiming_agent(tx, _for_whom(actor, body))
     if body.team_id and body.team_id not in (agent["team_ids"] or ()):
         check_lead(actor, "an agent claims of their own teams; a lead of any")
-    held = {row["channel"]: row["held"] for row in await tx.rows(_HELD, agent_id=agent["id"])}
+    standing = await tx.row(_STANDING, agent_id=agent["id"])
+    assert standing is not None
+    held: dict[str, int] = standing["held"] or {}
     items: list[dict[str, Any]] = []
     because = None
     while len(items) < body.count:
@@ -184,7 +204,7 @@ async def claim(tx: Transaction, actor: Actor, body: ClaimIn) -> dict[str, Any]:
             most = agent["capacity"]
             because = f"They hold {sum(held.values())} tickets, and take {most} at once, or fewer of a channel."
             break
-        found = await _next(tx, agent, body, channels, [item["ticket_id"] for item in items])
+        found = await _next(tx, agent, standing, body, channels, [item["ticket_id"] for item in items])
         if found is None:
             because = "Nobody who waits for an answer fits their channels, teams and skills."
             break
@@ -224,21 +244,24 @@ def _channels_with_room(agent: Row, held: Mapping[str, int], body: ClaimIn) -> l
 
 
 async def _next(
-    tx: Transaction, agent: Row, body: ClaimIn, channels: list[str], taken: list[UUID]
+    tx: Transaction, agent: Row, standing: Row, body: ClaimIn, channels: list[str], taken: list[UUID]
 ) -> tuple[WaitingTicket, Why] | None:
     """The one that `place` puts first of those that fit and that nobody else is being given."""
-    now, hold = agent["now"], await oldest_first(tx, len(taken))
+    now, hold = agent["now"], _turn_of_oldest(standing, len(taken))
     fits = {
         "agent_id": agent["id"], "skills": agent["skills"], "channels": channels, "taken": taken,
         "team_ids": [body.team_id] if body.team_id else agent["team_ids"] or [], "also_of_none": body.team_id is None,
     }  # fmt: skip
-    found = None
-    if not hold:
-        found = _waiting(await tx.locked_row(_CAN_BE_MET, **fits, now=now))
-        if found is None:
-            found = await _of_near_goal(tx, fits)
-    if found is None:
+    if hold:
         found = _waiting(await tx.locked_row(_OLDEST, **fits))
+    elif not standing["goals_are_near"]:
+        found = _waiting(await tx.locked_row(_CAN_BE_MET_OR_OLDEST, **fits, now=now))
+    else:
+        found = (
+            _waiting(await tx.locked_row(_CAN_BE_MET, **fits, now=now))
+            or await _of_near_goal(tx, fits)
+            or _waiting(await tx.locked_row(_OLDEST, **fits))
+        )
     return (found, why(found, now, oldest_first=hold)) if found else None
 
 
@@ -257,11 +280,15 @@ def _waiting(row: Row | None, crosses_at: datetime | None = None) -> WaitingTick
     return WaitingTicket(row["id"], row["waiting_since"], row["due_at"], crosses_at) if row else None
 
 
-async def oldest_first(tx: Transaction, given: int = 0) -> bool:
-    """Whether it is the turn of the oldest, by the queue as the worker saw it last and the claims since then; `given`
-    are those of this transaction."""
+async def oldest_first(tx: Transaction) -> bool:
+    """Whether it is the turn of the oldest, by the queue as the worker saw it last and the claims since then."""
     row = await tx.row(_SPARE)
-    return row is not None and row["spare"] is not None and row["spare"] <= given
+    return row is not None and _turn_of_oldest(row)
+
+
+def _turn_of_oldest(standing: Row, given: int = 0) -> bool:
+    """`given` are the claims of this transaction."""
+    return standing["spare"] is not None and standing["spare"] <= given
 
 
 async def as_waiting(tx: Transaction, ticket: Mapping[str, Any]) -> WaitingTicket | None:
