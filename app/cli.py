@@ -1,5 +1,5 @@
-"""The command line. Exit codes: 0 done, 1 done and something is wrong (differences, rejected tickets), 2 wrong settings
-or arguments, 3 the database cannot be reached or used."""
+"""The command line. Exit codes: 0 done, 1 done and something is wrong (differences, rejected tickets), 2 no such
+command, option or argument, 3 it could not be done: one line says what is wrong with a setting, the database, a key."""
 
 # What a command does is imported when it runs: the service takes a second or more, and help needs none of it.
 

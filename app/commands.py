@@ -25,7 +25,7 @@ from app.cubes import filling, folding
 from app.db import FAULTS, Database
 from app.demo import run as demo
 from app.demo.setup import Cast
-from app.errors import AppError, Unavailable
+from app.errors import AppError
 from app.imports.cli import import_file
 from app.keys.schemas import ApiKeyIn
 from app.keys.service import create_key as make_key
@@ -299,17 +299,13 @@ async def _rebuild_reports(db: Database) -> int:
     return await filling.count(db)
 
 
-def fail(error: Exception) -> None:
+def fail(error: Exception) -> NoReturn:
     """Say in one line what an expected failure was, and exit. Raises any other again."""
-    if isinstance(error, start_checks.CannotStart | Unavailable):
-        _exit(str(error), 3)
-    if isinstance(error, SettingsError | EmbeddedError | AppError):
-        _exit(str(error), 2)
     if isinstance(error, FAULTS):
-        _exit(start_checks.explained(error, load_settings()), 3)
-    raise error
-
-
-def _exit(message: str, code: int) -> NoReturn:
-    err.print(f"ninety: {message}", markup=False)
-    sys.exit(code)
+        said = start_checks.explained(error, load_settings())
+    elif isinstance(error, start_checks.CannotStart | SettingsError | EmbeddedError | AppError):
+        said = " ".join(str(error).split())
+    else:
+        raise error
+    err.print(f"ninety: {said}", markup=False)
+    sys.exit(3)

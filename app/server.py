@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 
 import uvicorn
@@ -18,7 +18,7 @@ from app.auth.tokens import key_in
 from app.http_server.ending import EndingServer, EndingSupervisor
 from app.http_server.protocol import BoundedProtocol
 from app.main import serving
-from app.settings import Settings, SettingsError
+from app.settings import Settings, cannot_listen
 from app.web import metrics
 from app.web.metrics import MULTIPROC_DIR
 from embedded_postgres.children import end_with
@@ -76,9 +76,11 @@ def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], N
     for provider in settings.token_settings:
         key_in(provider)
     _allow_files(settings.connections)
-    listening = _listen(settings)
-    url = f"http://{settings.host}:{listening.getsockname()[1]}"
-    with tempfile.TemporaryDirectory(prefix="ninety-metrics-", ignore_cleanup_errors=True) as figures:
+    with (
+        _listen(settings) as listening,
+        tempfile.TemporaryDirectory(prefix="ninety-metrics-", ignore_cleanup_errors=True) as figures,
+    ):
+        url = f"http://{settings.host}:{listening.getsockname()[1]}"
         worker = _Worker(settings, figures)
         with worker.running():
 
@@ -90,7 +92,7 @@ def serve(settings: Settings, ready: Callable[[str], None], tend: Callable[[], N
                 return _serve_many(worker.settings, listening, figures, lambda: ready(url), tend_all)
             app = serving(worker.settings, figures)
             server = _Server(_config(settings, app), lambda: ready(url), tend_all)
-            with _figures_served(metrics.Figures(figures), settings):
+            with metrics.served(metrics.Figures(figures), settings.host, settings.metrics_port):
                 server.run(sockets=[listening])
             return server.started
 
@@ -108,16 +110,9 @@ def _serve_many(
     os.environ[MULTIPROC_DIR] = figures
     config = _config(settings, "app.main:from_environment")
     supervisor = _Supervisor(config, [listening], ready, tend)
-    with _figures_served(metrics.Figures(), settings):
+    with metrics.served(metrics.Figures(), settings.host, settings.metrics_port):
         supervisor.run()
     return supervisor.started
-
-
-def _figures_served(figures: metrics.Figures, settings: Settings) -> AbstractContextManager[None]:
-    try:
-        return metrics.served(figures, settings.host, settings.metrics_port)
-    except OSError as refused:
-        raise SettingsError(f"cannot listen on port {settings.metrics_port}: {refused.strerror}") from None
 
 
 class _Worker:
@@ -201,8 +196,9 @@ def _listen(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
-    except OSError as refused:
-        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {refused.strerror}") from None
+    except (OSError, UnicodeError) as refused:
+        listening.close()
+        raise cannot_listen("NINETY_PORT", settings.host, settings.port, refused) from None
     listening.listen(2048)
     listening.set_inheritable(True)
     return listening

@@ -27,6 +27,14 @@ class SettingsError(ValueError):
     """A setting is unknown or makes no sense. The message is for people."""
 
 
+def cannot_listen(variable: str, host: str, port: int, refused: Exception) -> SettingsError:
+    why = getattr(refused, "strerror", None) or str(refused)
+    return SettingsError(
+        f"{variable}: cannot listen on {host}:{port} ({why}): take a free port, and an address of this machine as "
+        "NINETY_HOST"
+    )
+
+
 class Settings(TokenSettings, BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
 
@@ -173,7 +181,12 @@ class Settings(TokenSettings, BaseSettings):
         if url is None:
             return None
         if urlsplit(url).scheme not in {"postgres", "postgresql", "postgresql+asyncpg"}:
-            raise ValueError("must be a postgresql:// URL")
+            raise ValueError("must be postgresql://user:password@host:5432/database, or not be set")
+        # Several hosts with ports of their own are allowed, which `urlsplit` does not read.
+        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
+            port = host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
+            if port and not (port.isdecimal() and 0 < int(port) <= 65535):
+                raise ValueError(f"{port} is no port: write postgresql://user:password@host:5432/database")
         # asyncpg knows `postgresql` only; a plain prefix swap keeps odd but valid URLs (socket hosts) as they are.
         return "postgresql" + url[url.index("://") :]
 
@@ -271,5 +284,6 @@ def _explained(error: Mapping[str, Any]) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     within = ".".join(str(part).removeprefix("jwt_") for part in error["loc"][1:] if part != name)
     variable = name.upper() if name.upper() in _WITHOUT_PREFIX else PREFIX + name.upper()
-    says = _PATTERNS.get(name, str(error["msg"])) if error["type"] == "string_pattern_mismatch" else str(error["msg"])
+    said = str(error["msg"]).removeprefix("Value error, ")
+    says = _PATTERNS.get(name, said) if error["type"] == "string_pattern_mismatch" else said
     return f"{variable}: {within + ': ' if within else ''}{says}" if name else says

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from embedded_postgres.errors import EmbeddedError
 from embedded_postgres.location import Place, give
 
 MAX_LOG_BYTES = 8_000_000
+_FAULT = re.compile(r"(?:FATAL|PANIC|ERROR|error): *(.+)")
 PRIVATE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
 
 
@@ -49,7 +51,7 @@ def _fill(place: Place, commands: Iterable[tuple[list[str], bytes]], log: IO[byt
     for arguments, said in commands:
         start = log.tell()
         if run(arguments, place.user, log, said) != 0:
-            raise EmbeddedError(f"A new database could not be made in {place.home}:\n{log_tail(place, start)}")
+            raise EmbeddedError(f"A new database could not be made in {place.home}: {fault(place, start)}")
 
 
 def _ensure_password(place: Place) -> None:
@@ -67,11 +69,16 @@ def _ensure_password(place: Place) -> None:
 
 def check(place: Place, major: int) -> None:
     """Raises EmbeddedError for a cluster that these programs cannot serve or that nobody could log in to."""
-    made_by = (place.cluster / "PG_VERSION").read_text().strip()
+    try:
+        made_by = (place.cluster / "PG_VERSION").read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        raise EmbeddedError(
+            f"{place.cluster} is no database of PostgreSQL. Move it away, or set NINETY_DATA_DIR to another directory."
+        ) from None
     if made_by != str(major):
         raise EmbeddedError(
             f"{place.cluster} was made by PostgreSQL {made_by}, and the programs here are PostgreSQL {major}. Dump it "
-            f"with {made_by} and load it into a new directory, or set DATABASE_URL to a server that runs {made_by}."
+            f"with {made_by} and load it into a new NINETY_DATA_DIR, or set DATABASE_URL to a server of {made_by}."
         )
     if not place.password.exists():
         raise EmbeddedError(f"{place.password} is gone, and with it the way into {place.cluster}. Restore that file.")
@@ -86,10 +93,11 @@ def open_log(place: Place) -> Iterator[IO[bytes]]:
         yield log
 
 
-def log_tail(place: Place, start: int) -> str:
-    """The last lines that were written after `start`."""
-    written = place.log.read_bytes()[start:]
-    return "\n".join(written.decode(errors="replace").splitlines()[-15:])
+def fault(place: Place, start: int) -> str:
+    """What went wrong by the log since `start`, in one line, and where the rest is."""
+    lines = place.log.read_bytes()[start:].decode(errors="replace").splitlines()
+    wrong = [found[1] for line in lines if (found := _FAULT.search(line))]
+    return f"{'; '.join(wrong[-3:] or lines[-1:])} (see {place.log})"
 
 
 def _sync_directory(path: Path) -> None:

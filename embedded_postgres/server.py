@@ -64,8 +64,8 @@ class EmbeddedPostgres:
             self._release()
             if isinstance(error, OSError | subprocess.SubprocessError):
                 raise EmbeddedError(
-                    f"The embedded PostgreSQL cannot use {self._data_dir}: {error}. Give it a directory that this user "
-                    "may write, or set DATABASE_URL to a server of your own."
+                    f"The embedded PostgreSQL cannot use {self._data_dir}: {error}. Set NINETY_DATA_DIR to a directory "
+                    "that this user may write, or DATABASE_URL to a server of your own."
                 ) from error
             raise
 
@@ -138,7 +138,7 @@ def _await_ready(place: Place, process: subprocess.Popen[bytes], log_start: int)
     deadline = time.monotonic() + START_SECONDS
     while not locks.answers(place.socket):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise EmbeddedError(f"PostgreSQL did not start in {place.cluster}:\n{cluster.log_tail(place, log_start)}")
+            raise EmbeddedError(f"PostgreSQL did not start in {place.cluster}: {cluster.fault(place, log_start)}")
         time.sleep(locks.POLL_SECONDS)
 
 

@@ -62,12 +62,22 @@ def key_file(settings: Settings) -> Path:
 
 
 def admin_key(settings: Settings) -> tuple[str, Path | None]:
-    """The bootstrap key and, where it was made here, the file that keeps it."""
+    """The bootstrap key and, where it was made here, the file that keeps it. Raises SettingsError."""
     if settings.admin_key:
         return settings.admin_key, None
     path = key_file(settings)
     try:
-        return path.read_text().strip(), path
+        return _kept_key(path), path
+    except OSError as refused:
+        raise SettingsError(
+            f"NINETY_DATA_DIR: the admin key cannot be kept in {path} ({refused.strerror}): give it a directory that "
+            "this user may write, or set NINETY_ADMIN_KEY"
+        ) from None
+
+
+def _kept_key(path: Path) -> str:
+    try:
+        return path.read_text().strip()
     except FileNotFoundError:
         key = make_key()[1]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,4 +91,4 @@ def admin_key(settings: Settings) -> tuple[str, Path | None]:
         key = path.read_text().strip()
     finally:
         paused.unlink()
-    return key, path
+    return key

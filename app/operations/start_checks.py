@@ -121,6 +121,8 @@ def explained(failed: BaseException, settings: Settings) -> str:
         # What Alembic's engine raises carries the driver's error inside.
         failed = failed.orig.__cause__ or failed.orig
     state = getattr(failed, "sqlstate", None) or ""
+    if isinstance(failed, asyncpg.ClientConfigurationError):
+        return f"DATABASE_URL: {' '.join(str(failed).split())}"
     advice = _ADVICE.get(state) or (_ADVICE_OF_CLASS.get(state[:2]) if state else _away)
     said = " ".join(str(failed).split()) or type(failed).__name__
     return advice(said, settings) if advice else f"the database cannot be used: {said}"
@@ -166,7 +168,9 @@ _ADVICE_OF_CLASS: dict[str, _Advice] = {"08": _away, "28": _no_login, "57": _awa
 
 def _place(settings: Settings) -> str:
     """The server of DATABASE_URL, without what is secret in it."""
-    url = urlsplit(settings.database_url or "")
-    if not url.hostname:
+    if settings.database_url is None:
+        return "the socket of the embedded PostgreSQL"
+    hosts = urlsplit(settings.database_url).netloc.rpartition("@")[2]
+    if not hosts:
         return "the socket of DATABASE_URL"
-    return f"{url.hostname}:{url.port or 5432}"
+    return ",".join(host if ":" in host.rpartition("]")[2] else f"{host}:5432" for host in hosts.split(","))

@@ -23,6 +23,8 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from app.settings import cannot_listen
+
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _STANDS_SECONDS = 1.0
 
@@ -278,7 +280,7 @@ class Figures:
 
 @contextmanager
 def served(figures: Figures, host: str, port: int | None) -> Iterator[None]:
-    """At a port of their own, where there is one. Raises OSError where it is taken."""
+    """At a port of their own, where there is one. Raises SettingsError where it is taken."""
     if port is None:
         yield
         return
@@ -287,7 +289,11 @@ def served(figures: Figures, host: str, port: int | None) -> Iterator[None]:
         start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
         return [figures.text()]
 
-    with make_server(host, port, answer, ThreadingWSGIServer, handler_class=_Silent) as server:
+    try:
+        listening = make_server(host, port, answer, ThreadingWSGIServer, handler_class=_Silent)
+    except OSError as refused:
+        raise cannot_listen("NINETY_METRICS_PORT", host, port, refused) from None
+    with listening as server:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield

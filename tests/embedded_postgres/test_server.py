@@ -97,9 +97,12 @@ async def test_a_server_that_somebody_else_started_is_not_disturbed(made_dir: Pa
         manual.send_signal(signal.SIGINT)
 
 
-async def test_a_failed_start_shows_the_log_and_lets_go(made_dir: Path) -> None:
-    with pytest.raises(EmbeddedError, match="shared_buffers"), quick(made_dir, settings={"shared_buffers": "a lot"}):
+async def test_a_failed_start_shows_the_fault_in_one_line_and_lets_go(made_dir: Path) -> None:
+    settings = {"shared_buffers": "a lot"}
+    with pytest.raises(EmbeddedError, match="shared_buffers") as refused, quick(made_dir, settings=settings):
         pass
+    assert "\n" not in str(refused.value)
+    assert f"see {choose_location(made_dir).log}" in str(refused.value)
     server = quick(made_dir)
     with server:
         assert server.owner
