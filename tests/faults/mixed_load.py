@@ -118,7 +118,10 @@ class Client:
             self._outcome.failures.append(f"{what}: {broken!r}")
             return None
         self._outcome.answers[what, answer.status_code] += 1
-        if answer.status_code >= 500 or answer.status_code in (400, 401, 403, 429):
+        if answer.status_code == 429:
+            # All clients are one caller, and a merge counts for several requests at once.
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
+        elif answer.status_code >= 500 or answer.status_code in (400, 401, 403):
             self._outcome.failures.append(f"{what}: {answer.status_code} {answer.text}")
         if not answer.is_success or not answer.content:
             return None
