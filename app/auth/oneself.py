@@ -1,11 +1,20 @@
 """`me` and `none` in what a list is asked for, as values that its statements know."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
+
+from pydantic import BaseModel
 
 from app.auth.dependencies import Actor
 from app.errors import Invalid
 from app.web.query import Empty, Oneself
+
+
+def filters_of(actor: Actor, query: BaseModel, names: Iterable[str]) -> dict[str, Any]:
+    """What these parameters ask for, as far as they were given. Raises Invalid as `filter_value` does."""
+    asked = {name: getattr(query, name) for name in names}
+    return {name: filter_value(actor, name, value) for name, value in asked.items() if value is not None}
 
 
 def filter_value(actor: Actor, name: str, value: Any) -> Any:

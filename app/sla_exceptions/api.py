@@ -6,6 +6,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.auth.dependencies import Actor, may
+from app.auth.oneself import filters_of
 from app.sla.core.policy import Scope
 from app.sla.schemas.exceptions import (
     ExceptionKind,
@@ -15,8 +16,9 @@ from app.sla.schemas.exceptions import (
     SlaExceptionPage,
 )
 from app.sla_exceptions import service as exceptions
+from app.web import absence
 from app.web.paging import PageQuery, page
-from app.web.query import AnyOf, Ids
+from app.web.query import NONE, AnyOf, OrNone
 from app.web.route import Tx, router
 from app.web.schemas import FROM_TEXT
 
@@ -36,9 +38,9 @@ class GrantQuery(BaseModel):
 class ExceptionQuery(PageQuery):
     kind: AnyOf[Annotated[ExceptionKind, FROM_TEXT]] = None
     scope: AnyOf[Annotated[Scope, FROM_TEXT]] = None
-    ticket_id: Ids = None
-    customer_id: Ids = None
-    segment_id: Ids = None
+    ticket_id: OrNone[UUID] = Field(default=None, description=NONE)
+    customer_id: OrNone[UUID] = Field(default=None, description=NONE)
+    segment_id: OrNone[UUID] = Field(default=None, description=NONE)
 
 
 @routes.get("", response_model=SlaExceptionPage, summary="List exceptions")
@@ -46,7 +48,8 @@ async def list_sla_exceptions(
     request: Request, response: Response, tx: Tx, actor: Reader, query: Annotated[ExceptionQuery, Query()]
 ) -> Any:
     """Newest first, with those that are over."""
-    where = {name: getattr(query, name) for name in ("kind", "scope", "ticket_id", "customer_id", "segment_id")}
+    where = filters_of(actor, query, ("kind", "scope", *exceptions.SUBJECTS))
+    absence.part(where, exceptions.SUBJECTS)
     answer = await page(request, response, tx, exceptions.LISTING, query, where, "-created_at")
     return {**answer, "items": [exceptions.to_response(row) for row in answer["items"]]}
 

@@ -28,6 +28,7 @@ from app.tickets.queries import NOT_DONE
 from app.tickets.rematching import grant_exceptions
 from app.tickets.store import SYSTEM, LoadedTicket, lock_ticket
 from app.tickets.tables import tickets
+from app.web import absence
 from app.web.paging import Listing, Order, is_any
 
 _log = structlog.get_logger("ninety.exceptions")
@@ -82,10 +83,20 @@ _KNOWN = Query(
         .label("segment_id"),
     )
 )
+SUBJECTS = ("ticket_id", "customer_id", "segment_id")
 LISTING = Listing(
     "sla_exceptions",
     select(exceptions, _NOW),
-    {name: is_any(exceptions.c[name]) for name in ("kind", "scope", "ticket_id", "customer_id", "segment_id")},
+    {
+        **{name: is_any(exceptions.c[name]) for name in ("kind", "scope", *SUBJECTS)},
+        **{
+            lacking: clause
+            for name in SUBJECTS
+            for lacking, clause in absence.filters(
+                name, exceptions.c[name].is_(None), is_any(exceptions.c[name])
+            ).items()
+        },
+    },
     {"-created_at": Order((exceptions.c.created_at, exceptions.c.id), descending=True)},
 )
 

@@ -60,3 +60,46 @@ async def test_a_key_is_found_whatever_its_case_and_width(world: World) -> None:
     team = await world.made("/v1/teams", {"key": key, "name": "T"})
     for written in (key, key.upper(), key.lower()):
         assert good(await world.admin.get(f"/v1/teams/by-key/{quote(written, safe='')}"))["id"] == team["id"]
+
+
+async def _asked(world: World, path: str, **query: str) -> set[str]:
+    return {item["id"] for item in good(await world.admin.get(f"/v1/{path}", params={"limit": 200, **query}))["items"]}
+
+
+@pytest.mark.parametrize("path", ["customers", "organizations"])
+async def test_external_ids_are_asked_for_by_commas_and_literally_in_quotes(world: World, path: str) -> None:
+    tag = unique()
+    ids = {
+        name: (await world.made(f"/v1/{path}", {"name": "N", "external_id": f"{name}{tag}"}))["id"]
+        for name in ("a", "b", "a, b", 'a"b')
+    }
+    for written, names in [
+        (f"A{tag}", ["a"]),
+        (f"a{tag},b{tag}", ["a", "b"]),
+        (f'"a, b{tag}"', ["a, b"]),
+        (f'"a""b{tag}", a{tag}', ['a"b', "a"]),
+    ]:
+        assert await _asked(world, path, external_id=written) == {ids[name] for name in names}, written
+    none = (await world.made(f"/v1/{path}", {"name": "N", "external_id": "none"}))["id"]
+    assert await _asked(world, path, external_id='"none"') == {none}
+
+
+async def test_customers_without_an_external_id_an_address_or_an_organization_are_asked_for(world: World) -> None:
+    organization = (await world.made("/v1/organizations", {"name": "O"}))["id"]
+    known = {"external_id": unique(), "email": f"{unique()}@widget.example", "organization_id": organization}
+    whole = (await world.made("/v1/customers", known))["id"]
+    for name, value in known.items():
+        given = {"external_id": unique(), "email": f"{unique()}@widget.example", "organization_id": organization}
+        lacks = (await world.made("/v1/customers", {**given, name: None}))["id"]
+        ids = ",".join([whole, lacks])
+        for written, found in [("none", {lacks}), (value, {whole}), (f"none,{value}", {whole, lacks})]:
+            assert await _asked(world, "customers", ids=ids, **{name: written}) == found, (name, written)
+
+
+async def test_organizations_without_an_external_id_are_asked_for(world: World) -> None:
+    lacks, has = [
+        (await world.made("/v1/organizations", {"name": "O", "external_id": each}))["id"] for each in (None, unique())
+    ]
+    found = await _asked(world, "organizations", external_id="none")
+    assert lacks in found
+    assert has not in found

@@ -353,3 +353,16 @@ async def test_a_clock_that_is_excluded_and_ends_in_a_pause_is_what_the_log_says
     await reply(client, ticket)
     assert (await the_clock(client, ticket))["stopped_at"]
     await assert_verified(db)
+
+
+async def test_those_of_no_ticket_are_asked_for(client: httpx.AsyncClient, ticket: Body) -> None:
+    of_ticket = await grant(client, ticket, "exclude")
+    body = {"scope": "customer", "customer_id": ticket["customer_id"], "effect": "exclude", "reason": "Storm."}
+    of_customer = good(await client.post(URL, json=body))
+    for query, found in [
+        ("ticket_id=none", [of_customer]),
+        ("customer_id=none", [of_ticket]),
+        (f"ticket_id=none,{ticket['id']}&segment_id=none", [of_customer, of_ticket]),
+    ]:
+        items = good(await client.get(f"{URL}?{query}"))["items"]
+        assert [item["id"] for item in items] == [each["id"] for each in found], query

@@ -2,14 +2,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from app.auth.dependencies import Actor, may
+from app.auth.oneself import filters_of
 from app.customers.schemas import Beginnings, CustomerOut, CustomerPage
 from app.customers.service import customers as service
 from app.customers.service.name_search import beginnings
+from app.web import absence
 from app.web.etag import tag
 from app.web.paging import PageQuery, page
-from app.web.query import ManyIds
+from app.web.query import NONE, ManyIds, OrNone
 from app.web.route import Tx, router
 from app.web.schemas import Email, ExternalId, fold
 
@@ -19,9 +22,9 @@ Reader = Annotated[Actor, may("customers:read")]
 
 class CustomerQuery(PageQuery):
     ids: ManyIds = None
-    external_id: ExternalId | None = None
-    email: Email | None = None
-    organization_id: UUID | None = None
+    external_id: OrNone[ExternalId] = Field(default=None, description=NONE)
+    email: OrNone[Email] = Field(default=None, description=NONE)
+    organization_id: OrNone[UUID] = Field(default=None, description=NONE)
     q: Beginnings | None = None
 
 
@@ -31,13 +34,11 @@ async def list_customers(
 ) -> Any:
     """In the order they were added. `q` finds those of whose name, e-mail address or external id a word begins with
     each of its own; a customer is found by what is known of those who were merged into them, too."""
-    where: dict[str, object] = {
-        "ids": query.ids,
-        "external_id": query.external_id,
-        "email": fold(query.email) if query.email else None,
-        "organization_id": query.organization_id,
-        "q": beginnings(query.q) if query.q else None,
-    }
+    where = filters_of(actor, query, ("ids", *service.MAY_LACK))
+    if "email" in where:
+        where["email"] = tuple(email and fold(email) for email in where["email"])
+    absence.part(where, service.MAY_LACK)
+    where["q"] = beginnings(query.q) if query.q else None
     return await page(request, response, tx, service.LISTING, query, where, "created_at")
 
 

@@ -2,13 +2,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from app.auth.dependencies import Actor, may
+from app.auth.oneself import filters_of
 from app.customers.schemas import Beginnings, OrganizationIn, OrganizationOut, OrganizationPage
 from app.customers.service import organizations as service
 from app.customers.service.name_search import beginnings
+from app.web import absence
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
+from app.web.query import NONE, OrNone
 from app.web.route import Tx, router
 from app.web.schemas import ExternalId
 
@@ -18,7 +22,7 @@ Writer = Annotated[Actor, may("customers:write")]
 
 
 class OrganizationQuery(PageQuery):
-    external_id: ExternalId | None = None
+    external_id: OrNone[ExternalId] = Field(default=None, description=NONE)
     q: Beginnings | None = None
 
 
@@ -28,7 +32,9 @@ async def list_organizations(
 ) -> Any:
     """In the order they were added. `q` finds those of whose name, e-mail address or external id a word begins with
     each of its own."""
-    where = {"external_id": query.external_id, "q": beginnings(query.q) if query.q else None}
+    where = filters_of(actor, query, ("external_id",))
+    absence.part(where, ("external_id",))
+    where["q"] = beginnings(query.q) if query.q else None
     return await page(request, response, tx, service.LISTING, query, where, "created_at")
 
 

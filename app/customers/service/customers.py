@@ -14,6 +14,7 @@ from app.customers.service.organizations import check_organization
 from app.customers.tables import customers
 from app.db import Row, Transaction
 from app.events.resource import UpsertedResource
+from app.web import absence
 from app.web.paging import Listing, Order, is_any, is_any_folded
 from app.web.schemas import fold
 
@@ -33,6 +34,7 @@ def _has_words(name: str, _value: object) -> ColumnElement[bool]:
     return or_(words_begin(customers.c, name), customers.c.id == any_(func.array(merged)))
 
 
+MAY_LACK = ("external_id", "email", "organization_id")
 LISTING = Listing(
     "customers",
     CUSTOMERS.select,
@@ -42,6 +44,11 @@ LISTING = Listing(
         "email": _called,
         "q": _has_words,
         "organization_id": is_any(customers.c.organization_id),
+        **absence.filters("external_id", customers.c.external_id.is_(None), is_any_folded(customers.c.external_id)),
+        **absence.filters("email", customers.c.email_folded.is_(None), _called),
+        **absence.filters(
+            "organization_id", customers.c.organization_id.is_(None), is_any(customers.c.organization_id)
+        ),
     },
     {"created_at": Order((customers.c.created_at, customers.c.id))},
 )

@@ -14,6 +14,7 @@ from app.customers.tables import organizations
 from app.db import Query, Row, Transaction
 from app.errors import Invalid
 from app.events.resource import UpsertedResource
+from app.web import absence
 from app.web.paging import Listing, Order, is_any_folded
 
 _COLUMNS = ["external_id", "name", "email", "region", "language", "shared", "attributes"]
@@ -23,6 +24,9 @@ LISTING = Listing(
     ORGANIZATIONS.select,
     {
         "external_id": is_any_folded(organizations.c.external_id),
+        **absence.filters(
+            "external_id", organizations.c.external_id.is_(None), is_any_folded(organizations.c.external_id)
+        ),
         "q": lambda name, _: words_begin(organizations.c, name),
     },
     {"created_at": Order((organizations.c.created_at, organizations.c.id))},
