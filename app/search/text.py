@@ -2,8 +2,9 @@
 none, so it is given words that are cut here: blind to case, width, accents and Unicode form. Pure.
 
 A word is a run of letters and digits. Scripts that put no blanks between words are cut into pairs of characters
-(bigrams), with the last character of a run by itself. Emoji are words. Digits that may be a telephone number are also
-one word without their separators, with and without what is dialled from abroad."""
+(bigrams), with the last character of a run by itself. Emoji are words; signs that are no letters (©, arrows) are words
+at the place of the word before them, so that no phrase breaks at them. Digits that may be a telephone number are also
+one word without their separators, with and without what is dialled from abroad. A version is one without its v, too."""
 
 import re
 import unicodedata
@@ -16,29 +17,58 @@ from typing import NamedTuple
 _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "ĸ": "k", "œ": "oe", "æ": "ae", "þ": "th"}
 )
+# What NFKC makes letters of, which would grow together with the word beside them. A sign before a number says nothing.
+_LETTERLIKE = {
+    "№": ".", "℡": ".", "℻": ".", "™": "®", "℠": "®", "℗": "©", "‼": "‽", "⁉": "‽", "⁈": "‽", "ℹ": ".i.", "Ⓜ": ".m.",
+    "♯": "#", "º": "°",
+}  # fmt: skip
+_LETTERLIKE_SIGN = re.compile(rf"[{''.join(_LETTERLIKE)}](?:(?<!º)|(?=\s*\d))")
 # Stands between two texts: no phrase reaches across it. It also is a blank, and what users write of it is one.
 BREAK = "\x1d"
 # A zero width non-joiner parts words in Persian; everything else that formats does not show.
 _NON_JOINER = "\u200c"
-# Variation selectors and skin tones: the same emoji.
-_FORMS = re.compile("[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
+# Variation selectors, skin tones, and what encloses a character other than that of a key: the same character.
+_FORMS = re.compile(
+    "[\u034f\u0488\u0489\u180b-\u180d\u180f\u20dd-\u20e0\u20e2\u20e4\ua670-\ua672\ufe00-\ufe0f"
+    "\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]"
+)
+_OF_KEY = "\u20e3"
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 
-# Scripts without blanks between words: Thai, Lao, Tibetan, Burmese, Hangul, Khmer, kana, bopomofo, Han.
+# Scripts without blanks between words: Thai, Lao, Tibetan, Burmese, Hangul, Khmer, kana, bopomofo, Han, Tai Le, New Tai
+# Lue, Buginese, Tai Tham, Balinese, Sundanese, Batak, Yi, Vai, Javanese, Tai Viet, Ahom, Tangut, Khitan, Nushu.
 _UNSPACED = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u0edc-\u0edf\u0f00\u0f40-\u0fbc\u1000-\u103f\u1050-\u108f\u109a-\u109d"
     "\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f\u1100-\u11ff\u1780-\u17d3\u17d7\u17dc\u17dd\u3005-\u3007\u3031-\u3035"
     "\u3041-\u3096\u3099-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3105-\u312f\u3131-\u318e\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003fffd"
+    "\u1950-\u1974\u1980-\u19c9\u1a00-\u1a1b\u1a20-\u1a7c\u1aa7\u1b00-\u1b4c\u1b80-\u1baf\u1bba-\u1bf3"
+    "\ua000-\ua48c\ua500-\ua60c\ua610-\ua61f\ua62a\ua62b\ua980-\ua9c0\ua9cf\uaa80-\uaadd"
+    "\U00011700-\U0001172b\U00016fe0-\U00018d08\U0001b000-\U0001b2fb"
 )
-# Scripts of India, whose vowel signs are no letters to Unicode; without their stops.
-_INDIC = "\u0900-\u0963\u0966-\u0df3"
+
+
+def _vowel_signs() -> str:
+    """Of India's scripts and others, which are no letters to `\\w`; what combines in order is folded away. As ranges,
+    which `re` needs to be quick."""
+    codes = [
+        code
+        for code in (*range(0x0700, 0x1D00), *range(0xA800, 0xAC00), *range(0x10A00, 0x12000))
+        if unicodedata.category(chr(code)) in ("Mn", "Mc") and not unicodedata.combining(chr(code))
+    ]
+    runs = [[code for _, code in run] for _, run in groupby(enumerate(codes), lambda one: one[1] - one[0])]
+    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
+
+
+_VOWELS = _vowel_signs()
 _EMOJI = "\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\u3030\u303d\U0001f000-\U0001faff"
+_MARKS = "©®‽\u2190-\u21ff\u25a0-\u25ff\u2900-\u297f"
 # `C++` and `C#` are words of their own: what follows a word is taken along.
 _TOKEN = re.compile(
     rf"(?P<run>[{_UNSPACED}]+)"
-    rf"|(?P<word>(?:[^\W_{_UNSPACED}{_INDIC}]+|[{_INDIC}]+)+)(?P<sign>\+\+(?!\+)|#(?![#a-z]))?"
-    rf"|(?P<emoji>[{_EMOJI}])"
+    rf"|(?P<word>(?:[^\W_{_UNSPACED}]+|(?=[\u0700-\U00011fff])[{_VOWELS}]+)+)(?P<sign>\+\+(?!\+)|#(?![#a-z])|{_OF_KEY})?"
+    rf"|(?P<emoji>[{_EMOJI}]|[#*]{_OF_KEY})"
+    rf"|(?P<mark>[{_MARKS}])"
     rf"|(?P<gap>{BREAK})"
 )
 # Nobody searches for longer words, and PostgreSQL keeps none beyond 2 KB.
@@ -46,17 +76,23 @@ _LONGEST_WORD = 100
 # So many places of one word, and none beyond, are what a tsvector keeps.
 _MOST_PLACES, _LAST_PLACE = 255, 16_383
 
-# Groups of digits with little between them, on one line.
-_DIGITS = re.compile(r"(?:\+|\()?\d+(?:[ \t().\-‐-―]{1,3}\+?\d+)*")
+# Groups of digits with little between them, on one line. Dates are none, unless they go on from other digits.
+_BETWEEN = r"().\-‐-―−/_·•⋅・"
+_DATE = r"(?:(?:19|20)\d\d[-./_][0-3]?\d[-./_][0-3]?\d|[0-3]?\d[-./_][0-3]?\d[-./_](?:19|20)\d\d)(?!\d)"
+_DIGITS = re.compile(rf"(?P<date>{_DATE})|(?:\+|\()?\d+(?:(?:,|[ \t{_BETWEEN}]{{1,3}}(?!(?<=[ \t]){_DATE}))\+?\d+)*")
 _GROUP = re.compile(r"(\+|\()?(\d+)(\)?)")
-_DATE = re.compile(r"(?:19|20)\d\d[-.]\d\d?[-.]\d\d?(?!\d)|\d\d?[-.]\d\d?[-.](?:19|20)\d\d(?!\d)")
+# They part the groups of one number or several numbers.
+_OF_LISTS = ",/_"
 _SHORTEST_NUMBER, _SHORTEST_FORM, _LONGEST_NUMBER, _FROM_ABROAD = 7, 6, 15, 11
 # Country calling codes of one digit and of two (ITU-T E.164); all others have three.
 _CODES = re.compile(r"[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]")
 
 # A phrase in quotes, which need not be closed, or what stands between blanks.
+_MARK = re.compile(f"[{_MARKS}]")
 _PARTS = re.compile(r'-*"[^"]*"?|[^\s"]+')
-_OF_NUMBER = re.compile(r"\+?[\d().\-‐-―]+")
+_OF_NUMBER = re.compile(rf"\.?\+?[\d,{_BETWEEN}]+")
+_VERSION = re.compile(r"v(?:er(?:sion)?)?(\d+)")
+_VERSION_WITH_PARTS = re.compile(r"(?<![^\W_])v(?:er(?:sion)?)?(?=\d+\.\d)")
 # Folding may make a query longer.
 _LONGEST = 400
 
@@ -74,7 +110,8 @@ def folded(text: str) -> str:
     """What is compared."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.replace(_NON_JOINER, " "))
+    apart = _LETTERLIKE_SIGN.sub(lambda sign: _LETTERLIKE[sign[0]], text.replace(_NON_JOINER, " "))
+    decomposed = unicodedata.normalize("NFKD", apart)
     bare = "".join(char for char in decomposed if char.isalnum() or not _is_mark(char))
     composed = unicodedata.normalize("NFKC", _FORMS.sub("", bare).casefold().translate(_PLAIN))
     return _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), composed)
@@ -90,8 +127,8 @@ def language(tag: str | None) -> str | None:
 
 
 class Word(NamedTuple):
-    """`place`: counted in its text; what stands at one place is one thing in several forms. `pair`: two characters of
-    a run without blanks. `tail`: the last character of a run."""
+    """`place`: counted in its text; what stands at one place is one thing in several forms, or a word and its marks.
+    `pair`: two characters of a run without blanks. `tail`: the last character of a run."""
 
     text: str
     place: int
@@ -115,9 +152,14 @@ def _cut(text: str) -> list[Word]:
             found += _pairs(match[0], place)
             place += len(match[0])
             continue
+        if kind == "mark":
+            found.append(Word(match[0], max(place - 1, 0)))
+            continue
         if kind == "sign":
             found += [Word(form, place) for form in _signed(match["word"], match["sign"])]
         elif kind != "gap":
+            if match[0][0] == "v" and (version := _VERSION.fullmatch(match[0][:_LONGEST_WORD])):
+                found.append(Word(version[1], place))
             found.append(Word(match[0][:_LONGEST_WORD], place))
         place += 1
     return found
@@ -133,18 +175,21 @@ def _signed(word: str, sign: str) -> list[str]:
     if len(word) == 1 and word.isalpha():
         return [word + sign]
     word = word[:_LONGEST_WORD]
-    return [word, word + sign] if sign == "++" else [word]
+    return [word] if sign == "#" else [word, word + sign]
 
 
 def _numbers(text: str) -> dict[str, None]:
     """The forms of what may be telephone numbers in a folded text: each beginning at which one may begin, each end."""
     found: dict[str, None] = {}
     for match in _DIGITS.finditer(text):
+        if match["date"] or match.end() - match.start() < _SHORTEST_NUMBER:
+            continue
         groups = [group for group in _GROUP.finditer(match[0]) if group[0] != "(0)"]
         if sum(len(group[2]) for group in groups) < _SHORTEST_NUMBER:
             continue
         for n, first in enumerate(groups):
-            if (n == 0 or first[1] or first[2].startswith("0")) and not _DATE.match(match[0], first.start()):
+            begins = n == 0 or first[1] or first[2].startswith("0") or match[0][first.start() - 1] in _OF_LISTS
+            if begins:
                 found |= _numbers_from([group[2] for group in groups[n:]], abroad=first[1] == "+")
     return found
 
@@ -220,8 +265,9 @@ class Asked:
 
 
 def asked(query: str) -> Asked:
-    """In the language of web searches. A slash parts words, other punctuation within a word makes it a phrase."""
-    found = _PARTS.findall(folded(query).replace("/", " ")[:_LONGEST])
+    """In the language of web searches. A slash parts words, other punctuation within a word makes it a phrase. A
+    version with a v is asked for without it."""
+    found = _PARTS.findall(_VERSION_WITH_PARTS.sub("", folded(query)).replace("/", " ")[:_LONGEST])
     wanted = [one for one in found if not one.startswith("-")]
     excluded = [one.lstrip("-") for one in found if one.startswith("-")]
     unfinished = bool(wanted) and found[-1] is wanted[-1] and wanted[-1][-1].isalnum() and '"' not in wanted[-1]
@@ -273,12 +319,15 @@ def _whole_number(text: str) -> list[str]:
     digits = "".join(group[2] for group in groups)
     if not _SHORTEST_NUMBER <= len(digits) <= _LONGEST_NUMBER:
         return []
-    return _dialled(digits, abroad=text.startswith("+"))
+    return _dialled(digits, abroad=text.lstrip(".").startswith("+"))
 
 
 def _part(text: str, *, unfinished: bool = False) -> list[Part]:
     """What stands between blanks, or a phrase in quotes; nothing where there is no word in it."""
     quoted = text.startswith('"')
+    # Marks are asked for only by themselves.
+    bare = _MARK.sub(".", text)
+    text = bare if _TOKEN.search(bare) else text
     found = list(_TOKEN.finditer(text))
     if quoted or not any(match["run"] for match in found):
         exact = _phrase(text, unfinished=unfinished)
