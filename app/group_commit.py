@@ -1,7 +1,8 @@
-"""Group commit: what several units of work insert at the same time leaves as one statement, with one COMMIT.
+"""Group commit: what several units of work write at the same time leaves as one statement, with one COMMIT.
 
-A unit that has locked nothing, and has only inserts to write, goes by itself where no other is under way. Those that
-come meanwhile leave together as soon as it is done (`lanes.py`), their rows as one JSON array for each INSERT."""
+A unit that has locked nothing, and has only inserts and guarded updates to write, goes by itself where no other is
+under way. Those that come meanwhile leave together as soon as it is done (`lanes.py`), their rows as one JSON array for
+each statement. Where a guarded update misses one of its rows nothing of the batch has happened."""
 
 import re
 import time
@@ -27,6 +28,8 @@ MOST_ROWS = 24
 _INSERT = re.compile(
     r"^(?P<head>INSERT INTO \w+ \([^)]*\)) (?P<source>(?:VALUES \(|SELECT ).*?)(?P<tail> ON CONFLICT .*)?$", re.DOTALL
 )
+# A subquery could hold a WHERE of its own.
+_UPDATE = re.compile(r"^(?P<head>UPDATE \w+ SET (?:(?!SELECT ).)*?) (?P<where>WHERE (?:(?!SELECT ).)*)$", re.DOTALL)
 # After these the server has lost the connection, or has no room: it is asked no more.
 _OF_THE_SERVER = ("08", "53", "57", "58", "XX")
 
@@ -70,45 +73,54 @@ class GroupCommit:
 
 
 def may_join(writes: Writes) -> bool:
-    """Whether these are inserts alone, of values that JSON holds exactly, and not too many."""
-    return (
-        0 < sum(map(len, writes.values())) <= MOST_ROWS
-        and not any(query.expect_one_row for query in writes)
-        and all(_parts(query) for query in writes)
-    )
+    """Whether these are inserts and guarded updates alone, of values that JSON holds exactly, and not too many."""
+    return 0 < sum(map(len, writes.values())) <= MOST_ROWS and all(_of_rows(query) for query in writes)
 
 
 @lru_cache(maxsize=1024)
-def _parts(query: Query) -> tuple[str, str, str, Mapping[int, str]] | None:
-    """Head, source and tail of an INSERT from rows, and the types of its parameters; None for any other."""
-    found, types = _INSERT.match(query.sql), types_of(query.sql)
-    if not found or types is None or has_parameters(found["tail"] or ""):
+def _of_rows(query: Query) -> str | None:
+    """The write of all rows of the one parameter `{}`; None for what cannot be written so."""
+    types = types_of(query.sql)
+    if types is None:
         return None
-    return found["head"], from_rows(found["source"]), found["tail"] or "", types
+    rows = recordset("{}", types)
+    if query.expect_one_row:
+        found = _UPDATE.match(query.sql)
+        return f"{from_rows(found['head'])} FROM {rows} {from_rows(found['where'])}" if found else None
+    found = _INSERT.match(query.sql)
+    if not found or has_parameters(found["tail"] or ""):
+        return None
+    source = from_rows(found["source"])
+    if source.startswith("VALUES ("):
+        select = f"SELECT {source.removeprefix('VALUES (').removesuffix(')')} FROM {rows}"  # noqa: S608 # nosec B608
+    else:
+        select = f"SELECT found.* FROM {rows} CROSS JOIN LATERAL ({source}) AS found"  # noqa: S608 # nosec B608
+    return f"{found['head']} {select}{found['tail'] or ''}"
 
 
 @lru_cache(maxsize=256)
 def _statement(queries: tuple[Query, ...]) -> str:
-    """One statement with a parameter, a JSON array of rows, for each INSERT."""
-    inserts = []
+    """One statement with a parameter, a JSON array of rows, for each of the writes."""
+    writes, hits = list[str](), list[str]()
     for number, query in enumerate(queries, 1):
-        parts = _parts(query)
-        assert parts is not None
-        head, source, tail, types = parts
-        rows = recordset(number, types)
-        if source.startswith("VALUES ("):
-            select = f"SELECT {source.removeprefix('VALUES (').removesuffix(')')} FROM {rows}"  # noqa: S608 # nosec B608
-        else:
-            select = f"SELECT found.* FROM {rows} CROSS JOIN LATERAL ({source}) AS found"  # noqa: S608 # nosec B608
-        inserts.append(f"w{number} AS ({head} {select}{tail})")
-    # It is local to the statement, and set before the inserts run.
-    return f"WITH {', '.join(inserts)} SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true)"  # nosec B608
+        of_rows = _of_rows(query)
+        assert of_rows is not None
+        writes.append(f"w{number} AS ({of_rows.replace('${}', f'${number}')})")
+        if query.expect_one_row:
+            hits.append(f"(SELECT count(*) FROM w{number}) = json_array_length(${number}::json)")  # noqa: S608 # nosec B608
+    # It is local to the statement, and set before the writes run. What was queued last is done first: tickets are
+    # locked before their clocks. Where a row was missed the division fails.
+    check = f", 1 / CASE WHEN {' AND '.join(reversed(hits))} THEN 1 ELSE 0 END" if hits else ""
+    return f"WITH {', '.join(writes)} SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true){check}"  # nosec B608
 
 
 def _joined(units: Sequence[Writes]) -> tuple[tuple[Query, ...], list[str]]:
-    """The inserts of all `units`, and the rows of each as JSON."""
+    """The writes of all `units`, and the rows of each as JSON. Rows that must be there are locked in one order."""
     rows: dict[Query, list[dict[str, Any]]] = {}
     for writes in units:
         for query, given in writes.items():
             rows.setdefault(query, []).extend(given)
+    for query, given in rows.items():
+        if query.expect_one_row:
+            given.sort(key=lambda row: str(row["key_id"]))
     return tuple(rows), [argument(query, query.added_up(given)) for query, given in rows.items()]

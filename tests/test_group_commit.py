@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -29,6 +29,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     insert,
+    select,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -44,7 +45,7 @@ TYPES: dict[str, Any] = {
     "a_uuid": Uuid, "a_word": String, "a_text": Text, "an_instant": DateTime(timezone=True), "a_date": Date,
     "some_json": JSONB, "a_bigint": BigInteger, "an_integer": Integer, "a_smallint": SmallInteger, "a_boolean": Boolean,
     "a_float": Float, "texts": ARRAY(Text), "instants": ARRAY(DateTime(timezone=True)),
-    "smallints": ARRAY(SmallInteger),
+    "smallints": ARRAY(SmallInteger), "a_span": Interval,
 }  # fmt: skip
 _PROBES = Table("probes", MetaData(), Column("key", Integer), *(Column(name, type_) for name, type_ in TYPES.items()))
 _INSERT = Query(insert(_PROBES), ["key", *TYPES])
@@ -56,11 +57,18 @@ _ADD = Query(
     ["name", "sum"],
     adds="sum",
 )
+_CHANGE = Query(
+    update(_PROBES).where(_PROBES.c.key == bindparam("key_id"), _PROBES.c.an_integer == bindparam("read")),
+    ["an_integer", "a_span"],
+    expect_one_row=True,
+)
+_LOCKED = Query(select(_PROBES.c.an_integer).where(_PROBES.c.key == bindparam("key_id")).with_for_update())
 _CREATE = """
 CREATE TABLE probes (number bigserial, key integer CONSTRAINT uq_probes UNIQUE, a_uuid uuid, a_word varchar,
     a_text text,
     an_instant timestamptz, a_date date, some_json jsonb, a_bigint bigint, an_integer integer, a_smallint smallint,
-    a_boolean boolean, a_float double precision, texts text[], instants timestamptz[], smallints smallint[]);
+    a_boolean boolean, a_float double precision, texts text[], instants timestamptz[], smallints smallint[],
+    a_span interval);
 CREATE TABLE sums (name text PRIMARY KEY, sum integer CONSTRAINT ck_sums CHECK (sum < 1000));
 GRANT ALL ON probes, sums, probes_number_seq TO PUBLIC"""
 
@@ -121,6 +129,7 @@ ROWS = st.fixed_dictionaries({
     "texts": st.none() | st.lists(st.none() | _TEXT, max_size=3),
     "instants": st.none() | st.lists(_INSTANTS, max_size=3),
     "smallints": st.none() | st.lists(st.integers(-(2**15), 2**15 - 1), max_size=3),
+    "a_span": st.none() | st.timedeltas(timedelta(days=-40_000), timedelta(days=40_000)),
 })  # fmt: skip
 
 
@@ -158,13 +167,12 @@ async def test_every_type_is_stored_as_by_a_statement_of_its_own(
 @pytest.mark.parametrize(
     ("query", "rows"),
     [
-        (Query(insert(Table("t", MetaData(), Column("c", Interval)))), 1),
         (Query(insert(Table("t", MetaData(), Column("c", LargeBinary)))), 1),
         (Query(update(_PROBES).where(_PROBES.c.key == bindparam("it")), ["an_integer"]), 1),
         (_KEY, MOST_ROWS + 1),
     ],
 )
-def test_what_json_does_not_hold_exactly_and_what_is_no_insert_goes_by_itself(query: Query, rows: int) -> None:
+def test_what_json_does_not_hold_exactly_and_an_update_that_may_miss_go_by_themselves(query: Query, rows: int) -> None:
     assert may_join({_KEY: [{}]})
     assert not may_join({query: [{}] * rows})
 
@@ -221,6 +229,53 @@ async def test_what_is_counted_by_several_units_adds_up(
     assert {row["name"]: row["sum"] for row in await sql.fetch("SELECT * FROM sums")} == {"a": 21, "b": 20}
     assert await together(db, db._lane, monkeypatch, *(counts("a", 1) for _ in range(30))) == [None] * 30
     assert await sql.fetchval("SELECT sum FROM sums WHERE name = 'a'") == 51
+
+
+def _adds(key: int, read: int, tried: list[int]) -> Unit:
+    """Writes what was read without a lock; where somebody came between, again with one."""
+
+    async def unit(tx: Transaction) -> None:
+        tried.append(key)
+        number = len(tried)
+        if tx.optimistic:
+            found = read
+        else:
+            row = await tx.locked_row(_LOCKED, key_id=key)
+            assert row is not None
+            found = row["an_integer"]
+        tx.write(_CHANGE, key_id=key, read=found, an_integer=found + 1, a_span=timedelta(seconds=key))
+        tx.write(_KEY, key=100 + number)
+
+    return unit
+
+
+async def test_guarded_updates_of_several_units_leave_together(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sql.execute("INSERT INTO probes (key, an_integer) SELECT n, n FROM generate_series(0, 19) AS n")
+    tried: list[int] = []
+    outcomes = await together(db, db._lane, monkeypatch, *(_adds(key, key, tried) for key in range(19, -1, -1)))
+    assert outcomes == [None] * 20
+    assert len(tried) == 20
+    rows = await sql.fetch("SELECT key, an_integer, a_span, xmin::text FROM probes WHERE key < 20 ORDER BY key")
+    assert [(row["key"], row["an_integer"], row["a_span"]) for row in rows] == [
+        (key, key + 1, timedelta(seconds=key)) for key in range(20)
+    ]
+    assert len({row["xmin"] for row in rows}) == 1
+
+
+async def test_a_unit_that_misses_its_row_runs_again_and_nothing_is_written_twice(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody came between for one of them; and three are at one row."""
+    await sql.execute("INSERT INTO probes (key, an_integer) SELECT n, 5 FROM generate_series(0, 4) AS n")
+    tried: list[int] = []
+    units = [_adds(0, 4, tried), _adds(1, 5, tried), *(_adds(2, 5, tried) for _ in range(3))]
+    assert await together(db, db._lane, monkeypatch, *units) == [None] * 5
+    assert sorted(tried) == [0, 0, 1, 2, 2, 2, 2, 2]
+    found = await sql.fetch("SELECT an_integer FROM probes WHERE key < 5 ORDER BY key")
+    assert [row["an_integer"] for row in found] == [6, 6, 8, 5, 5]
+    assert await sql.fetchval("SELECT count(*) FROM probes WHERE key >= 100") == 5
 
 
 async def test_a_unit_that_is_cancelled_while_it_waits_writes_nothing_and_stops_nobody(

@@ -126,7 +126,7 @@ async def load_ticket(tx: Transaction, actor: Actor, id: UUID) -> LoadedTicket:
 
 async def read_ticket(tx: Transaction, actor: Actor, id: UUID) -> LoadedTicket:
     """`lock_ticket` without the lock, for who decides by it what to lock."""
-    rows = await tx.rows(_LOOK, ticket_id=id, for_customer=actor.customer_id)
+    rows = await tx.shared_rows(_LOOK, ticket_id=id, for_customer=actor.customer_id)
     if not rows:
         raise no_such_ticket()
     return replace(await _loaded(tx, rows), optimistic=True)
