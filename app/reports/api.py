@@ -1,12 +1,14 @@
 """Reports: figures over clocks and tickets, as JSON or as CSV."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.auth.dependencies import Actor, may
+from app.auth.oneself import filters_of
 from app.outlook.scoring import score
 from app.reports import overload_offers
 from app.reports.availability import availability
@@ -23,6 +25,7 @@ from app.reports.schemas import (
     BacklogQuery,
     BacklogReport,
     Cohort,
+    GroupBy,
     HandlingTimes,
     HandlingTimesQuery,
     HandlingTimesReport,
@@ -46,6 +49,7 @@ from app.web.slices import in_slices, items_as_json
 
 routes = router("/v1/reports", "reports")
 Reader = Annotated[Actor, may("reports:read")]
+Q = TypeVar("Q", bound=BaseModel)
 _AS_CSV: dict[int | str, dict[str, Any]] = {200: {"content": AS_CSV}}
 
 
@@ -57,7 +61,7 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
     1 % off. Who was never answered is counted beside the means, by reason. At most
     10,000 items. With `Accept: text/csv`, the items as CSV."""
     await tx.snapshot()
-    items, percentiles = await response_times(tx, query, actor.scopes)
+    items, percentiles = await response_times(tx, _resolved(actor, query), actor.scopes)
     if wants_csv(request):
         ends = [f"up_to_{end:g}" for end in sorted(set(query.buckets or ()))]
         return await _csv(map(_flat, items), [*_COLUMNS, *([*ends, "longer"] if ends else [])], excel=query.excel)
@@ -69,7 +73,7 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
 async def report_backlog(request: Request, tx: Tx, actor: Reader, query: Annotated[BacklogQuery, Query()]) -> Any:
     """The tickets that are neither resolved nor closed, now: who waits, for how long, and what is at risk or broken.
     By agent or by team alone, those who have none are there with zeros. With `Accept: text/csv`, the items as CSV."""
-    items = await backlog(tx, query, actor.scopes)
+    items = await backlog(tx, _resolved(actor, query), actor.scopes)
     if wants_csv(request):
         return await _csv((item | item["group"] for item in items), _BACKLOG_COLUMNS, excel=query.excel)
     return await items_as_json(Backlog, items)
@@ -82,7 +86,7 @@ async def report_handling_times(
 ) -> Any:
     """How long the staff worked, over the messages of the span that say so, those of spam left out. By who wrote them
     (`agent`), and by what their tickets were then. With `Accept: text/csv`, the items as CSV."""
-    items = await handling_times(tx, query, actor.scopes)
+    items = await handling_times(tx, _resolved(actor, query), actor.scopes)
     if wants_csv(request):
         return await _csv((item | item["group"] for item in items), _HANDLING_COLUMNS, excel=query.excel)
     return await items_as_json(HandlingTimes, items)
@@ -94,7 +98,7 @@ async def report_availability(tx: Tx, actor: Reader, query: Annotated[Availabili
     """How long agents were online and away in the span, and how much they answered, in all and while online. By agent,
     those without any are there with zeros; by team, as teams are now, who is in several counts with each."""
     await tx.snapshot()
-    return {"items": await availability(tx, query, actor.scopes)}
+    return {"items": await availability(tx, _resolved(actor, query), actor.scopes)}
 
 
 @routes.get("/self-service", response_model=SelfServiceReport, summary="Report what self-service came to")
@@ -127,7 +131,7 @@ async def report_quality(request: Request, tx: Tx, actor: Reader, query: Annotat
     against what came, by when the waits ended; who gave up counts for as long as they waited. With `Accept: text/csv`,
     the items as CSV."""
     await tx.snapshot()
-    items = await quality(tx, query, actor.scopes)
+    items = await quality(tx, _resolved(actor, query), actor.scopes)
     if wants_csv(request):
         columns = ["interval_start", *ReportGroup.model_fields, *quality_columns(query)]
         return await _csv((item | item["group"] | quality_cells(item) for item in items), columns, excel=query.excel)
@@ -135,6 +139,12 @@ async def report_quality(request: Request, tx: Tx, actor: Reader, query: Annotat
     said = [{"said": said, "came": found.came[place] if found.came else None} for place, said in enumerate(SAID)]
     outlook = {"told": found.told, "said": said, "pinball_loss_seconds": found.loss_seconds}
     return await items_as_json(QualityFigures, items, outlook=outlook)
+
+
+def _resolved(actor: Actor, query: Q) -> Q:
+    """With `me` as who calls and `none` as None. Raises Invalid."""
+    names = [group.value for group in GroupBy if group in type(query).model_fields]
+    return query.model_copy(update=filters_of(actor, query, names))
 
 
 _FIGURES = [

@@ -102,7 +102,7 @@ async def _grouped(
         for row in await tx.rows(_TEAMS):
             teams[row["agent_id"]].append(row["team_id"])
     if query.team:
-        teams = defaultdict(list, {id_: [one for one in of if one in query.team] for id_, of in teams.items()})
+        teams |= {id_: [one for one in teams[id_] or [None] if one in query.team] for id_ in figures}
         figures = {id_: each for id_, each in figures.items() if teams[id_]}
     rows: dict[tuple[UUID | None, UUID | None], dict[str, Any]] = defaultdict(_nothing)
     if not groups:

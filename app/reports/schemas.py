@@ -3,11 +3,11 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.sla.core.enums import Channel, Metric, Priority, TicketType
 from app.sla.schemas.local_time import SpanQuery
-from app.web.query import AnyOf, Quoted
+from app.web.query import NONE, NONE_OR_ME, AnyOf, Ids, MyIds, MyIdsOrNone, OrNone
 from app.web.schemas import FROM_TEXT, Out
 
 
@@ -156,41 +156,34 @@ class BacklogReport(Out):
     items: list[Backlog]
 
 
-def _none(value: object) -> object:
-    return None if value == "none" and not isinstance(value, Quoted) else value
-
-
-_OrNone = BeforeValidator(_none)
-# A query has no null: the document says the word.
-_TEXT = WithJsonSchema({"type": "string", "maxLength": 200})
-_ID_OR_NONE = WithJsonSchema({"anyOf": [{"type": "string", "format": "uuid"}, {"type": "string", "const": "none"}]})
-_Text = AnyOf[Annotated[Annotated[str, Field(max_length=200)] | None, _OrNone, _TEXT]]
-_OneId = AnyOf[Annotated[UUID | None, _OrNone, _ID_OR_NONE]]
+_Text = OrNone[Annotated[str, Field(max_length=200)]]
+_EMPTY = Field(default=None, description=NONE)
 
 
 class GroupQuery(BaseModel):
-    """Groups, and the same names as filters: any of several values, `none` for what is empty."""
+    """Groups, and the same names as filters: any of several values, `none` for what is empty, `me` for the caller."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     group_by: AnyOf[Annotated[GroupBy, FROM_TEXT]] = None
-    segment: _Text = None
-    team: _OneId = None
-    agent: _OneId = None
-    assignee: _OneId = None
+    segment: _Text = _EMPTY
+    team: OrNone[UUID] = _EMPTY
+    agent: MyIdsOrNone = Field(default=None, description=NONE_OR_ME)
+    assignee: MyIdsOrNone = Field(default=None, description=NONE_OR_ME)
     priority: AnyOf[Annotated[Priority, FROM_TEXT]] = None
     channel: AnyOf[Annotated[Channel, FROM_TEXT]] = None
     type: AnyOf[Annotated[TicketType, FROM_TEXT]] = None
-    region: _Text = None
-    product: _Text = None
-    policy: _OneId = None
-    customer: AnyOf[UUID] = None
-    organization: _OneId = None
-    tag: _Text = None
+    region: _Text = _EMPTY
+    product: _Text = _EMPTY
+    policy: OrNone[UUID] = _EMPTY
+    customer: Ids = None
+    organization: OrNone[UUID] = _EMPTY
+    tag: _Text = _EMPTY
     excel: Annotated[bool, Field(description="As CSV, with the mark by which Excel knows UTF-8.")] = False
 
     @property
     def filters(self) -> dict[GroupBy, tuple[object, ...]]:
+        """Once the words are what they stand for (`resolved`)."""
         given = {group: getattr(self, group) for group in GroupBy}
         return {group: values for group, values in given.items() if values is not None}
 
@@ -222,8 +215,8 @@ class AvailabilityGroup(StrEnum):
 
 class AvailabilityReportQuery(SpanQuery):
     group_by: AnyOf[Annotated[AvailabilityGroup, FROM_TEXT]] = None
-    agent: AnyOf[UUID] = None
-    team: AnyOf[UUID] = None
+    agent: MyIds = Field(default=None, description="`me` is the caller.")
+    team: OrNone[UUID] = _EMPTY
 
 
 class AvailabilityFigures(Out):

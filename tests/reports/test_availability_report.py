@@ -46,6 +46,13 @@ async def test_time_online_is_cut_to_the_span_by_agent_and_team(
     assert only["online_seconds"] == 3 * 3600
     [only] = await _report(client, **span, agent=str(other.id))
     assert only["online_seconds"] == 1800
+    [only] = await _report(other.http, **span, agent="me")
+    assert only["online_seconds"] == 1800
+    good(await client.patch(f"/v1/agents/{other.id}", json={"team_ids": []}))
+    [only] = await _report(client, **span, team="none", group_by="team")
+    assert (only["group"]["team"], only["online_seconds"]) == (None, 1800)
+    both_kinds = await _report(client, **span, team=f"none,{team}")
+    assert [item["online_seconds"] for item in both_kinds] == [3.5 * 3600]
 
 
 async def test_answers_count_in_all_and_while_online(
