@@ -7,6 +7,7 @@ from app.events import export, hub, stream_tickets
 from app.events.catalogue import seen_by
 from app.events.schemas import EventFeed, EventQuery, LastEventId, StreamEvent, StreamQuery, StreamTicket
 from app.web.admission import BULK, costs
+from app.web.body import JSONL
 from app.web.openapi_headers import refer
 from app.web.route import SHOWN_ONCE, ListeningRoute, Tx, router
 
@@ -20,8 +21,8 @@ _FORMS = {
     200: {
         "headers": refer("Next-Position", "Link"),
         "content": {
-            export.NDJSON: {"schema": {"type": "string", "description": "An event a line."}},
-            export.BATCH: {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}}},
+            JSONL: {"schema": {"type": "string", "description": "An event a line."}},
+            export.BATCH: {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/AuditEntry"}}},
         },
     }
 }
@@ -43,9 +44,10 @@ class _Lines(Response):
 @routes.get("", response_model=EventFeed, responses=_FORMS, summary="Export what happened")  # type: ignore[arg-type]
 @costs(BULK)
 async def list_events(request: Request, tx: Tx, actor: Reader, query: Annotated[EventQuery, Query()]) -> Any:
-    """Every event in order from a position on, page by page: nothing is ever skipped, nothing comes twice. As NDJSON
-    where `application/x-ndjson` is asked for, as a batch of CloudEvents where `application/cloudevents-batch+json` is;
-    `Next-Position` says where to go on. Customers get what is told of tickets that they see."""
+    """Every event in order from a position on, page by page: nothing is ever skipped, nothing comes twice. One a
+    line where `application/jsonl` or `application/x-ndjson` is asked for, as a batch of CloudEvents where
+    `application/cloudevents-batch+json` is; `Next-Position` says where to go on. Customers get what is told of tickets
+    that they see."""
     return await export.page(request, tx, seen_by(actor, query.types, query.ticket_id), query)
 
 

@@ -299,7 +299,7 @@ _BY_PAYLOAD: dict[type[Out], list[EventType]] = {}
 for _type in _TYPES:
     _BY_PAYLOAD.setdefault(_type.payload, []).append(_type)
 EventOfAnyType = Union[tuple(_event_model(payload, types) for payload, types in _BY_PAYLOAD.items())]  # type: ignore[valid-type]  # noqa: UP007
-Event = TypeAliasType("Event", Annotated[EventOfAnyType, Field(discriminator="type")])  # type: ignore[valid-type]
+AuditEntry = TypeAliasType("AuditEntry", Annotated[EventOfAnyType, Field(discriminator="type")])  # type: ignore[valid-type]
 # The types by name, for filters and subscriptions.
 EventName = StrEnum("EventName", {name.replace(".", "_"): name for name in CATALOGUE})  # type: ignore[misc]
 EventName.__doc__ = "What may happen. More types may come: skip those you do not know."

@@ -12,8 +12,8 @@ from app.db import Row, Transaction
 from app.events import feed
 from app.events.catalogue import outward
 from app.events.schemas import EventQuery, FeedOrder
+from app.web.body import JSONL, NDJSON
 
-NDJSON = "application/x-ndjson"
 BATCH = "application/cloudevents-batch+json"
 
 
@@ -31,8 +31,9 @@ async def page(request: Request, tx: Transaction, wanted: feed.Wanted, query: Ev
     if found.more:
         headers["Link"] = _link(request, found.next)
     accepted = request.headers.get("accept", "")
-    if NDJSON in accepted:
-        return Response(b"".join(item + b"\n" for item in items), headers=headers, media_type=NDJSON)
+    for by_lines in (JSONL, NDJSON):
+        if by_lines in accepted:
+            return Response(b"".join(item + b"\n" for item in items), headers=headers, media_type=by_lines)
     if BATCH in accepted:
         return Response(b"[" + b",".join(items) + b"]", headers=headers, media_type=BATCH)
     tail = orjson.dumps({"next_position": str(found.next), "has_more": found.more})

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Header
 from pydantic import MISSING, BaseModel, ConfigDict, Field
 
-from app.events.catalogue import Event, EventName
+from app.events.catalogue import AuditEntry, EventName
 from app.web.query import AnyOf
 from app.web.schemas import FROM_TEXT, Instant, Out
 
@@ -59,7 +59,7 @@ LastEventId = Annotated[
 class EventFeed(Out):
     """A page of the log in order. It may be short, or empty, and have more after it."""
 
-    items: list[Event]
+    items: list[AuditEntry]
     next_position: str = Field(description="Where to go on, now or later: nothing will ever come before it.")
     has_more: bool = Field(description="Whether there is more at once.")
 
@@ -73,7 +73,7 @@ _EVENT: dict[str, Any] = {
     "contentMediaType": "application/json",
     "contentSchema": {
         "oneOf": [
-            {"$ref": "#/components/schemas/Event"},
+            {"$ref": "#/components/schemas/AuditEntry"},
             {
                 "type": "object",
                 "description": "Of `hello` and `position`: how far the stream has come, and the server's time at its "

@@ -39,7 +39,7 @@ from app.reports.schemas import Exceptions, GroupBy
 from app.reports.schemas import Interval as Each
 from app.sla import calendars
 from app.sla.clocks import LOADED, as_clock, states
-from app.sla.core.clock import EndedReason, State
+from app.sla.core.clock import ClockState, EndedReason
 from app.sla.core.policy import NO_RELIEF
 from app.sla.tables import sla_clocks
 from app.tickets.attribution import ATTRIBUTES
@@ -115,8 +115,11 @@ def _figures(exceptions: Exceptions, buckets: int, *, live: bool) -> list[Column
         _count(answered).label("answered"),
         _us(_wait, answered).label("answered_us"),
         *(waits if live else (percentile(percent).label(name) for name, percent in PERCENTILES.items())),
-        *(_count(is_state[state], *judged).label(state) for state in (State.met, State.breached, State.cancelled)),
-        _count(is_state[State.breached], _running, *judged).label("breached_running"),
+        *(
+            _count(is_state[state], *judged).label(state)
+            for state in (ClockState.met, ClockState.breached, ClockState.cancelled)
+        ),
+        _count(is_state[ClockState.breached], _running, *judged).label("breached_running"),
         _count(_running, *judged).label("running"),
         (_count(_c.excluded, _no_spam) if with_them else literal_column("0")).label("excluded"),
         *(_count(_c.ended_reason == reason.value, *judged).label(reason.value) for reason in REASONS),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.sla.clocks import key
-from app.sla.core.clock import Clock, State
+from app.sla.core.clock import Clock, ClockState
 
 # As they are kept: clocks, met, breached, answered, and the answered waits in whole microseconds.
 Sums = list[int]
@@ -29,7 +29,7 @@ class Figures:
                 continue
             state, answered = clock.state(now), clock.answered
             counted = (
-                1, state is State.met, state is State.breached, answered,
+                1, state is ClockState.met, state is ClockState.breached, answered,
                 clock.elapsed(now) // _MICROSECOND if answered else 0,
             )  # fmt: skip
             of_sides = self._of(clock.metric.value, segment or "")

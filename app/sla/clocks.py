@@ -15,7 +15,7 @@ from app.events import log
 from app.release import understood, word
 from app.sla import calendars
 from app.sla.core.calendar import BusinessCalendar
-from app.sla.core.clock import Clock, EndedReason, State
+from app.sla.core.clock import Clock, ClockState, EndedReason
 from app.sla.core.enums import RESPONSES, Metric, Status
 from app.sla.core.policy import NO_RELIEF, Relief, Terms
 from app.sla.schemas.types import Hours
@@ -263,7 +263,7 @@ def _record_end(
     """Tell that a clock ended in time, or without an answer. That it broke is the sweep's to tell."""
     assert clock.ended_at is not None
     state = clock.state(clock.ended_at)
-    if state in (State.met, State.cancelled):
+    if state in (ClockState.met, ClockState.cancelled):
         data = {
             "clock_id": id, "metric": clock.metric, "cycle": clock.cycle, "target_seconds": clock.target_seconds,
             "elapsed_seconds": clock.elapsed(clock.ended_at).total_seconds(), "reason": clock.ended_reason,
@@ -327,7 +327,7 @@ def to_response(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
     return {
         **{name: row[name] for name in ("id", "ticket_id", *_FIXED, *_TERMS, *_ENDED, "detected_at", "excluded")},
         "state": state,
-        "at_risk": bool(state is State.running and first_warning and first_warning <= now),
+        "at_risk": bool(state is ClockState.running and first_warning and first_warning <= now),
         "target_seconds": clock.target_seconds,
         "hours": Hours.business if clock.terms.calendar else Hours.calendar,
         "due_at": row["due_at"],
@@ -335,7 +335,7 @@ def to_response(row: Values, known: Calendars, now: datetime) -> dict[str, Any]:
         "elapsed_seconds": clock.elapsed(now).total_seconds(),
         "remaining_seconds": None if remaining is None else remaining.total_seconds(),
         "paused_seconds": clock.paused_time(now).total_seconds(),
-        "breached_at": row["due_at"] if state is State.breached else None,
+        "breached_at": row["due_at"] if state is ClockState.breached else None,
     }
 
 
@@ -382,18 +382,18 @@ async def of_ticket(tx: Transaction, ticket_id: UUID, *, for_customer: bool = Fa
 
 def states(
     due_at: ColumnElement[Any], now: ColumnElement[Any] | None = None, of: Any = _c
-) -> dict[State, ColumnElement[bool]]:
+) -> dict[ClockState, ColumnElement[bool]]:
     """The states as SQL says them, against this deadline; `Clock.state` is the other way to say the same. `of` are the
     columns of the clocks."""
     passed = due_at < func.coalesce(of.ended_at, func.clock_timestamp() if now is None else now)
     pausing = func.cardinality(of.pauses) % 2 == 1
     return {
-        State.breached: passed,
-        State.running: of.ended_at.is_(None) & passed.is_not(True) & ~pausing,
-        State.paused: of.ended_at.is_(None) & passed.is_not(True) & pausing,
-        State.cancelled: of.ended_reason.is_not(None) & passed.is_not(True),
-        State.met: of.stopped_at.is_not(None) & (due_at >= of.stopped_at),
-        State.stopped: of.stopped_at.is_not(None) & due_at.is_(None),
+        ClockState.breached: passed,
+        ClockState.running: of.ended_at.is_(None) & passed.is_not(True) & ~pausing,
+        ClockState.paused: of.ended_at.is_(None) & passed.is_not(True) & pausing,
+        ClockState.cancelled: of.ended_reason.is_not(None) & passed.is_not(True),
+        ClockState.met: of.stopped_at.is_not(None) & (due_at >= of.stopped_at),
+        ClockState.stopped: of.stopped_at.is_not(None) & due_at.is_(None),
     }
 
 

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONPATH, TSQUERY, array
 
 from app.search.tables import ticket_search
 from app.sla import clocks
-from app.sla.core.clock import State
+from app.sla.core.clock import ClockState
 from app.sla.core.enums import DONE
 from app.sla.tables import LATEST_SQL, sla_clocks
 from app.tickets.lifecycle import SlaState
@@ -46,8 +46,8 @@ _ANY_OF = (
 )  # fmt: skip
 MAY_LACK = ("external_id", "assignee_id", "organization_id", "team_id", "product", "segment")
 SLA_STATES: dict[SlaState, ColumnElement[bool]] = {
-    SlaState.breached: clocks.IS_STATE[State.breached],
-    SlaState.at_risk: and_(clocks.IS_STATE[State.running], _k.warnings[1] <= func.clock_timestamp()),
+    SlaState.breached: clocks.IS_STATE[ClockState.breached],
+    SlaState.at_risk: and_(clocks.IS_STATE[ClockState.running], _k.warnings[1] <= func.clock_timestamp()),
 }
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, bindparam, false, fu
 
 from app.db import Row, Transaction
 from app.sla import clocks
-from app.sla.core.clock import State
+from app.sla.core.clock import ClockState
 from app.sla.tables import LATEST_SQL, sla_clocks
 from app.tickets.tables import tickets
 from app.web import absence, moving_orders
@@ -32,13 +32,13 @@ _ORDERS = {
 }
 _A_MOMENT: ColumnElement[Any] = literal_column("interval '1 minute'")
 _xmin_age = moving_orders.xmin_age(sla_clocks)
-_MAY_RUN = frozenset({State.running, State.paused, State.breached})
-_MAY_BE_OVER = frozenset({State.met, State.cancelled, State.stopped, State.breached})
+_MAY_RUN = frozenset({ClockState.running, ClockState.paused, ClockState.breached})
+_MAY_BE_OVER = frozenset({ClockState.met, ClockState.cancelled, ClockState.stopped, ClockState.breached})
 # Where the deadlines of some states lie: a list that is asked for these alone begins and ends there.
 _DEADLINES_OF = {
-    "deadline_past": {State.breached},
-    "no_deadline": {State.paused, State.stopped},
-    "deadline_ahead": {State.running, State.paused, State.stopped},
+    "deadline_past": {ClockState.breached},
+    "no_deadline": {ClockState.paused, ClockState.stopped},
+    "deadline_ahead": {ClockState.running, ClockState.paused, ClockState.stopped},
 }
 _INDEXED = [("metric", "open"), ("open",), ("ended",), ()]
 _BY_DEADLINE = [
@@ -49,7 +49,7 @@ _BY_DEADLINE = [
 _BY_START = [("metric", "open", "not_spam"), ("open", "not_spam"), ("ended", "not_spam")]
 
 
-def _state_filter(states: Iterable[State]) -> str:
+def _state_filter(states: Iterable[ClockState]) -> str:
     """The words are in the statement, where the planner sees which partial index fits."""
     return "state " + ",".join(sorted(set(states)))
 
@@ -67,7 +67,7 @@ def _filters(c: Any) -> Mapping[str, Clause]:
             found |= absence.filters(name, its(name).is_(None), is_any(its(name)))
         return found
 
-    def in_states(states: Iterable[State]) -> Clause:
+    def in_states(states: Iterable[ClockState]) -> Clause:
         return lambda _name, _value: or_(*(is_state[state] for state in states))
 
     return {
@@ -75,8 +75,8 @@ def _filters(c: Any) -> Mapping[str, Clause]:
         **absences(),
         **{
             _state_filter(some): in_states(some)
-            for size in range(1, len(State) + 1)
-            for some in combinations(sorted(State), size)
+            for size in range(1, len(ClockState) + 1)
+            for some in combinations(sorted(ClockState), size)
         },
         _state_filter(()): lambda _name, _value: false(),
         "metric": is_any(c.metric),
@@ -148,7 +148,7 @@ CLOCKS = Clocks(
 
 
 def prepared(
-    where: Mapping[str, object], sort: str, states: Iterable[State] | None, open_: bool | None
+    where: Mapping[str, object], sort: str, states: Iterable[ClockState] | None, open_: bool | None
 ) -> dict[str, object]:
     """With what follows from the filters for the choice of an index. By deadline are listed clocks that have a target;
     who waits longest is asked of clocks that run."""
@@ -157,7 +157,7 @@ def prepared(
     broke = [given.pop(name, None) for name in ("breached_after", "breached_before")]
     wanted = set(states or ())
     if any(broke):
-        wanted = wanted & {State.breached} if wanted else {State.breached}
+        wanted = wanted & {ClockState.breached} if wanted else {ClockState.breached}
         given["due_after"] = _last(given.get("due_after"), broke[0])
         given["due_before"] = _first(given.get("due_before"), broke[1])
     runs, over = (not wanted or bool(wanted & some) for some in (_MAY_RUN, _MAY_BE_OVER))

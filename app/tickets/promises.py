@@ -12,7 +12,7 @@ from app.db import Query, Transaction, Values
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.events import log
 from app.sla import clocks
-from app.sla.core.clock import Clock, State
+from app.sla.core.clock import Clock, ClockState
 from app.sla.core.engine import TicketClocks
 from app.sla.core.enums import Metric, Status
 from app.sla.core.timeline import Promised, PromiseOver
@@ -177,12 +177,12 @@ def to_response(row: Values) -> dict[str, Any]:
 
 # What the customer is told of a promise, by the state of its clock without any exception.
 STATES = {
-    State.running: PromiseState.open,
-    State.paused: PromiseState.open,
-    State.met: PromiseState.kept,
-    State.stopped: PromiseState.kept,
-    State.breached: PromiseState.broken,
-    State.cancelled: PromiseState.withdrawn,
+    ClockState.running: PromiseState.open,
+    ClockState.paused: PromiseState.open,
+    ClockState.met: PromiseState.kept,
+    ClockState.stopped: PromiseState.kept,
+    ClockState.breached: PromiseState.broken,
+    ClockState.cancelled: PromiseState.withdrawn,
 }
 
 

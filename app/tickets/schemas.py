@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import MISSING, Field
 
 from app.customers.schemas import CustomerOut
-from app.events.catalogue import Event
+from app.events.catalogue import AuditEntry
 from app.knowledge.schemas import SuggestionOut
 from app.outlook.schemas import OutlookOut
 from app.sla.core.enums import AuthorKind, Channel, Priority, Status, TicketType
@@ -359,7 +359,7 @@ class FollowerOut(Out):
 class FollowerPage(Page[FollowerOut]): ...
 
 
-class EventPage(Page[Event]):
+class EventPage(Page[AuditEntry]):
     """The audit: each event as the feed, the stream and the webhooks have it."""
 
 

@@ -23,7 +23,8 @@ MAX_INTEGER = 2**53 - 1
 MAX_CONTAINERS = 200_000
 MAX_COMMAS = 500_000
 MAX_LINES = 10_000
-NDJSON = "application/x-ndjson"
+# JSON by lines has two names. Generators make a stream of every answer of an operation that names the other one.
+JSONL, NDJSON = "application/jsonl", "application/x-ndjson"
 # As many as a connection holds of a body that nobody reads.
 SMALL_BYTES = 64 * 1024
 
@@ -75,7 +76,7 @@ async def read(
     UnsupportedMediaType, Malformed."""
     raw = await _bytes(request, limit, room)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if ndjson_field and kind == NDJSON:
+    if ndjson_field and kind in (JSONL, NDJSON):
         if raw.count(b"\n") + raw.count(b"\r") > MAX_LINES:
             raise TooLarge(f"at most {MAX_LINES} lines")
         _containers(raw)

@@ -45,6 +45,15 @@ _LARGEST = 2**53 - 1
 _KEPT_DOCUMENTS = 8
 # Null would have to be one of them.
 _WORDS = {"enum", "const"}
+# What is said in one order packs better.
+_ORDER = {
+    word: place
+    for place, word in enumerate((
+        "type", "const", "enum", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "items",
+        "minItems", "maxItems", "properties", "required", "additionalProperties", "default", "examples", "description",
+    ), 1)
+}  # fmt: skip
+_BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "pattern")
 
 
 def install(app: FastAPI) -> None:
@@ -107,6 +116,8 @@ def _finished(app: FastAPI) -> dict[str, Any]:
     for node in list(_objects(document["components"]["schemas"])):
         _join_null(node)
     _say_fields(document["components"]["schemas"])
+    for node in list(_objects([document["paths"], document["components"]])):
+        _put_in_order(node)
     return document
 
 
@@ -131,8 +142,34 @@ def _tidy(document: dict[str, Any]) -> None:
         if node.get("type") == "string" and "$ref" in node:
             # FastAPI's word for what is no JSON; the reference says what it is.
             del node["type"]
+        _say_forms(node)
+        _say_alternatives(node, document["components"]["schemas"])
     for node in list(_sent(document)):
         _say_sizes(node)
+
+
+def _say_forms(node: dict[str, Any]) -> None:
+    """Bytes are no text with a length, and a word has no bounds; generators that know no `const` read the `enum`."""
+    if node.get("format") == "binary" or "contentMediaType" in node or "const" in node:
+        for bound in _BOUNDS:
+            node.pop(bound, None)
+    if isinstance(node.get("const"), str):
+        node["enum"] = [node["const"]]
+
+
+def _say_alternatives(node: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Of several objects only one fits: they are closed and need other fields."""
+    kinds = [schemas.get(str(kind.get("$ref", "")).rpartition("/")[2], kind) for kind in node.get("anyOf", ())]
+    if sum("properties" in kind for kind in kinds) > 1:
+        node["oneOf"] = node.pop("anyOf")
+
+
+def _put_in_order(node: dict[str, Any]) -> None:
+    """Of the words of a schema; a field that is called `type` is a schema itself."""
+    if isinstance(node.get("type"), str | list) or isinstance(node.get("$ref"), str):
+        words = sorted(node.items(), key=lambda item: _ORDER.get(item[0], 0))
+        node.clear()
+        node.update(words)
 
 
 def _say_fields(schemas: dict[str, Any]) -> None:

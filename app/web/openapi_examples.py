@@ -3,6 +3,8 @@ meant, it is `ID`, to be replaced."""
 
 from typing import Any
 
+from app.web.body import JSONL
+
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _LATER = "2036-01-02T09:00:00Z"
 _WEEKDAYS = {day: [["09:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
@@ -83,4 +85,4 @@ def exemplify(operation: dict[str, Any]) -> None:
     """Each media type of its body has the example: JSON that goes by lines has a line of it."""
     body = EXAMPLES.get(operation["operationId"])
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items() if body else ():
-        content["example"] = _TICKET if media_type == "application/x-ndjson" else body
+        content["example"] = _TICKET if media_type == JSONL else body

@@ -7,13 +7,15 @@ import gzip
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.web.body import JSONL, NDJSON
+
 # Less fits into one packet anyway.
 _WORTH_BYTES = 1_400
 # So much is packed within a millisecond.
 _BESIDE_BYTES = 16 * 1024
 # More would cost more time than it saves bytes.
 _LEVEL = 3
-_TEXTS = ("application/json", "application/x-ndjson", "application/cloudevents-batch+json", "text/csv")
+_TEXTS = ("application/json", JSONL, NDJSON, "application/cloudevents-batch+json", "text/csv")
 
 
 async def packed(request: Request, answer: Response) -> Response:

@@ -11,7 +11,7 @@ from app.web.paging import PageQuery, page
 from app.web.query import Ids
 from app.web.route import SHOWN_ONCE, Tx, router
 from app.webhooks import redelivering, service
-from app.webhooks.retries import State
+from app.webhooks.retries import DeliveryState
 from app.webhooks.schemas import (
     DeliveryOut,
     DeliveryPage,
@@ -33,7 +33,7 @@ Teller = Annotated[Actor, may("webhooks:write", "events:read")]
 
 
 class DeliveryQuery(PageQuery):
-    state: State | None = None
+    state: DeliveryState | None = None
 
 
 class AllDeliveriesQuery(DeliveryQuery):

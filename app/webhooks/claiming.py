@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.db import Query
 from app.statements import rows_of
-from app.webhooks.retries import State
+from app.webhooks.retries import DeliveryState
 from app.webhooks.tables import webhook_deliveries as deliveries
 from app.webhooks.tables import webhook_secrets as secrets
 from app.webhooks.tables import webhooks
@@ -38,7 +38,7 @@ FRESH = 2
 _w, _d, _s = webhooks.c, deliveries.c, secrets.c
 _NOW = func.statement_timestamp()
 # In the statement, where the planner sees that the index fits.
-PENDING: ColumnElement[str] = literal_column(f"'{State.pending}'")
+PENDING: ColumnElement[str] = literal_column(f"'{DeliveryState.pending}'")
 
 _busy = rows_of({"busy_id": Uuid, "room": Integer}, "busy")
 _has_room = func.coalesce(_busy.c.room, literal_column(str(FRESH)))

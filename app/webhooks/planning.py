@@ -14,7 +14,7 @@ from app.db import Database, Query, Row, Transaction
 from app.events import feed, reader
 from app.webhooks import payloads
 from app.webhooks.claiming import PENDING
-from app.webhooks.retries import KEPT_TRYING, Failure, State
+from app.webhooks.retries import KEPT_TRYING, DeliveryState, Failure
 from app.webhooks.tables import webhook_deliveries as deliveries
 from app.webhooks.tables import webhooks
 
@@ -42,7 +42,7 @@ _some_late = (
 _EXPIRE = Query(
     update(deliveries)
     .where(tuple_(_d.webhook_id, _d.id).in_(_some_late), _d.state == PENDING)
-    .values(state=State.dead, failure=func.coalesce(_d.failure, Failure.expired))
+    .values(state=DeliveryState.dead, failure=func.coalesce(_d.failure, Failure.expired))
     .returning(literal_column("1"))
 )
 _some_old = (

@@ -11,7 +11,7 @@ from app.db import Query, Transaction
 from app.events import log
 from app.events.feed import parse_position
 from app.events.tables import Xid8
-from app.webhooks.retries import State
+from app.webhooks.retries import DeliveryState
 from app.webhooks.schemas import Redelivery
 from app.webhooks.service import AGAIN, active_webhook
 from app.webhooks.tables import webhook_deliveries as deliveries
@@ -39,7 +39,7 @@ _BOUNDS = {
 
 @cache
 def _again(bounds: tuple[str, ...], failed_only: bool) -> Query:
-    states = [State.dead] if failed_only else [State.dead, State.delivered]
+    states = [DeliveryState.dead] if failed_only else [DeliveryState.dead, DeliveryState.delivered]
     some = (
         select(_d.webhook_id, _d.id)
         .where(

@@ -19,7 +19,7 @@ OPEN_SECONDS = 15
 OPEN_SECONDS_AT_MOST = 300
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """How a delivery stands. A dead one is not tried again unless somebody asks for it."""
 
     pending = "pending"
@@ -58,7 +58,7 @@ class Attempt:
 class Next:
     """What becomes of the delivery; `at` is the next attempt of one that is pending."""
 
-    state: State
+    state: DeliveryState
     at: datetime | None = None
 
 
@@ -75,12 +75,12 @@ def after(attempt: Attempt, number: int, now: datetime, give_up_at: datetime, ji
     """`number` is 1 for the first attempt, `jitter` from 0 to 1 spreads what failed together over a quarter of the
     wait. The last attempt comes when it is time to give up."""
     if attempt.failure is None:
-        return Next(State.delivered)
+        return Next(DeliveryState.delivered)
     if attempt.failure in (Failure.gone, Failure.expired) or now >= give_up_at:
-        return Next(State.dead)
+        return Next(DeliveryState.dead)
     wait = min(_FIRST * _FACTOR ** min(number - 1, 20), _LONGEST) * (1 + jitter / 4)
     asked = _asked(attempt.retry_after, now)
-    return Next(State.pending, min(now + max(wait, min(asked, _LONGEST_ASKED)), give_up_at))
+    return Next(DeliveryState.pending, min(now + max(wait, min(asked, _LONGEST_ASKED)), give_up_at))
 
 
 def _asked(retry_after: str | None, now: datetime) -> timedelta:

@@ -7,7 +7,7 @@ from pydantic import MISSING, AfterValidator, Field
 
 from app.web.schemas import In, Instant, Out, Page
 from app.webhooks.payloads import check_type
-from app.webhooks.retries import Failure, State
+from app.webhooks.retries import DeliveryState, Failure
 from app.webhooks.signing import PREFIX, key_of
 
 
@@ -79,7 +79,7 @@ class DeliveryOut(Out):
     webhook_id: UUID
     event_id: int | None = Field(description="None where it is only a test.")
     type: str
-    state: State
+    state: DeliveryState
     attempts: int = Field(description="Since it was made, or last asked for.")
     created_at: datetime
     next_attempt_at: datetime | None = Field(description="Not before; of a pending one.")

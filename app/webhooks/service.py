@@ -31,7 +31,7 @@ from app.events.resource import Resource
 from app.settings import Settings
 from app.web.paging import Clause, Listing, Order, is_any
 from app.webhooks import payloads, planning, targets
-from app.webhooks.retries import KEPT_TRYING, State
+from app.webhooks.retries import KEPT_TRYING, DeliveryState
 from app.webhooks.schemas import SecretRotation, WebhookIn, WebhookPatch
 from app.webhooks.signing import Vault, key_of, make_secret
 from app.webhooks.tables import webhook_deliveries as deliveries
@@ -50,7 +50,7 @@ LISTING = Listing(
 _d, _s = deliveries.c, secrets.c
 
 
-def _in_state(state: State) -> Clause:
+def _in_state(state: DeliveryState) -> Clause:
     return lambda _name, _value: _d.state == literal_column(f"'{state.value}'")
 
 
@@ -73,7 +73,7 @@ ALL_DELIVERIES = Listing(
     select(*_shown),
     {
         "webhook_id": is_any(_d.webhook_id),
-        **{f"state {state}": _in_state(state) for state in State},
+        **{f"state {state}": _in_state(state) for state in DeliveryState},
     },
     {"-created_at": Order((_d.created_at, _d.id), descending=True)},
 )
@@ -81,20 +81,22 @@ ALL_DELIVERIES = Listing(
 _that_one = and_(_d.webhook_id == bindparam("webhook_id"), _d.id == bindparam("delivery_id"))
 _GET = Query(select(*_shown).where(_that_one))
 AGAIN = {
-    "state": State.pending, "attempts": 0, "next_at": func.statement_timestamp(),
+    "state": DeliveryState.pending, "attempts": 0, "next_at": func.statement_timestamp(),
     "give_up_at": func.statement_timestamp() + KEPT_TRYING,
 }  # fmt: skip
-_SEND_AGAIN = Query(update(deliveries).where(_that_one, _d.state != State.pending).values(AGAIN).returning(_d.id))
+_SEND_AGAIN = Query(
+    update(deliveries).where(_that_one, _d.state != DeliveryState.pending).values(AGAIN).returning(_d.id)
+)
 
 _about = _d.about_id == any_(bindparam("ids", type_=ARRAY(Uuid)))
 # An answer that is on its way belongs to a lease, which it is written under no more: the delivery is made again.
 _lease_broken = case(
-    (_d.state == State.pending, _d.next_at - literal_column("interval '1 microsecond'")), else_=_d.next_at
+    (_d.state == DeliveryState.pending, _d.next_at - literal_column("interval '1 microsecond'")), else_=_d.next_at
 )
 # Sorted as `record` sorts them.
 _told = (
     select(_d.webhook_id, _d.id)
-    .where(_about, or_(_d.answer.is_not(None), _d.state == State.pending))
+    .where(_about, or_(_d.answer.is_not(None), _d.state == DeliveryState.pending))
     .order_by(_d.webhook_id, _d.id)
     .with_for_update(key_share=True)
     .cte("told")
@@ -203,7 +205,7 @@ async def erase_answers(tx: Transaction, about_ids: Sequence[UUID]) -> None:
 
 
 def to_response(row: Mapping[str, Any] | Row) -> dict[str, Any]:
-    return {**row, "next_attempt_at": row["next_at"] if row["state"] == State.pending else None}
+    return {**row, "next_attempt_at": row["next_at"] if row["state"] == DeliveryState.pending else None}
 
 
 async def active_webhook(tx: Transaction, id: UUID) -> Row:

@@ -9,7 +9,7 @@ another; an operation asks for another scope. Not breaking: an input that takes 
 (`none` where an id was asked for). Not breaking, but printed: a new word where answers have an enum. The words of
 a desk grow (channels, kinds of events), and a /v2 for each would be worse than a client that is generated anew; see
 docs/clients.md. An answer that was one word always (`const`) or of a form (a UUID) is closed: any other word in its
-place breaks."""
+place breaks. Another name of a schema is told, too."""
 
 import json
 import sys
@@ -129,9 +129,9 @@ class _Comparison:
         if here in self._seen:
             return
         self._seen.add(here)
-        # Another name of the same shape is another type to a generated client.
+        # The wire has no such names: only code that is written against a client generated anew sees another one.
         if (a := old.get("$ref")) and (b := new.get("$ref")) and a != b:
-            yield Change(where, f"{_last(a)} is now called {_last(b)}")
+            yield Change(where, f"{_last(a)} is now called {_last(b)}", breaking=False)
         old_at, new_at = at(self.old, old), at(self.new, new)
         yield from _told_apart(where, old_at.get("discriminator"), new_at.get("discriminator"))
         before, after = self._variants(self.old, old), self._variants(self.new, new)

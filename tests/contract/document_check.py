@@ -44,7 +44,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/jsonl")
 def lines(_context: schemathesis.SerializationContext, value: object) -> bytes:
     """A body that goes by lines, of one line."""
     return f"{json.dumps(value)}\n".encode()

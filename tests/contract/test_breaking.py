@@ -145,7 +145,6 @@ BREAKS: dict[str, Callable[[Node], object]] = {
     "a status is gone": lambda d: _operation(d)["responses"].pop("4XX"),
     "a header is gone": lambda d: _operation(d)["responses"]["201"]["headers"].pop("ETag"),
     "an answer's media type is gone": lambda d: _operation(d)["responses"]["201"]["content"].clear(),
-    "a schema has another name": _renamed_schema,
     "a field of a request is gone": lambda d: _schema(d, "ThingIn")["properties"].pop("free"),
     "a field of a request is required": lambda d: _schema(d, "ThingIn")["required"].append("free"),
     "no other fields are taken": lambda d: _schema(d, "ThingIn").update(additionalProperties=False),
@@ -209,6 +208,7 @@ FINE: dict[str, Callable[[Node], object]] = {
     "the same is said in two parts": lambda d: _in_parts(d),
     "a header is written in capitals": lambda d: _operation(d)["parameters"][1].update(name="If-Match"),
     "no scope is needed": lambda d: _operation(d).pop("security"),
+    "a schema has another name": _renamed_schema,
 }
 
 
@@ -230,6 +230,12 @@ def test_a_new_word_in_an_answer_is_told() -> None:
     before, after = contract(), contract()
     _schema(after, "Word")["enum"].append("urgent")
     assert [str(change) for change in compare(before, after)] == ["new     POST /things 201.word: urgent may come"]
+
+
+def test_another_name_of_a_schema_is_told() -> None:
+    before, after = contract(), contract()
+    _renamed_schema(after)
+    assert [str(change) for change in compare(before, after)] == ["new     POST /things 201: Thing is now called Item"]
 
 
 def test_the_real_contract_breaks_nobody() -> None:

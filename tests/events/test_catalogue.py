@@ -17,7 +17,7 @@ from app.events import catalogue, log
 _SOURCES = sorted(Path("app").rglob("*.py"))
 _TYPE = re.compile(r"^[a-z_]+\.[a-z_]+$")
 _PLACE = {"record": 2, "of_each": 1, "_moved": 1, "_tell": 2}
-EVENT: TypeAdapter[Any] = TypeAdapter(catalogue.Event)
+EVENT: TypeAdapter[Any] = TypeAdapter(catalogue.AuditEntry)
 
 
 def _patterns(node: ast.expr) -> Iterator[str]:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import TypeAdapter
@@ -22,7 +23,7 @@ from tests.support.sla import Sql
 from tests.support.streams import feed_of
 from tests.support.verification import good
 
-EVENT: TypeAdapter[Any] = TypeAdapter(catalogue.Event)
+EVENT: TypeAdapter[Any] = TypeAdapter(catalogue.AuditEntry)
 Open = Callable[..., Awaitable[dict[str, Any]]]
 _WRITE = """INSERT INTO events (type, occurred_at, actor_kind, subject_id, data)
     SELECT 'ticket.erased', now(), 'system', $1::uuid, '{}' FROM generate_series(1, $2) RETURNING id"""
@@ -114,17 +115,20 @@ async def test_an_event_is_what_its_schema_says_and_the_pages_are_the_whole(
     assert "ticketversion" not in note
 
 
-async def test_filters_and_ndjson_are_the_same_events(client: httpx.AsyncClient, open_ticket: Open) -> None:
+@pytest.mark.parametrize("by_lines", ["application/jsonl", "application/x-ndjson"])
+async def test_filters_and_lines_are_the_same_events(
+    client: httpx.AsyncClient, open_ticket: Open, by_lines: str
+) -> None:
     for _ in range(3):
         await open_ticket()
     every = await feed_of(client)
     wanted = [item for item in every if item["type"] in ("ticket.created", "message.created")]
     assert await feed_of(client, "&types=ticket.created,message.created", limit=2) == wanted
-    answer = await client.get("/v1/events?limit=5000", headers={"Accept": "application/x-ndjson"})
-    assert answer.headers["content-type"] == "application/x-ndjson"
+    answer = await client.get("/v1/events?limit=5000", headers={"Accept": by_lines})
+    assert answer.headers["content-type"] == by_lines
     assert [json.loads(line) for line in answer.text.splitlines()] == every
     assert "link" not in answer.headers
-    first = await client.get("/v1/events?limit=2", headers={"Accept": "application/x-ndjson"})
+    first = await client.get("/v1/events?limit=2", headers={"Accept": by_lines})
     assert (await client.get(first.links["next"]["url"])).json()["items"] == every[2:4]
     assert f"after={first.headers['next-position']}" in first.headers["link"]
     after = every[4]["position"]

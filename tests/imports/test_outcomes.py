@@ -147,7 +147,7 @@ async def test_more_than_a_thousand_are_refused_and_a_thousand_are_not(client: h
     assert (await send(client, *many[:1000]))["created"] == 1000
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/x-ndjson"])
+@pytest.mark.parametrize("content_type", ["application/json", "application/jsonl", "application/x-ndjson"])
 async def test_a_body_over_sixteen_mebibytes_is_too_large(client: httpx.AsyncClient, content_type: str) -> None:
     limit = 16 * 1024 * 1024
     line = orjson.dumps(item("x") if content_type != "application/json" else {"tickets": [item("x")]})

@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 from pydantic import TypeAdapter
 
-from app.events.catalogue import CATALOGUE, Event
+from app.events.catalogue import CATALOGUE, AuditEntry
 from app.main import create_app
 from app.settings import Settings
 from tests.contract.live import live, stock
@@ -127,7 +127,7 @@ def _every_type(feed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for type_ in CATALOGUE.values()
         if type_.name not in told
     ]
-    TypeAdapter(list[Event]).validate_python(made)
+    TypeAdapter(list[AuditEntry]).validate_python(made)
     print(f"{len(CATALOGUE)} types of events: {len(told)} as told, {len(made)} made from the schema\n")
     return [*told.values(), *made]
 

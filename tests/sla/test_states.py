@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from app.db import Database, Query
 from app.sla import clocks
-from app.sla.core.clock import State
+from app.sla.core.clock import ClockState
 from app.sla.tables import sla_clocks
 from tests.support.sla import Sql
 
@@ -61,9 +61,9 @@ async def test_the_states_in_sql_are_those_of_the_core(db: Database, sql: Sql, o
         rows = await tx.rows(_STATES)
     assert len(rows) == len(made) + 2
     for row in rows:
-        in_sql = [state for state in State if row[f"is_{state}"]]
+        in_sql = [state for state in ClockState if row[f"is_{state}"]]
         assert in_sql == [clocks.as_clock(row, {}).state(row["now"])], dict(row)
-    assert {state for row in rows for state in State if row[f"is_{state}"]} == set(State)
+    assert {state for row in rows for state in ClockState if row[f"is_{state}"]} == set(ClockState)
 
 
 async def test_every_state_can_be_asked_for_and_the_answers_share_nothing(
@@ -74,7 +74,7 @@ async def test_every_state_can_be_asked_for_and_the_answers_share_nothing(
     made = _every_kind_of_clock(now)
     await sql.executemany(_INSERT, [(uuid7(), ticket["id"], n, *row) for n, row in enumerate(made, start=2)])
     found: list[str] = []
-    for state in State:
+    for state in ClockState:
         items = (await client.get(f"/v1/sla-clocks?state={state}&limit=200")).json()["items"]
         assert {item["state"] for item in items} <= {state}
         found += [item["id"] for item in items]

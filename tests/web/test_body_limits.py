@@ -84,6 +84,7 @@ async def test_any_other_type_is_refused(app: FastAPI) -> None:
         b"json",
         b"\xff",
         b"application/x-ndjson",
+        b"application/jsonl",
         b"application/a/b+json",
         b"application/+json",
     ]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.webhooks.retries import KEPT_TRYING, Attempt, Failure, Next, State, after, of_status
+from app.webhooks.retries import KEPT_TRYING, Attempt, DeliveryState, Failure, Next, after, of_status
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 FAILED = Attempt(Failure.answer, 500)
@@ -23,7 +23,7 @@ def test_attempts_are_spread_over_three_days_further_and_further_apart(jitters: 
             break
         waits.append(what_next.at - at)
         at = what_next.at
-    assert what_next == Next(State.dead)
+    assert what_next == Next(DeliveryState.dead)
     assert at == NOW + KEPT_TRYING
     assert 12 <= len(waits) <= 20
     assert waits[0] <= timedelta(seconds=6.25 + seconds)
@@ -61,10 +61,10 @@ def test_retry_after_is_believed_within_reason(said: str | None, seconds: int) -
 
 
 def test_a_success_ends_it_and_what_cannot_succeed_is_not_repeated() -> None:
-    assert after(Attempt(None, 204), 1, NOW, NOW, 0) == Next(State.delivered)
+    assert after(Attempt(None, 204), 1, NOW, NOW, 0) == Next(DeliveryState.delivered)
     for failure in (Failure.gone, Failure.expired):
-        assert after(Attempt(failure), 1, NOW, NOW + KEPT_TRYING, 0) == Next(State.dead)
-    assert after(FAILED, 1, NOW, NOW, 0) == Next(State.dead)
+        assert after(Attempt(failure), 1, NOW, NOW + KEPT_TRYING, 0) == Next(DeliveryState.dead)
+    assert after(FAILED, 1, NOW, NOW, 0) == Next(DeliveryState.dead)
 
 
 def test_what_a_status_says() -> None:

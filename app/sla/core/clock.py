@@ -16,7 +16,7 @@ from app.sla.core.enums import Metric, Status
 from app.sla.core.policy import NO_RELIEF, Relief, Terms
 
 
-class State(StrEnum):
+class ClockState(StrEnum):
     running = "running"
     paused = "paused"
     met = "met"
@@ -135,15 +135,15 @@ class Clock(NamedTuple):
         due_at = self.due_at
         return due_at is not None and (self.ended_at or now) > due_at
 
-    def state(self, now: datetime) -> State:
+    def state(self, now: datetime) -> ClockState:
         due_at = self.due_at
         if due_at is not None and (self.ended_at or now) > due_at:
-            return State.breached
+            return ClockState.breached
         if self.ended_at is None:
-            return State.paused if self.paused else State.running
+            return ClockState.paused if self.paused else ClockState.running
         if self.ended_reason is not None:
-            return State.cancelled
-        return State.stopped if due_at is None else State.met
+            return ClockState.cancelled
+        return ClockState.stopped if due_at is None else ClockState.met
 
     def warnings(self) -> tuple[datetime | None, ...]:
         """The instants that `warn_at_percent` names, in its order; None for what never comes or a pause holds up."""

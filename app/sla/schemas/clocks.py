@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.sla.core.clock import EndedReason, State
+from app.sla.core.clock import ClockState, EndedReason
 from app.sla.core.enums import Metric
 from app.sla.schemas.policies import TriedPolicyOut
 from app.sla.schemas.types import Hours
@@ -18,7 +18,7 @@ class SlaClockOut(Out):
     ticket_id: UUID
     metric: Metric
     cycle: int
-    state: State
+    state: ClockState
     at_risk: bool
     policy_id: UUID | None
     policy_version: int | None

@@ -8,7 +8,7 @@ from pydantic import Field
 from app.auth.dependencies import Actor, may
 from app.auth.oneself import filter_value
 from app.sla import clocks
-from app.sla.core.clock import State
+from app.sla.core.clock import ClockState
 from app.sla.core.enums import Metric
 from app.sla.schemas.clocks import SlaClockPage
 from app.tickets.clock_lists import CLOCKS, OF_TICKETS, prepared
@@ -34,7 +34,7 @@ _BOUNDS = ("due_before", "due_after", "breached_after", "breached_before")
 
 class ClockQuery(PageQuery):
     metric: AnyOf[Annotated[Metric, FROM_TEXT]] = None
-    state: AnyOf[Annotated[State, FROM_TEXT]] = None
+    state: AnyOf[Annotated[ClockState, FROM_TEXT]] = None
     open: bool | None = Field(default=None, description="Running, late ones included; or ended.")
     team_id: OrNone[UUID] = Field(default=None, description=NONE)
     assignee_id: MyIdsOrNone = Field(default=None, description=NONE_OR_ME)

@@ -14,7 +14,7 @@ export type Backlog = Schemas["Backlog"];
 export type ResponseTimes = Schemas["ResponseTimes"];
 export type QualityFigures = Schemas["QualityFigures"];
 export type QualityReport = Schemas["QualityReport"];
-export type StreamEvent = Schemas["Event"];
+export type StreamEvent = Schemas["AuditEntry"];
 export type Status = Schemas["Status"];
 export type Priority = Schemas["Priority"];
 // The same operations answer CSV as text, where that is asked for.

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import pairwise
 
 from app.sla.core.calendar import BusinessCalendar
-from app.sla.core.clock import EndedReason, State
+from app.sla.core.clock import ClockState, EndedReason
 from app.sla.core.enums import AuthorKind, Metric, Priority, Status
 from app.sla.core.policy import AppliesTo, Effect, OnReopen, Policy, SlaException, Target
 from app.sla.core.timeline import (
@@ -235,15 +235,15 @@ class Life:
             return [None] * len(target.warn_at_percent if target else ())
         return [self.reach(need * percent // 100) for percent in target.warn_at_percent]
 
-    def state(self, now: datetime) -> State:
+    def state(self, now: datetime) -> ClockState:
         due_at = self.due_at()
         if due_at is not None and (self.ended_at or now) > due_at:
-            return State.breached
+            return ClockState.breached
         if self.alive:
-            return State.paused if self.paused else State.running
+            return ClockState.paused if self.paused else ClockState.running
         if not self.stopped:
-            return State.cancelled
-        return State.met if due_at else State.stopped
+            return ClockState.cancelled
+        return ClockState.met if due_at else ClockState.stopped
 
     def _lived(self) -> Iterator[int]:
         for n, start in enumerate(self.born):

@@ -5,7 +5,7 @@ from functools import reduce
 
 import pytest
 
-from app.sla.core.clock import EndedReason, State
+from app.sla.core.clock import ClockState, EndedReason
 from app.sla.core.engine import advance, replay
 from app.sla.core.enums import AuthorKind, Metric, Status
 from app.sla.core.policy import OnReopen
@@ -37,7 +37,7 @@ from tests.sla.core.builders import (
 def test_case_01_a_reply_that_resolves_is_an_answer_and_a_status(done: Status) -> None:
     after = ticket(opened(), said(30), status(30, done))
     clock = only_clock(after)
-    assert (clock.stopped_at, clock.ended_reason, clock.state(at(30))) == (at(30), None, State.met)
+    assert (clock.stopped_at, clock.ended_reason, clock.state(at(30))) == (at(30), None, ClockState.met)
     assert only_clock(after, RESOLUTION).stopped_at == at(30)
     assert after.status is done
 
@@ -52,28 +52,28 @@ def test_case_01_a_reply_that_waits_for_the_customer_answers_and_pauses() -> Non
     after = ticket(opened(), said(30), status(30, Status.pending))
     resolution = only_clock(after, RESOLUTION)
     assert only_clock(after).stopped_at == at(30)
-    assert (resolution.state(at(99)), resolution.elapsed(at(99)).seconds) == (State.paused, 30)
+    assert (resolution.state(at(99)), resolution.elapsed(at(99)).seconds) == (ClockState.paused, 30)
 
 
 def test_case_07_a_reply_exactly_at_the_deadline_is_in_time() -> None:
     before = ticket(opened())
-    assert only_clock(before).state(at(90)) is State.running
+    assert only_clock(before).state(at(90)) is ClockState.running
     assert (only_clock(before).breached(at(90)), only_clock(before).breached(at(90) + MICROSECOND)) == (False, True)
     clock = only_clock(advance(before, said(90)))
     assert not clock.breached(at(10**6))
-    assert clock.state(at(90)) is State.met
-    assert clock.state(at(10**6)) is State.met
+    assert clock.state(at(90)) is ClockState.met
+    assert clock.state(at(10**6)) is ClockState.met
 
 
 def test_case_08_a_reply_after_the_deadline_is_a_breach_at_the_deadline() -> None:
     clock = only_clock(ticket(opened(), said(90.000001)))
-    assert clock.state(at(90.000001)) is State.breached
+    assert clock.state(at(90.000001)) is ClockState.breached
     assert (clock.due_at, clock.stopped_at) == (at(90), at(90) + MICROSECOND)
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(600, State.met), (600.000001, State.breached)])
+@pytest.mark.parametrize(("seconds", "state"), [(600, ClockState.met), (600.000001, ClockState.breached)])
 @pytest.mark.parametrize("done", [Status.resolved, Status.closed])
-def test_case_09_resolved_late_is_a_breach_at_the_deadline(seconds: float, state: State, done: Status) -> None:
+def test_case_09_resolved_late_is_a_breach_at_the_deadline(seconds: float, state: ClockState, done: Status) -> None:
     cover = covered(policy(target(RESOLUTION, 600)))
     clock = only_clock(ticket(cover, opened(), said(5), status(seconds, done), target=None), RESOLUTION)
     assert (clock.state(at(10**6)), clock.due_at, clock.answered) == (state, at(600), True)
@@ -83,15 +83,20 @@ def test_case_09_resolved_late_by_the_time_that_was_not_paused() -> None:
     cover = covered(policy(target(RESOLUTION, 600)))
     entries: list[Entry] = [cover, opened(), status(100, Status.pending), status(1100, Status.open)]
     late = replay([*entries, status(1600.000001, Status.resolved)])
-    assert only_clock(late, RESOLUTION).state(at(10**6)) is State.breached
+    assert only_clock(late, RESOLUTION).state(at(10**6)) is ClockState.breached
     assert only_clock(late, RESOLUTION).due_at == at(1600)
     in_time = replay([*entries, status(1600, Status.resolved)])
-    assert only_clock(in_time, RESOLUTION).state(at(10**6)) is State.met
+    assert only_clock(in_time, RESOLUTION).state(at(10**6)) is ClockState.met
 
 
 @pytest.mark.parametrize(
     ("seconds", "state"),
-    [(0, State.cancelled), (89, State.cancelled), (90, State.cancelled), (90.000001, State.breached)],
+    [
+        (0, ClockState.cancelled),
+        (89, ClockState.cancelled),
+        (90, ClockState.cancelled),
+        (90.000001, ClockState.breached),
+    ],
 )
 @pytest.mark.parametrize(
     ("by", "reason"),
@@ -103,14 +108,14 @@ def test_case_09_resolved_late_by_the_time_that_was_not_paused() -> None:
     ],
 )
 def test_case_10_resolved_without_a_reply_is_never_met(
-    seconds: float, state: State, by: AuthorKind, reason: EndedReason
+    seconds: float, state: ClockState, by: AuthorKind, reason: EndedReason
 ) -> None:
     clock = only_clock(ticket(opened(), status(seconds, Status.resolved, by)))
     assert (clock.state(at(10**6)), clock.ended_reason, clock.answered) == (state, reason, False)
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(120, State.cancelled), (120.000001, State.breached)])
-def test_case_10_resolved_without_the_next_reply_or_update_is_never_met(seconds: float, state: State) -> None:
+@pytest.mark.parametrize(("seconds", "state"), [(120, ClockState.cancelled), (120.000001, ClockState.breached)])
+def test_case_10_resolved_without_the_next_reply_or_update_is_never_met(seconds: float, state: ClockState) -> None:
     cover = covered(policy(target(NEXT, 100), target(UPDATE, 110)))
     entries: list[Entry] = [cover, opened(), said(10), said(20, CUSTOMER), status(seconds, Status.resolved)]
     found = replay(entries)
@@ -127,7 +132,7 @@ def test_case_11_three_messages_before_one_reply_are_one_wait_from_the_first() -
     after = ticket(cover, opened(), said(10), *asked, said(145.000001), said(160, CUSTOMER), target=None)
     exchange, running = of(after, NEXT)
     assert (exchange.cycle, exchange.started_at, exchange.due_at) == (1, at(100), at(145))
-    assert (exchange.stopped_at, exchange.state(at(200))) == (at(145.000001), State.breached)
+    assert (exchange.stopped_at, exchange.state(at(200))) == (at(145.000001), ClockState.breached)
     assert (running.cycle, running.started_at, running.due_at) == (2, at(160), at(205))
 
 
@@ -141,8 +146,8 @@ def test_case_17_short_targets_are_exact(seconds: int, metric: Metric) -> None:
         assert clock.started_at == at(0)
     assert clock.due_at == at(seconds)
     assert clock.warnings() == (at(seconds / 2),)
-    assert clock.state(clock.due_at) is State.running
-    assert clock.state(clock.due_at + MICROSECOND) is State.breached
+    assert clock.state(clock.due_at) is ClockState.running
+    assert clock.state(clock.due_at + MICROSECOND) is ClockState.breached
 
 
 def test_case_20_what_is_replayed_from_history_is_what_happened_live() -> None:
@@ -150,8 +155,8 @@ def test_case_20_what_is_replayed_from_history_is_what_happened_live() -> None:
     entries: list[Entry] = [cover, opened(), said(5, SYSTEM), said(80, CUSTOMER), said(91), status(95, Status.resolved)]
     live = reduce(advance, entries[1:], replay(entries[:1]))
     assert live == replay(entries)
-    assert only_clock(live).state(at(91)) is State.breached
-    assert only_clock(live, RESOLUTION).state(at(10**6)) is State.met
+    assert only_clock(live).state(at(91)) is ClockState.breached
+    assert only_clock(live, RESOLUTION).state(at(10**6)) is ClockState.met
 
 
 def test_case_22_of_many_first_replies_only_the_first_counts() -> None:
@@ -177,7 +182,7 @@ def test_case_27_whatever_comes_after_an_answer_leaves_it_answered() -> None:
         status(60, Status.open),
     ]
     assert only_clock(ticket(opened(), said(10), *later)) == answered
-    assert (answered.stopped_at, answered.state(at(10**6))) == (at(10), State.met)
+    assert (answered.stopped_at, answered.state(at(10**6))) == (at(10), ClockState.met)
 
 
 def test_case_29_a_bot_answers_then_hands_over_and_the_wait_runs_from_the_customer() -> None:

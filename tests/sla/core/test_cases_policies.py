@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from app.sla.core.clock import State
+from app.sla.core.clock import ClockState
 from app.sla.core.engine import advance, replay
 from app.sla.core.enums import Metric, Priority, Status
 from app.sla.core.policy import first_match
@@ -35,11 +35,11 @@ from tests.sla.core.builders import (
 def test_case_04_a_priority_changed_while_breached_and_back() -> None:
     its_policy = promise((Priority.high, 60), (Priority.low, 3600))
     first = ticket(covered(its_policy, priority=Priority.high), opened(), target=None)
-    assert only_clock(first).state(at(100)) is State.breached
+    assert only_clock(first).state(at(100)) is ClockState.breached
     calmer = advance(first, covered(its_policy, 100, Priority.low))
     clock = only_clock(calmer)
-    assert (clock.state(at(100)), clock.due_at, clock.target_seconds) == (State.running, at(3600), 3600)
-    assert only_clock(advance(calmer, said(3600))).state(at(9999)) is State.met
+    assert (clock.state(at(100)), clock.due_at, clock.target_seconds) == (ClockState.running, at(3600), 3600)
+    assert only_clock(advance(calmer, said(3600))).state(at(9999)) is ClockState.met
     assert clock.breached(at(3600.000001))
     again = only_clock(advance(calmer, covered(its_policy, 200, Priority.high)))
     assert again == only_clock(first)
@@ -55,7 +55,7 @@ def test_case_04_a_priority_changed_while_paused_and_back() -> None:
     calmer = advance(paused, covered(calm, 300))
     clock = only_clock(calmer, RESOLUTION)
     assert (clock.state(at(500)), clock.due_at, clock.remaining(at(500))) == (
-        State.paused, None, timedelta(seconds=3500)
+        ClockState.paused, None, timedelta(seconds=3500)
     )  # fmt: skip
     assert (clock.paused_time(at(500)), clock.original_due_at) == (timedelta(seconds=400), at(600))
     assert only_clock(advance(calmer, status(700, Status.open)), RESOLUTION).due_at == at(3600 + 600)
@@ -70,16 +70,16 @@ def test_case_04_a_target_that_counts_the_wait_for_the_customer_runs_on_from_the
     changed = replay([covered(pausing), opened(), status(100, Status.pending), covered(counting, 150)])
     clock = only_clock(changed, RESOLUTION)
     assert (clock.state(at(150)), clock.due_at, clock.paused_time(at(999))) == (
-        State.running, at(650), timedelta(seconds=50)
+        ClockState.running, at(650), timedelta(seconds=50)
     )  # fmt: skip
     again = only_clock(advance(changed, covered(pausing, 250)), RESOLUTION)
-    assert (again.state(at(300)), again.remaining(at(300))) == (State.paused, timedelta(seconds=400))
+    assert (again.state(at(300)), again.remaining(at(300))) == (ClockState.paused, timedelta(seconds=400))
 
 
 def test_case_04_a_breached_clock_pauses_and_stays_breached() -> None:
     late = replay([covered(policy(target(RESOLUTION, 60))), opened(), status(100, Status.pending)])
     clock = only_clock(late, RESOLUTION)
-    assert (clock.state(at(200)), clock.due_at, clock.paused) == (State.breached, at(60), True)
+    assert (clock.state(at(200)), clock.due_at, clock.paused) == (ClockState.breached, at(60), True)
     assert clock.remaining(at(200)) == timedelta(seconds=-40)
 
 
@@ -99,15 +99,19 @@ def test_case_05_a_policy_replaced_leaves_what_has_ended_as_it_was_judged() -> N
     late = ticket(opened(), said(91), status(95, Status.resolved))
     after = advance(late, covered(promise((None, 3600), version=2), 100))
     assert after.clocks == late.clocks
-    assert only_clock(after).state(at(10**6)) is State.breached
+    assert only_clock(after).state(at(10**6)) is ClockState.breached
 
 
 def test_case_05_a_running_breach_is_judged_anew_and_can_be_breached_again() -> None:
     late = ticket(opened())
-    assert only_clock(late).state(at(91)) is State.breached
+    assert only_clock(late).state(at(91)) is ClockState.breached
     clock = only_clock(advance(late, covered(promise((None, 120), version=2), 100)))
-    assert (clock.state(at(100)), clock.next_at(at(100)), clock.original_due_at) == (State.running, at(120), at(90))
-    assert (clock.state(at(121)), clock.terms.policy_version) == (State.breached, 2)
+    assert (clock.state(at(100)), clock.next_at(at(100)), clock.original_due_at) == (
+        ClockState.running,
+        at(120),
+        at(90),
+    )
+    assert (clock.state(at(121)), clock.terms.policy_version) == (ClockState.breached, 2)
 
 
 @pytest.mark.parametrize("priority", Priority)
@@ -122,9 +126,9 @@ def test_case_06_a_policy_with_one_metric_and_one_priority_reaches_its_end(prior
     after = advance(before, said(10))
     assert [each.next_at() for each in after.clocks] == [None, None]
     ended = only_clock(after)
-    assert ended.state(at(10**6)) is (State.met if priority is Priority.high else State.stopped)
+    assert ended.state(at(10**6)) is (ClockState.met if priority is Priority.high else ClockState.stopped)
     measured = only_clock(advance(after, status(20, Status.resolved)), RESOLUTION)
-    assert (measured.state(at(30)), measured.due_at) == (State.stopped, None)
+    assert (measured.state(at(30)), measured.due_at) == (ClockState.stopped, None)
 
 
 @pytest.mark.parametrize("metric", [FIRST, NEXT, UPDATE, RESOLUTION])
@@ -141,9 +145,9 @@ def test_case_24_a_policy_archived_leaves_history_and_a_measured_clock() -> None
     assert advance(resolved, covered(None, 100)).clocks == resolved.clocks
     assert only_clock(advance(ended, covered(None, 100))) == only_clock(ended)
     measured = only_clock(advance(running, covered(None, 100)))
-    assert (measured.state(at(10**6)), measured.due_at, measured.terms.policy_id) == (State.running, None, None)
+    assert (measured.state(at(10**6)), measured.due_at, measured.terms.policy_id) == (ClockState.running, None, None)
     assert measured.original_due_at == at(90)
-    assert only_clock(advance(advance(running, covered(None, 100)), said(120))).state(at(120)) is State.stopped
+    assert only_clock(advance(advance(running, covered(None, 100)), said(120))).state(at(120)) is ClockState.stopped
 
 
 def test_case_24_without_a_policy_every_hour_counts_and_the_usual_statuses_pause() -> None:
@@ -156,7 +160,7 @@ def test_case_24_without_a_policy_every_hour_counts_and_the_usual_statuses_pause
         status(200, Status.pending),
     ]
     clock = only_clock(replay(entries), RESOLUTION)
-    assert (clock.terms.calendar, clock.state(at(10**6))) == (None, State.paused)
+    assert (clock.terms.calendar, clock.state(at(10**6))) == (None, ClockState.paused)
     assert (clock.elapsed(at(300)), clock.paused_time(at(300))) == (timedelta(seconds=150), timedelta(seconds=150))
 
 
@@ -186,7 +190,7 @@ def test_case_26_other_facts_match_another_policy_and_what_runs_takes_its_target
     answered = advance(running, said(40))
     after = advance(answered, covered(joined, 50))
     assert only_clock(after) == only_clock(answered)
-    assert only_clock(after).state(at(60)) is State.met
+    assert only_clock(after).state(at(60)) is ClockState.met
 
 
 def test_case_26_updates_that_are_promised_later_are_due_from_then_on() -> None:
@@ -198,5 +202,5 @@ def test_case_26_updates_that_are_promised_later_are_due_from_then_on() -> None:
     measured = advance(advance(promised, covered(None, 200)), said(300))
     clock = only_clock(measured, UPDATE)
     assert (clock.state(at(999)), clock.elapsed(at(999)), clock.due_at) == (
-        State.stopped, timedelta(seconds=200), None
+        ClockState.stopped, timedelta(seconds=200), None
     )  # fmt: skip

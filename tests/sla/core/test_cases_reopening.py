@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.sla.core.clock import EndedReason, State
+from app.sla.core.clock import ClockState, EndedReason
 from app.sla.core.engine import advance, replay
 from app.sla.core.enums import Metric, Status
 from app.sla.core.policy import NO_RELIEF, AppliesTo, Effect, OnReopen
@@ -36,15 +36,15 @@ _REOPENED = said(WEEK, CUSTOMER), status(WEEK, Status.open, CUSTOMER)
 def test_case_12_a_thanks_after_an_unanswered_resolution_waits_from_the_thanks() -> None:
     after = ticket(opened(), status(10, Status.resolved), *_REOPENED)
     judged, waiting = of(after, FIRST)
-    assert judged.state(at(WEEK)) is State.cancelled
+    assert judged.state(at(WEEK)) is ClockState.cancelled
     assert (waiting.cycle, waiting.started_at, waiting.due_at) == (2, at(WEEK), at(WEEK + 90))
-    assert waiting.state(at(WEEK)) is State.running
+    assert waiting.state(at(WEEK)) is ClockState.running
 
 
 def test_case_12_a_thanks_after_an_answer_breaches_nothing_from_the_creation() -> None:
     cover = covered(policy(target(FIRST, 90), target(NEXT, 90), target(RESOLUTION, 600), target(UPDATE, 300)))
     after = ticket(cover, opened(), said(10), status(20, Status.resolved), *_REOPENED, target=None)
-    assert {clock.state(at(WEEK)) for clock in after.clocks if clock.ended_at is None} == {State.running}
+    assert {clock.state(at(WEEK)) for clock in after.clocks if clock.ended_at is None} == {ClockState.running}
     assert (only_clock(after, NEXT).started_at, of(after, UPDATE)[-1].started_at) == (at(WEEK), at(WEEK))
     # What is left of the 600 seconds: 20 were used, the week in between was not.
     assert only_clock(after, RESOLUTION).due_at == at(WEEK + 580)
@@ -73,7 +73,7 @@ def test_case_13_a_policy_may_begin_the_resolution_anew() -> None:
     cover = covered(policy(target(RESOLUTION, 600), on_reopen=OnReopen.new_cycle))
     after = ticket(cover, opened(), said(10), status(700, Status.resolved), *_REOPENED, target=None)
     old, new = of(after, RESOLUTION)
-    assert (old.cycle, old.state(at(WEEK)), old.stopped_at) == (1, State.breached, at(700))
+    assert (old.cycle, old.state(at(WEEK)), old.stopped_at) == (1, ClockState.breached, at(700))
     assert (new.cycle, new.started_at, new.due_at) == (2, at(WEEK), at(WEEK + 600))
 
 
@@ -89,7 +89,7 @@ def test_case_13_resolved_while_paused_and_reopened_counts_neither() -> None:
     assert (clock.elapsed(at(1000)), clock.paused_time(at(1000))) == (timedelta(seconds=100), timedelta(seconds=100))
     assert clock.due_at == at(1500)
     waiting = only_clock(ticket(cover, *entries[:-1], status(1000, Status.pending), target=None), RESOLUTION)
-    assert (waiting.state(at(1100)), waiting.paused_time(at(1100))) == (State.paused, timedelta(seconds=200))
+    assert (waiting.state(at(1100)), waiting.paused_time(at(1100))) == (ClockState.paused, timedelta(seconds=200))
 
 
 def test_case_13_an_agent_who_reopens_starts_no_response() -> None:
@@ -98,8 +98,8 @@ def test_case_13_an_agent_who_reopens_starts_no_response() -> None:
     assert only_clock(after, RESOLUTION).ended_at is None
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(90, State.cancelled), (90.000001, State.breached)])
-def test_case_21_merged_ends_what_runs_and_nothing_starts_again(seconds: float, state: State) -> None:
+@pytest.mark.parametrize(("seconds", "state"), [(90, ClockState.cancelled), (90.000001, ClockState.breached)])
+def test_case_21_merged_ends_what_runs_and_nothing_starts_again(seconds: float, state: ClockState) -> None:
     cover = covered(policy(target(FIRST, 90), target(RESOLUTION, 90), target(UPDATE, 90)))
     entries: list[Entry] = [cover, opened(), Promised(at(0), at(90))]
     merged = replay([*entries, ClocksEnded(at(seconds), EndedReason.merged), status(seconds, Status.closed)])
@@ -113,7 +113,7 @@ def test_case_21_what_was_answered_before_the_merge_stays_answered() -> None:
     answered = ticket(opened(), said(10))
     merged = advance(answered, ClocksEnded(at(20), EndedReason.merged))
     assert only_clock(merged) == only_clock(answered)
-    assert only_clock(merged, RESOLUTION).state(at(WEEK)) is State.cancelled
+    assert only_clock(merged, RESOLUTION).state(at(WEEK)) is ClockState.cancelled
 
 
 def test_promises_outlive_resolution_and_are_kept_late_or_withdrawn() -> None:
@@ -132,7 +132,11 @@ def test_promises_outlive_resolution_and_are_kept_late_or_withdrawn() -> None:
     ]  # fmt: skip
     for entry in over:
         found = advance(found, entry)
-    assert [c.state(at(WEEK)) for c in of(found, PROMISE)] == [State.met, State.breached, State.cancelled]
+    assert [c.state(at(WEEK)) for c in of(found, PROMISE)] == [
+        ClockState.met,
+        ClockState.breached,
+        ClockState.cancelled,
+    ]
     assert of(found, PROMISE)[2].ended_reason is EndedReason.withdrawn
     assert advance(found, PromiseOver(at(600), 1, kept=False)) == found
 
@@ -141,12 +145,12 @@ def test_promises_outlive_resolution_and_are_kept_late_or_withdrawn() -> None:
 def test_an_excluded_clock_has_no_deadline_and_ends_stopped_or_cancelled(metric: Metric, reached: bool) -> None:
     excluding = Excepted(at(80), (granted(Effect.exclude, None, metric, starts=80, expires=110),))
     late = ticket(opened(), excluding)
-    assert only_clock(late).state(at(105)) is (State.running if reached else State.breached)
+    assert only_clock(late).state(at(105)) is (ClockState.running if reached else ClockState.breached)
     # It stays with the clock after it expired.
     answered = only_clock(advance(late, said(200)))
-    assert answered.state(at(WEEK)) is (State.stopped if reached else State.breached)
+    assert answered.state(at(WEEK)) is (ClockState.stopped if reached else ClockState.breached)
     given_up = only_clock(advance(late, status(200, Status.resolved)))
-    assert given_up.state(at(WEEK)) is (State.cancelled if reached else State.breached)
+    assert given_up.state(at(WEEK)) is (ClockState.cancelled if reached else ClockState.breached)
     assert given_up.ended_reason is (EndedReason.exception if reached else EndedReason.resolved_without_response)
 
 
@@ -154,13 +158,13 @@ def test_a_breach_that_has_happened_stays_one_when_its_clock_is_excluded() -> No
     excluding = Excepted(at(100), (granted(Effect.exclude, None, FIRST, starts=100, expires=110),))
     late = ticket(opened(), excluding)
     for clock in (only_clock(late), only_clock(advance(late, said(200)))):
-        assert (clock.state(at(WEEK)), clock.due_at, clock.relief.excluded) == (State.breached, at(90), True)
+        assert (clock.state(at(WEEK)), clock.due_at, clock.relief.excluded) == (ClockState.breached, at(90), True)
     more = granted(Effect.extend, 60, starts=0, expires=None)
     still = only_clock(advance(late, Excepted(at(120), (*excluding.exceptions, more))))
-    assert (still.state(at(130)), still.due_at) == (State.breached, at(90))
+    assert (still.state(at(130)), still.due_at) == (ClockState.breached, at(90))
     # Taken back, it is judged as if it had never been granted.
     back = only_clock(advance(late, Excepted(at(120), ())))
-    assert (back.state(at(130)), back.due_at, back.relief.excluded) == (State.breached, at(90), False)
+    assert (back.state(at(130)), back.due_at, back.relief.excluded) == (ClockState.breached, at(90), False)
 
 
 def test_an_exception_for_what_starts_reaches_nothing_that_runs() -> None:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.sla.core.calendar import BusinessCalendar, Hours
-from app.sla.core.clock import Clock, State
+from app.sla.core.clock import Clock, ClockState
 from app.sla.core.engine import replay
 from app.sla.core.enums import Metric, Priority, Status
 from app.sla.core.goal import Cohort, judge_mean
@@ -100,7 +100,7 @@ def test_case_02_what_is_left_stays_while_it_is_paused_over_a_weekend() -> None:
         _in_berlin(WEEKDAYS_9_TO_17, 3 * _HOUR), berlin(3, 6, 15.5), (berlin(3, 6, 16.5), Status.pending)
     )
     for now in (berlin(3, 6, 16.5), berlin(3, 8, 12), berlin(3, 9, 12)):
-        assert (clock.state(now), clock.due_at, clock.remaining(now)) == (State.paused, None, timedelta(hours=2))
+        assert (clock.state(now), clock.due_at, clock.remaining(now)) == (ClockState.paused, None, timedelta(hours=2))
     assert clock.paused_time(berlin(3, 9, 12)) == timedelta(hours=3.5)
 
 
@@ -117,7 +117,10 @@ def test_case_03_two_pauses_in_the_same_minute() -> None:
     clock = only_clock(ticket(*entries, target=None), RESOLUTION)
     assert clock.paused_time(at(60)) == timedelta(seconds=20, microseconds=250_001)
     assert clock.due_at == at(110.250001)
-    assert (clock.state(at(110.250001)), clock.state(at(110.250001) + MICROSECOND)) == (State.running, State.breached)
+    assert (clock.state(at(110.250001)), clock.state(at(110.250001) + MICROSECOND)) == (
+        ClockState.running,
+        ClockState.breached,
+    )
 
 
 def test_case_03_from_one_waiting_status_into_another_is_one_pause_and_none_at_all_is_none() -> None:
@@ -135,7 +138,7 @@ def test_case_14_opened_and_answered_outside_hours_is_nothing_and_in_the_mean() 
     found = replay([cover, opens, Said(saturday + timedelta(hours=20), AGENT, True)])
     clock = only_clock(found)
     now = saturday + timedelta(days=3)
-    assert (clock.elapsed(now), clock.state(now)) == (timedelta(0), State.met)
+    assert (clock.elapsed(now), clock.state(now)) == (timedelta(0), ClockState.met)
     assert clock.due_at == datetime(2026, 3, 9, 9, 1, 30, tzinfo=UTC)
     status = judge_mean(Cohort(2, clock.elapsed(now) + timedelta(seconds=60), 0, timedelta(0)), 90, now)
     assert status.mean_answered_seconds == 30
@@ -143,7 +146,7 @@ def test_case_14_opened_and_answered_outside_hours_is_nothing_and_in_the_mean() 
 
 def test_case_14_answered_at_the_very_same_instant_is_nothing_and_met() -> None:
     clock = only_clock(ticket(opened(), said(0)))
-    assert (clock.elapsed(at(99)), clock.state(at(99)), clock.answered) == (timedelta(0), State.met, True)
+    assert (clock.elapsed(at(99)), clock.state(at(99)), clock.answered) == (timedelta(0), ClockState.met, True)
 
 
 @pytest.mark.parametrize("business", [False, True])
@@ -177,9 +180,9 @@ def test_case_16_a_deadline_rolls_over_weekdays_of_different_hours() -> None:
         assert _resolution(_in_berlin(weekly, hours * _HOUR), opens).due_at == due
     late = _resolution(_in_berlin(weekly, _HOUR), opens, (berlin(3, 5, 12.5), Status.resolved))
     # Nothing more was consumed after closing, but past the deadline is past the deadline.
-    assert (late.elapsed(opens), late.state(opens)) == (timedelta(hours=1), State.breached)
+    assert (late.elapsed(opens), late.state(opens)) == (timedelta(hours=1), ClockState.breached)
     at_closing = _resolution(_in_berlin(weekly, _HOUR), opens, (berlin(3, 5, 12), Status.resolved))
-    assert at_closing.state(opens) is State.met
+    assert at_closing.state(opens) is ClockState.met
 
 
 @pytest.mark.parametrize(

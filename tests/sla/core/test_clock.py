@@ -4,18 +4,18 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sla.core.clock import Clock, EndedReason, State
+from app.sla.core.clock import Clock, ClockState, EndedReason
 from app.sla.core.enums import Priority, Status
 from app.sla.core.policy import NO_RELIEF, Policy, Relief, Terms, terms
 from tests.sla.core.builders import FIRST, MICROSECOND, PROMISE, START, at, microseconds, percents, policies, priorities
 
 # What a clock may go through as time passes, once it can no longer be answered or covered anew.
 _LATER = {
-    State.running: {State.running, State.breached},
-    State.breached: {State.breached},
-    State.met: {State.met},
-    State.cancelled: {State.cancelled},
-    State.stopped: {State.stopped},
+    ClockState.running: {ClockState.running, ClockState.breached},
+    ClockState.breached: {ClockState.breached},
+    ClockState.met: {ClockState.met},
+    ClockState.cancelled: {ClockState.cancelled},
+    ClockState.stopped: {ClockState.stopped},
 }
 
 # Of every hour and whatever the status: what pauses and calendars do is judged with the whole engine.
@@ -49,9 +49,9 @@ clocks_with_deadline = _promised.map(_clock)
 @given(clocks_with_deadline)
 def test_stopping_at_the_deadline_is_met_and_a_microsecond_later_is_not(clock: Clock) -> None:
     assert clock.due_at is not None
-    assert clock.stop(clock.due_at).state(clock.due_at) is State.met
+    assert clock.stop(clock.due_at).state(clock.due_at) is ClockState.met
     late = clock.due_at + MICROSECOND
-    assert clock.stop(late).state(late) is State.breached
+    assert clock.stop(late).state(late) is ClockState.breached
 
 
 @given(clocks_with_deadline, st.sampled_from(EndedReason))
@@ -59,15 +59,15 @@ def test_ending_at_the_deadline_is_cancelled_and_a_microsecond_later_is_a_breach
     clock: Clock, reason: EndedReason
 ) -> None:
     assert clock.due_at is not None
-    assert clock.end(clock.due_at, reason).state(clock.due_at) is State.cancelled
+    assert clock.end(clock.due_at, reason).state(clock.due_at) is ClockState.cancelled
     late = clock.due_at + MICROSECOND
-    assert clock.end(late, reason).state(late) is State.breached
+    assert clock.end(late, reason).state(late) is ClockState.breached
 
 
 @given(clocks(), microseconds)
 def test_nothing_runs_past_its_deadline(clock: Clock, waited: timedelta) -> None:
     now = START + waited
-    if clock.state(now) is State.running:
+    if clock.state(now) is ClockState.running:
         assert clock.ended_at is None
         assert clock.due_at is None or now <= clock.due_at
 
@@ -89,7 +89,7 @@ def test_an_ended_clock_does_not_know_the_time(clock: Clock, one: timedelta, oth
 @given(clocks(), microseconds)
 def test_without_a_target_a_clock_is_neither_met_nor_breached(clock: Clock, waited: timedelta) -> None:
     if clock.target_seconds is None:
-        assert clock.state(START + waited) in {State.running, State.stopped, State.cancelled}
+        assert clock.state(START + waited) in {ClockState.running, ClockState.stopped, ClockState.cancelled}
         assert (clock.due_at, clock.next_at(), clock.warnings()) == (None, None, ())
         assert clock.remaining(START + waited) is None
 
@@ -125,7 +125,7 @@ def test_a_breach_is_always_found_at_a_next_instant(clock: Clock, waited: timede
         after = instant + MICROSECOND
     assert visited[-1] == clock.due_at
     assert len(visited) == len(set(clock.warnings())) + 1
-    assert clock.state(visited[-1] + MICROSECOND + waited) is State.breached
+    assert clock.state(visited[-1] + MICROSECOND + waited) is ClockState.breached
 
 
 @given(clocks(), st.lists(st.tuples(st.none() | policies(FIRST), priorities), max_size=5))
@@ -187,11 +187,11 @@ def test_a_promise_brings_its_own_deadline_and_its_warnings_are_shares_of_it(wai
 def test_what_is_used_up_at_the_instant_of_a_pause_is_reached_when_the_clock_runs_on() -> None:
     clock = _clock(Terms(90, pause_on=frozenset({Status.pending}), warn_at_percent=(50,)))
     paused = clock.in_status(Status.pending, at(90))
-    assert (paused.state(at(1000)), paused.due_at, paused.warnings()) == (State.paused, None, (at(45),))
+    assert (paused.state(at(1000)), paused.due_at, paused.warnings()) == (ClockState.paused, None, (at(45),))
     assert paused.remaining(at(1000)) == timedelta(0)
     assert paused.in_status(Status.open, at(200)).due_at == at(200)
     late = clock.in_status(Status.pending, at(90) + MICROSECOND)
-    assert (late.state(at(1000)), late.due_at, late.paused) == (State.breached, at(90), True)
+    assert (late.state(at(1000)), late.due_at, late.paused) == (ClockState.breached, at(90), True)
 
 
 def test_what_is_paused_and_frozen_at_once_is_left_out_once() -> None:
@@ -212,4 +212,4 @@ def test_a_clock_that_stops_while_paused_has_the_deadline_of_running_on_right_th
             at(560), timedelta(seconds=30), timedelta(seconds=470)
         )  # fmt: skip
         assert not over.paused
-    assert paused.stop(at(500)).state(at(999)) is State.met
+    assert paused.stop(at(500)).state(at(999)) is ClockState.met

@@ -3,7 +3,7 @@ from functools import reduce
 import pytest
 from hypothesis import given
 
-from app.sla.core.clock import State
+from app.sla.core.clock import ClockState
 from app.sla.core.engine import TicketClocks, advance, replay
 from app.sla.core.enums import DONE, AuthorKind, Status
 from app.sla.core.timeline import Entry, Opened, Said, StatusSet
@@ -74,7 +74,7 @@ def test_a_ticket_opened_done_has_a_wait_that_is_over(done: Status) -> None:
     found = ticket(opened(status=done))
     clock = only_clock(found)
     assert (clock.ended_at, clock.next_at()) == (clock.started_at, None)
-    assert clock.state(at(10**6)) is State.cancelled
+    assert clock.state(at(10**6)) is ClockState.cancelled
     assert only_clock(found, RESOLUTION).stopped_at == at(0)
 
 

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.sla.core.clock import Clock, State
+from app.sla.core.clock import Clock, ClockState
 from app.sla.core.engine import TicketClocks, advance, replay
 from app.sla.core.enums import DONE, Metric, Priority, Status
 from app.sla.core.policy import NO_RELIEF, Effect, Policy
@@ -42,7 +42,7 @@ _BROKEN_THEN_EXCLUDED: list[Entry] = [
     opened(),
     Excepted(at(100), (granted(Effect.exclude, starts=100),)),
 ]
-_OVER = {State.met, State.breached, State.cancelled, State.stopped}
+_OVER = {ClockState.met, ClockState.breached, ClockState.cancelled, ClockState.stopped}
 
 
 def _pairs(entries: list[Entry]) -> list[tuple[Clock, Life]]:
@@ -79,7 +79,7 @@ def _judged_alike(clock: Clock, life: Life, now: datetime) -> None:
     assert clock.target_seconds == (None if need is None else -(-need // timedelta(seconds=1)))
     for instant in (now, *([due_at, due_at + MICROSECOND] if due_at and due_at < HORIZON else [])):
         assert clock.state(instant) is life.state(instant)
-        assert clock.breached(instant) is (clock.state(instant) is State.breached)
+        assert clock.breached(instant) is (clock.state(instant) is ClockState.breached)
 
 
 @given(timelines())
@@ -164,7 +164,7 @@ def test_what_is_due_and_when(entries: list[Entry], step: timedelta) -> None:
     now = entries[-1].at + step
     for clock in clocks_of(entries):
         due_at, target = clock.due_at, clock._target(clock.relief)
-        assert clock.state(now) in _OVER if clock.ended_at else clock.state(now) is not State.met
+        assert clock.state(now) in _OVER if clock.ended_at else clock.state(now) is not ClockState.met
         assert clock.breached(now) is (due_at is not None and (clock.ended_at or now) > due_at)
         if target is None or clock.relief.excluded:
             # What had broken before it was excluded stays broken, and keeps the deadline that it missed.
@@ -275,7 +275,7 @@ def test_time_alone_turns_running_into_breached_and_nothing_else(
     later = now + data.draw(steps)
     for clock in clocks_of(entries):
         was, becomes = clock.state(now), clock.state(later)
-        assert becomes is was or (was, becomes) == (State.running, State.breached)
+        assert becomes is was or (was, becomes) == (ClockState.running, ClockState.breached)
 
 
 @given(timelines(max_size=6), st.data())

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.sla.core.clock import Clock, State
+from app.sla.core.clock import Clock, ClockState
 from app.sla.core.engine import replay
 from app.sla.core.enums import Priority, Status
 from app.sla.core.goal import Cohort, judge_mean
@@ -40,12 +40,12 @@ def test_a_bot_counts_where_the_policy_says_so_even_without_a_target() -> None:
 @pytest.mark.parametrize(
     ("statuses", "state"),
     [
-        ([Status.pending, Status.resolved], State.running),
-        ([Status.resolved, Status.pending], State.paused),
+        ([Status.pending, Status.resolved], ClockState.running),
+        ([Status.resolved, Status.pending], ClockState.paused),
     ],
 )
 def test_a_promise_sees_the_status_of_a_resolved_ticket_and_of_a_reopened_one(
-    statuses: list[Status], state: State
+    statuses: list[Status], state: ClockState
 ) -> None:
     cover = covered(policy(target(PROMISE, 1, frozenset({Status.pending}))))
     entries: list[Entry] = [status(20 + n, word) for n, word in enumerate(statuses)]
