@@ -168,6 +168,30 @@ def test_ten_tabs_share_one_stream_and_outlive_the_one_that_leads(
     assert len([url for url in watch.requests if "/v1/events/stream" in url]) == 2
 
 
+def test_a_list_that_was_just_read_is_not_asked_for_the_rows_touched_before(
+    page: Page, sign_in: SignIn, service: Service, watch: Watch, admin_key: str
+) -> None:
+    """An event, and before its row is read the connection stands anew: the whole list comes, and no row by itself."""
+    page.add_init_script(
+        "window.BroadcastChannel = class extends BroadcastChannel {"
+        " constructor(name) { super(name); window.channelName = name; } }"
+    )
+    ticket = service.ticket("Touched and read anew")
+    sign_in(admin_key)
+    expect(_row(page, "Touched and read anew")).to_be_visible()
+    for _ in range(3):
+        page.evaluate(
+            "id => { const channel = new BroadcastChannel(window.channelName);"
+            " for (let n = 0; n < 2; n += 1)"
+            " channel.postMessage({kind: 'events', events: [{type: 'ticket.updated', ticketid: id}]});"
+            " channel.postMessage({kind: 'live', offset: 0}); channel.close(); }",
+            ticket["id"],
+        )
+        page.wait_for_timeout(500)
+    assert len([url for url in watch.requests if "/v1/tickets?" in url and "ids=" not in url]) >= 4
+    assert not [url for url in watch.requests if re.search(r"[?&]ids=(&|$)", url)]
+
+
 def test_two_callers_in_two_tabs_hear_their_own(
     context: BrowserContext, sign_in: SignIn, service: Service, watch: Watch, admin_key: str
 ) -> None:

@@ -1,1 +1,1 @@
-import"./chunk-DDWMSHCV.js";
+import"./chunk-ZHRQNF2I.js";

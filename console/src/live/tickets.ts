@@ -135,8 +135,13 @@ export class TicketList {
   }
 
   private async refresh(): Promise<void> {
-    this.asked = performance.now();
     const ids = [...this.touched].slice(0, PAGE);
+    // The whole list was read meanwhile, and nothing has been touched since.
+    if (!ids.length) {
+      this.timer = 0;
+      return;
+    }
+    this.asked = performance.now();
     for (const id of ids) this.touched.delete(id);
     try {
       const { items } = await this.read({ ids: ids.join(","), limit: PAGE });
