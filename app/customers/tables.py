@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db import metadata
 
-_WORDS = "known_words(name, email, external_id)"
+_WORDS = "folded_words(name, email, external_id)"
 _FOLDED = text("fold_text(external_id)")
 _HAS_ID = "external_id IS NOT NULL"
 
@@ -39,7 +39,7 @@ organizations = Table(
     UniqueConstraint("external_id"),
     Index("ix_organizations_external_id_folded", _FOLDED, postgresql_where=_HAS_ID),
     Index("ix_organizations_created_at", "created_at", "id"),
-    Index("ix_organizations_known_words", text(_WORDS), postgresql_using="gin"),
+    Index("ix_organizations_folded_words", text(_WORDS), postgresql_using="gin"),
 )
 
 customers = Table(
@@ -68,7 +68,7 @@ customers = Table(
     Index("ix_customers_email_folded", "email_folded"),
     Index("ix_customers_external_id_folded", _FOLDED, postgresql_where=_HAS_ID),
     Index("ix_customers_created_at", "created_at", "id"),
-    Index("ix_customers_known_words", text(_WORDS), postgresql_using="gin"),
+    Index("ix_customers_folded_words", text(_WORDS), postgresql_using="gin"),
     Index(
         "ix_customers_organization_id", "organization_id", "created_at", "id",
         postgresql_where="organization_id IS NOT NULL",

@@ -34,6 +34,24 @@ async def test_found_by_beginnings_of_words_of_name_address_and_external_id(worl
         assert await _found(world, path, words) == [], words
 
 
+@pytest.mark.parametrize("path", ["customers", "organizations"])
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("José Müller", "jose muller"), ("Jose Muller", "JOSÉ MÜLLER"), ("Jose\u0301", "josé"), ("Straße", "strasse"),
+        ("STRASSE", "straße"), ("Søren Łukasz", "soren lukasz"), ("ØRSTED", "ørsted"), ("Þóra Æsir", "thora aesir"),
+        ("Đorđe", "dorde"), ("İpek Işık", "ipek isik"), ("Œuvre", "oeuvre"), ("Ζωή Ἀλέξανδρος", "ζωη αλεξανδροσ"),
+        ("Артём", "артем"), ("مُحَمَّد", "محمد"), ("ＷＩＤＥ", "wide"), ("がく", "がく"), ("한국", "한국"),
+        ("Anna", "anna ´"),
+    ],
+)  # fmt: skip
+async def test_found_whatever_the_accents(world: World, path: str, name: str, asked: str) -> None:
+    tag = unique()
+    own = await world.made(f"/v1/{path}", {"name": f"{name} {tag}"})
+    assert await _found(world, path, f"{asked} {tag}") == [own["id"]]
+    assert await _found(world, path, f"{asked}x {tag}") == []
+
+
 async def test_who_was_merged_is_found_as_who_stands_for_them(world: World) -> None:
     tag = unique()
     source = await world.made("/v1/customers", {"name": f"Old {tag}", "external_id": f"old/{tag}"})
