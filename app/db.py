@@ -60,10 +60,11 @@ class Database:
                 await db._lane.finish()
                 await db._shared.lane.finish()
 
-    def transaction(self, *, reads: bool = False) -> "_Unit":
+    def transaction(self, *, reads: bool = False, within: float = inf) -> "_Unit":
         """One unit of work: commits when the block ends, rolls back when it raises. `reads`: and nothing else, so that
-        it gets a connection also where all others wait for their COMMIT."""
-        return _Unit(self, optimistic=False, repeated=False, until=inf, reads=reads)
+        it gets a connection also where all others wait for their COMMIT. All its statements `within` so many
+        seconds."""
+        return _Unit(self, optimistic=False, repeated=False, until=time.monotonic() + within, reads=reads)
 
     async def run(self, unit: Callable[[Transaction], Awaitable[T]], within: float = inf, *, reads: bool = False) -> T:
         """`unit` in a transaction, run again where the database says that nothing of it happened and that a repeat
@@ -132,8 +133,8 @@ class _Unit:
         return conn
 
     def _give_up(self) -> None:
-        # Nobody breaks off what may commit: whether it did would stay unknown.
-        if self._tx.conn and not self._tx.may_have_written:
+        # Nobody breaks off what may commit: whether it did would stay unknown. Of who only reads, nobody asks.
+        if self._tx.conn and (self._reads or not self._tx.may_have_written):
             self._tx.conn.terminate()
 
     async def _release(self) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.db import Database
+from app.db import FAULTS, Database
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ADMIN_KEY, client_for
@@ -68,6 +68,18 @@ async def test_a_database_that_hangs_is_told_of_within_seconds_and_is_used_again
         async with asyncio.timeout(10):
             while (await http.post("/v1/tickets", json=TICKET)).status_code != 201:
                 await asyncio.sleep(0.05)
+
+
+async def test_who_only_reads_is_given_up_also_where_their_commit_has_no_answer(behind: FastAPI, proxy: Proxy) -> None:
+    async def read() -> None:
+        async with behind.state.db.transaction(reads=True) as tx:
+            await tx.snapshot()
+            proxy.swallow()
+
+    began = time.monotonic()
+    with pytest.raises(FAULTS):
+        await asyncio.wait_for(read(), 10)
+    assert time.monotonic() - began < 2.5
 
 
 async def test_a_statement_that_takes_its_time_is_not_taken_for_a_database_that_hangs(db: Database) -> None:
