@@ -45,6 +45,7 @@ from app.operations import api as operations
 from app.operations.health import Health
 from app.operations.process_metrics import sampled
 from app.operations.setup import cursor_key
+from app.operations.standby import Standby
 from app.privacy import api as privacy
 from app.reports import api as reports
 from app.reports import service_record_api
@@ -168,8 +169,14 @@ def create_app(settings: Settings, worker_figures: str | None = None) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with flushed(tracing), Database.open(settings) as db, Credentials.open(db, settings) as credentials:
+        async with (
+            flushed(tracing),
+            Database.open(settings) as db,
+            Credentials.open(db, settings) as credentials,
+            Standby.open(db, settings) as standby,
+        ):
             app.state.db = db
+            app.state.standby = standby
             app.state.settings = settings
             app.state.tracing = tracing
             app.state.credentials = credentials

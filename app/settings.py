@@ -46,6 +46,10 @@ class Settings(TokenSettings, BaseSettings):
         Literal["none", "pgbouncer"], Field(validation_alias=AliasChoices("DATABASE_POOLER", "database_pooler"))
     ] = "none"
     """`pgbouncer` turns prepared statements off, which is right for every PgBouncer in transaction mode."""
+    read_database_url: Annotated[str | None, Field(repr=False)] = None
+    """postgresql://… of a standby, or of what leads to several; without it reports are read from the primary."""
+    read_max_lag_seconds: Annotated[float, Field(ge=3, le=3_600)] = 10.0
+    """By how much it may be behind. A worker's heartbeat shows that, and comes every two seconds."""
 
     database_role: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "ninety_service"
     """What the service runs as once it is connected: the role that the migrations make, which cannot change the log."""
@@ -175,7 +179,7 @@ class Settings(TokenSettings, BaseSettings):
                 raise ValueError(f"{zone} is no IANA time zone: write Europe/Helsinki, with commas between") from None
         return zones
 
-    @field_validator("database_url")
+    @field_validator("database_url", "read_database_url")
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
         if url is None:

@@ -26,6 +26,8 @@ def test_an_unknown_setting_is_refused(name: str) -> None:
         ("NINETY_WORKERS", "-1"),
         ("DATABASE_POOLER", "odyssey"),
         ("DATABASE_URL", "mysql://u:secret@h/d"),
+        ("NINETY_READ_DATABASE_URL", "mysql://u:secret@h/d"),
+        ("NINETY_READ_MAX_LAG_SECONDS", "2"),
     ],
 )
 def test_a_senseless_value_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -17,7 +17,7 @@ from app.goals.schemas import (
 )
 from app.goals.why import why
 from app.goals.why_schemas import GoalWhy, GoalWhyQuery
-from app.web.admission import BULK, HEAVY, costs
+from app.web.admission import BULK, REPORT, costs
 from app.web.etag import IfMatch, tag
 from app.web.paging import PageQuery, page
 from app.web.route import Tx, router
@@ -80,7 +80,7 @@ async def get_service_goal_status(goal_id: UUID, tx: Tx, actor: Reader) -> Any:
 
 
 @routes.get("/{goal_id}/history", response_model=GoalHistory, summary="Read how a goal stood")
-@costs(HEAVY)
+@costs(REPORT)
 async def get_service_goal_history(
     goal_id: UUID, tx: Tx, actor: Reader, query: Annotated[GoalHistoryQuery, Query()]
 ) -> Any:
@@ -91,7 +91,7 @@ async def get_service_goal_history(
 
 
 @routes.get("/{goal_id}/why", response_model=GoalWhy, summary="Explain a goal's mean")
-@costs(HEAVY)
+@costs(REPORT)
 async def explain_service_goal(goal_id: UUID, tx: Tx, actor: Reader, query: Annotated[GoalWhyQuery, Query()]) -> Any:
     """Of the waits that began in a span of 31 days at most, or in the window of the last miss, against as long a span
     before: where the seconds went, what comes of other shares and other means by dimension, and what each cause did,

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from sqlalchemy import text
 
@@ -11,6 +12,7 @@ from app.db import FAULTS, Database, Query, Transaction
 from app.operations import start_checks
 from app.operations.backlogs import backlogs, queues, readers
 from app.operations.index_bloat import bloated
+from app.operations.standby import Standby
 from app.operations.start_checks import CannotStart
 from app.settings import Settings
 from app.webhooks.signing import SecretUnreadable, Vault
@@ -52,12 +54,22 @@ async def examine(settings: Settings, schema_head: str) -> list[Finding]:
     if any(each.level is Level.problem for each in told):
         # Nothing else can be asked of it.
         return told
-    async with Database.open(settings) as db:
+    async with Database.open(settings) as db, Standby.open(db, settings) as standby:
         for name, examination in _EXAMINATIONS.items():
             async with db.transaction(reads=True) as tx:
                 some = [finding async for finding in examination(tx, settings)]
             told += some or [Finding(Level.ok, name, "in order")]
+        if standby:
+            told.append(_of_standby(await standby.look(), settings))
     return told
+
+
+def _of_standby(lag: float, settings: Settings) -> Finding:
+    if lag <= settings.read_max_lag_seconds:
+        return Finding(Level.ok, "standby", f"behind by {lag:.0f} s")
+    said = f"behind by {lag:.0f} s" if lag < inf else "does not answer"
+    remedy = "see pg_stat_wal_receiver there, and NINETY_READ_DATABASE_URL"
+    return Finding(Level.warning, "standby", f"{said}, so that the primary answers reports", remedy)
 
 
 def _of_start(found: start_checks.Found, schema_head: str, settings: Settings) -> list[Finding]:

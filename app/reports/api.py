@@ -42,7 +42,7 @@ from app.reports.schemas import (
 )
 from app.reports.self_service import self_service
 from app.sla.core.outlook import SAID
-from app.web.admission import HEAVY, costs
+from app.web.admission import REPORT, costs
 from app.web.csv_rows import AS_CSV, header, lines, wants_csv
 from app.web.route import Tx, router
 from app.web.slices import in_slices, items_as_json
@@ -54,7 +54,7 @@ _AS_CSV: dict[int | str, dict[str, Any]] = {200: {"content": AS_CSV}}
 
 
 @routes.get("/response-times", response_model=ResponseTimesReport, summary="Report response times", responses=_AS_CSV)
-@costs(HEAVY)
+@costs(REPORT)
 async def report_response_times(request: Request, tx: Tx, actor: Reader, query: Annotated[ReportQuery, Query()]) -> Any:
     """Over the clocks that started in the span, grouped and filtered by what they were about when they ended. Days,
     weeks and months are those of the `timezone`. Over more than 10,000 clocks percentiles are those of buckets, at most
@@ -69,7 +69,7 @@ async def report_response_times(request: Request, tx: Tx, actor: Reader, query: 
 
 
 @routes.get("/backlog", response_model=BacklogReport, summary="Report what is open", responses=_AS_CSV)
-@costs(HEAVY)
+@costs(REPORT)
 async def report_backlog(request: Request, tx: Tx, actor: Reader, query: Annotated[BacklogQuery, Query()]) -> Any:
     """The tickets that are neither resolved nor closed, now: who waits, for how long, and what is at risk or broken.
     By agent or by team alone, those who have none are there with zeros. With `Accept: text/csv`, the items as CSV."""
@@ -80,7 +80,7 @@ async def report_backlog(request: Request, tx: Tx, actor: Reader, query: Annotat
 
 
 @routes.get("/handling-times", response_model=HandlingTimesReport, summary="Report handling times", responses=_AS_CSV)
-@costs(HEAVY)
+@costs(REPORT)
 async def report_handling_times(
     request: Request, tx: Tx, actor: Reader, query: Annotated[HandlingTimesQuery, Query()]
 ) -> Any:
@@ -93,7 +93,7 @@ async def report_handling_times(
 
 
 @routes.get("/availability", response_model=AvailabilityReport, summary="Report who was online")
-@costs(HEAVY)
+@costs(REPORT)
 async def report_availability(tx: Tx, actor: Reader, query: Annotated[AvailabilityReportQuery, Query()]) -> Any:
     """How long agents were online and away in the span, and how much they answered, in all and while online. By agent,
     those without any are there with zeros; by team, as teams are now, who is in several counts with each."""
@@ -102,7 +102,7 @@ async def report_availability(tx: Tx, actor: Reader, query: Annotated[Availabili
 
 
 @routes.get("/self-service", response_model=SelfServiceReport, summary="Report what self-service came to")
-@costs(HEAVY)
+@costs(REPORT)
 async def report_self_service(tx: Tx, actor: Reader, query: Annotated[SelfServiceQuery, Query()]) -> Any:
     """Over the tickets that opened in the span. By article, a ticket counts with each one that it was answered with."""
     return {"items": await self_service(tx, *query.span(), query.group_by or ())}
@@ -111,7 +111,7 @@ async def report_self_service(tx: Tx, actor: Reader, query: Annotated[SelfServic
 @routes.get(
     "/overload-offers", response_model=OverloadReport, summary="Report what was offered at overload", responses=_AS_CSV
 )
-@costs(HEAVY)
+@costs(REPORT)
 async def report_overload_offers(
     request: Request, tx: Tx, actor: Reader, query: Annotated[OverloadQuery, Query()]
 ) -> Any:
@@ -124,7 +124,7 @@ async def report_overload_offers(
 
 
 @routes.get("/quality", response_model=QualityReport, summary="Report quality", responses=_AS_CSV)
-@costs(HEAVY)
+@costs(REPORT)
 async def report_quality(request: Request, tx: Tx, actor: Reader, query: Annotated[QualityQuery, Query()]) -> Any:
     """How well the service does, beside how fast: each figure is of what happened in the span, and belongs to who and
     what it was about then. `outlook`, over all groups: what was said when somebody began to wait for a first answer,

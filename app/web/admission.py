@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -29,10 +29,12 @@ _SHARES = {Kind.work: 1.0, Kind.read: 0.75, Kind.bulk: 0.5}
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What an operation is, and how many places of its caller's share it takes. One of more than a single place works
-    for seconds, in the database or here: of those only a few run at a time, whoever asks."""
+    for seconds, in the database or here: of those only a few run at a time, whoever asks. `standby`: what it answers
+    may be some seconds old, so that it is read from a standby where there is one."""
 
     kind: Kind
     weight: int = 1
+    standby: bool = False
 
     @property
     def heavy(self) -> bool:
@@ -40,6 +42,7 @@ class Cost:
 
 
 VITAL, WORK, READ, BULK, HEAVY = Cost(Kind.vital), Cost(Kind.work), Cost(Kind.read), Cost(Kind.bulk), Cost(Kind.bulk, 3)
+REPORT = replace(HEAVY, standby=True)
 _COST = "ninety_cost"
 
 

@@ -18,7 +18,7 @@ _TAKEN = (
 )  # fmt: skip
 _SHOWN = (
     "ETag", "Location", "Link", "Next-Position", "Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After",
-    "X-Request-ID", "Idempotency-Replayed",
+    "X-Request-ID", "Idempotency-Replayed", "Age",
 )  # fmt: skip
 
 

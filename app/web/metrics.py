@@ -77,6 +77,17 @@ DB_FAULTS = Counter(
     "Failures of statements and connections by SQLSTATE, those included that a repeat has mended.",
     ["process", "sqlstate"],
 )
+STANDBY_LAG = Gauge(
+    "ninety_standby_lag_seconds",
+    "By how much the standby that reports are read from is behind at most; +Inf where it does not answer.",
+    multiprocess_mode="livemax",
+)
+STANDBY_READS = Counter(
+    "ninety_standby_reads",
+    "Reads that a standby may answer: answered by it, by the primary since it is behind or away, or by the primary "
+    "after the standby had failed.",
+    ["answered"],
+)
 RELEASE = Gauge(
     "ninety_release",
     "1: the release of a process, and the newest migration that it knows.",

@@ -10,12 +10,14 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from app.web.admission import declared_cost
 from app.web.etag import unchanged
 from app.web.openapi_examples import exemplify
 from app.web.openapi_fields import describe_field
-from app.web.openapi_headers import HEADERS, declare, refer
+from app.web.openapi_headers import FROM_STANDBY, HEADERS, declare, refer
 from app.web.openapi_shared import answers_by_base, fields, operations, share
 from app.web.openapi_words import describe
 from app.web.outside import BASE
@@ -103,6 +105,7 @@ def _finished(app: FastAPI) -> dict[str, Any]:
     for path in document["paths"].values():
         if "post" in path:
             path["post"].setdefault("parameters", []).append(dict(_IDEMPOTENCY_KEY))
+    _say_standby(app, document)
     for operation in operations(document):
         _say_scopes(operation)
         _say_parameters(operation)
@@ -119,6 +122,14 @@ def _finished(app: FastAPI) -> dict[str, Any]:
     for node in list(_objects([document["paths"], document["components"]])):
         _put_in_order(node)
     return document
+
+
+def _say_standby(app: FastAPI, document: dict[str, Any]) -> None:
+    for route in app.routes:
+        if isinstance(route, APIRoute) and (cost := declared_cost(route.endpoint)) and cost.standby:
+            operation = document["paths"][route.path_format]["get"]
+            operation.setdefault("parameters", []).append(dict(FROM_STANDBY))
+            operation["responses"]["200"]["headers"] = refer("Age")
 
 
 def _add_schemas(schemas: dict[str, Any]) -> dict[str, str]:

@@ -34,10 +34,21 @@ HEADERS: dict[str, Node] = {
         "description": 'Where there is more: `<…>; rel="next"` (RFC 8288).',
         "schema": {"type": "string"},
     },
+    "Age": {
+        "description": "Where a standby answered: by how many seconds it is behind at most.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
     "NextPosition": {
         "description": "Where to go on, as `after`.",
         "schema": {"type": "string", "maxLength": 64},
     },
+}
+FROM_STANDBY: Node = {
+    "name": "Cache-Control",
+    "in": "header",
+    "required": False,
+    "description": "`no-cache`: the newest figures, also where a standby has some that are seconds old.",
+    "schema": {"type": "string", "maxLength": LONGEST_HEADER},
 }
 _IF_NONE_MATCH = {
     "name": "If-None-Match",

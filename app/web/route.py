@@ -3,6 +3,7 @@ answer rendered inside it, the commit, the answer sent. A unit that lost a deadl
 why this is a route class and not a dependency: a dependency cannot call its route twice."""
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -86,6 +87,8 @@ class Route(APIRoute):
         keyed = "POST" in (self.methods or set())
         shown_once = SHOWN_ONCE in (self.openapi_extra or {})
         intake, cost = _Intake.of(self), self.cost
+        if writes and cost.standby:
+            raise TypeError(f"{self.name}: a standby takes no writes, not even that of an Idempotency-Key")
         known = names.parameters(self.dependant)
 
         async def handle(request: Request) -> Response:
@@ -111,6 +114,8 @@ class Route(APIRoute):
             unit = _unit(request, inner)
             if writes:
                 return await _written(request, caller.id, unit, keyed=keyed, shown_once=shown_once)
+            if cost.standby and state.standby and not _wants_newest(request):
+                return _conditional(request, await _from_standby(request, unit))
             return _conditional(request, await state.db.run(unit, state.settings.request_seconds, reads=True))
 
         return handle
@@ -248,6 +253,21 @@ async def _written(
         return answer
     whole = request if isinstance(request, body.JsonRequest) else body.JsonRequest(request.scope, b"", None)
     return await idempotency.once(db, whole, caller_id, key, unit, within=within, shown_once=shown_once)
+
+
+def _wants_newest(request: Request) -> bool:
+    directives = ",".join(request.headers.getlist("cache-control")).lower().split(",")
+    return "no-cache" in map(str.strip, directives)
+
+
+async def _from_standby(request: Request, unit: idempotency.Unit) -> Response:
+    """With its Age, unless it comes from the primary after all."""
+    state = request.app.state
+    answer: Response
+    answer, age = await state.standby.run(unit, state.settings.request_seconds)
+    if age is not None:
+        answer.headers["Age"] = str(math.ceil(age))
+    return answer
 
 
 def _conditional(request: Request, response: Response) -> Response:

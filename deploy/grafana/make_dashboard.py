@@ -72,6 +72,9 @@ ROWS: dict[str, list[Panel]] = {
             (f"sum by (process) (rate(ninety_db_wait_seconds_total{_RATE}))"
              f" / sum by (process) (rate(ninety_db_waits_total{_RATE}))", "{{process}}")]),
         ("No connection in time", "cps", [(f"sum by (process) (rate(ninety_db_refused_total{_RATE}))", "{{process}}")]),
+        ("Standby: behind", "s", [("max(ninety_standby_lag_seconds)", "at most")]),
+        ("Standby: reads answered by", "cps", [
+            (f"sum by (answered) (rate(ninety_standby_reads_total{_RATE}))", "{{answered}}")]),
         ("Faults by SQLSTATE", "cps", [(f"sum by (sqlstate) (rate(ninety_db_faults_total{_RATE}))", "{{sqlstate}}")]),
         ("Memory", "bytes", [("process_resident_memory_bytes{job=\"ninety\"}", "{{instance}}")]),
         ("Clock ahead of the database's", "s", [("max by (instance) (ninety_clock_skew_seconds)", "{{instance}}")]),

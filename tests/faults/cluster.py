@@ -124,9 +124,7 @@ class Node:
         """All processes of its PostgreSQL; a stopped one stays in the middle of what it does."""
         pid = self.server_pid()
         assert pid
-        for each in [*_children(pid), pid]:
-            with suppress(ProcessLookupError):
-                os.kill(each, what)
+        signal_all(pid, what)
 
     def signal_patroni(self, what: signal.Signals) -> None:
         assert self._patroni
@@ -154,6 +152,12 @@ class Node:
             told: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.rest}/{path}", timeout=2).json()
             return told
         return {}
+
+
+def signal_all(postmaster: int, what: signal.Signals) -> None:
+    for each in [*_children(postmaster), postmaster]:
+        with suppress(ProcessLookupError):
+            os.kill(each, what)
 
 
 def _children(pid: int) -> list[int]:

@@ -53,6 +53,18 @@ async def test_a_healthy_installation(installation: Settings) -> None:
     assert set(doctor._EXAMINATIONS) <= set(subjects)
 
 
+async def test_a_standby_that_does_not_answer_and_one_that_is_behind(installation: Settings, sql: Sql) -> None:
+    away = installation.model_copy(update={"read_database_url": "postgresql://nobody@127.0.0.1:1/none"})
+    [found] = await _found(away)
+    assert (found.level, found.subject) == (Level.warning, "standby")
+    assert "does not answer" in found.said
+    # As far as anybody can tell by its heartbeats.
+    itself = installation.model_copy(update={"read_database_url": installation.database_url})
+    assert await _found(itself) == []
+    await sql.execute("UPDATE worker_heartbeats SET seen_at = now() - interval '15 seconds'")
+    assert "behind by 15 s" in (await _found(itself))[-1].said
+
+
 async def test_no_worker(installation: Settings, sql: Sql) -> None:
     await sql.execute("UPDATE worker_heartbeats SET seen_at = now() - interval '20 seconds'")
     [found] = await _found(installation)

@@ -6,7 +6,7 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from app.web.admission import BULK, HEAVY, READ, VITAL, WORK, Costs
+from app.web.admission import BULK, HEAVY, READ, REPORT, VITAL, WORK, Costs
 from tests.auth.asking import operations
 from tests.support.document import plain
 from tests.web.test_limits import UUID7, _layer
@@ -28,10 +28,11 @@ def test_one_callers_share_is_below_the_pool_and_below_what_lists_may_take(setti
 
 UNUSUAL = {
     VITAL: "get_liveness get_readiness get_metrics get_problem stream_events",
-    HEAVY: "report_response_times report_backlog report_handling_times report_self_service report_overload_offers "
-    "export_customer report_availability report_quality get_customer_service_record get_organization_service_record "
-    "import_tickets preview_segment get_service_goal_history explain_service_goal reapply_sla_policy erase_customer "
-    "merge_customer unmerge_customer redeliver_webhook_deliveries compute_staffing_forecast",
+    REPORT: "report_response_times report_backlog report_handling_times report_self_service report_overload_offers "
+    "report_availability report_quality get_service_goal_history explain_service_goal",
+    HEAVY: "export_customer get_customer_service_record get_organization_service_record import_tickets preview_segment "
+    "reapply_sla_policy erase_customer merge_customer unmerge_customer redeliver_webhook_deliveries "
+    "compute_staffing_forecast",
     BULK: "list_events list_view_tickets list_segment_members get_attachment_content update_tickets explain_ticket "
     "apply_macro_to_tickets solve_problem list_webhook_deliveries explain_sla_policies compute_business_time "
     "suggest_articles get_service_goal_status create_sla_simulation",

@@ -12,6 +12,7 @@ from app.auth.dependencies import Actor, may
 from app.db import Query, Transaction
 from app.errors import Forbidden
 from app.events.stream_tickets import may_listen
+from app.web.admission import REPORT, costs
 from app.web.route import ListeningRoute, Tx, router
 from tests.conftest import Person
 from tests.support.expect import problem
@@ -116,6 +117,15 @@ def test_a_route_without_a_scope_or_with_two_kinds_of_guards_cannot_be_defined()
 
         @routes.get("")
         async def torn(actor: Reader, listener: Annotated[Actor, may_listen("events:read")]) -> None: ...
+
+
+def test_what_writes_cannot_be_read_from_a_standby() -> None:
+    routes = router("/v1/trap", "tickets")
+    with pytest.raises(TypeError, match="standby"):
+
+        @routes.post("")
+        @costs(REPORT)
+        async def write(tx: Tx, actor: Reader) -> None: ...
 
 
 def test_a_stream_cannot_be_given_a_transaction() -> None:
