@@ -1,1 +1,1 @@
-import"./chunk-ZHRQNF2I.js";
+import"./chunk-JXFOWR7I.js";

@@ -1,6 +1,6 @@
 // Rows of tickets that keep their place while somebody points at one or works in one.
 import { useComputed, type Signal } from "@preact/signals";
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { Ticket } from "../api/wire";
 import { moveRow, useKeys } from "../keys";
@@ -51,14 +51,20 @@ export function TicketTable(props: { list: TicketList; columns: readonly Column[
           onFocusIn={hold}
           onFocusOut={() => setTimeout(hold)}
         >
-          {list.order.value.map((id) => {
-            const row = list.rows.get(id);
-            return row && <TicketRow key={id} row={row} columns={columns} {...(selection ? { selection } : {})} />;
-          })}
+          <Rows ids={list.order.value} list={list} columns={columns} {...(selection ? { selection } : {})} />
         </tbody>
       </table>
     </div>
   );
+}
+
+/** By itself: among the children of an element, Preact would keep each row's first content beside its present one. */
+function Rows(props: { ids: readonly string[]; list: TicketList; columns: readonly Column[]; selection?: Selection }): ComponentChildren {
+  const { ids, list, ...shown } = props;
+  return ids.map((id) => {
+    const row = list.rows.get(id);
+    return row && <TicketRow key={id} row={row} {...shown} />;
+  });
 }
 
 function TicketRow(props: { row: Signal<Row>; columns: readonly Column[]; selection?: Selection }): JSX.Element {

@@ -1,1 +1,0 @@
-import{W as n}from"./chunk-ZHRQNF2I.js";function o(e){return n("form",{class:e.class??"form",onSubmit:l=>{l.preventDefault(),e.onSend(new FormData(l.currentTarget),l.currentTarget)},children:e.children})}function r(e){return n("label",{class:e.inline?"choice":"field",children:[n("span",{class:"choice-label",children:e.label}),e.children]})}export{o as a,r as b};

@@ -1,0 +1,1 @@
+import{W as n}from"./chunk-JXFOWR7I.js";function o(e){return n("form",{class:e.class??"form",onSubmit:l=>{l.preventDefault(),e.onSend(new FormData(l.currentTarget),l.currentTarget)},children:e.children})}function r(e){return n("label",{class:e.inline?"choice":"field",children:[n("span",{class:"choice-label",children:e.label}),e.children]})}export{o as a,r as b};

@@ -1,1 +1,0 @@
-import{W as e,Z as i,_ as t,a as r}from"./chunk-ZHRQNF2I.js";function u(n){let{data:l,failure:o,reload:a}=n.of;return l.value!==null?e(r,{children:n.children(l.value)}):o.value?e(t,{of:o.value,retry:()=>{a()}}):e(i,{lines:n.lines??3})}export{u as a};

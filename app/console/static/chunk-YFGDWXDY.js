@@ -1,1 +1,0 @@
-import{J as e}from"./chunk-ZHRQNF2I.js";var a=["mon","tue","wed","thu","fri","sat","sun"];function o(t){return new Intl.DateTimeFormat(e.value,{weekday:"short",timeZone:"UTC"}).format(new Date(Date.UTC(2024,0,1+t)))}export{a,o as b};
