@@ -25,6 +25,7 @@ from tests.faults import harness
 
 EVENTS_PER_SECOND = 50
 SECONDS, LONG_SECONDS = 20, 600
+OPENINGS, AT_REST_SECONDS = 5, 3
 # Runs before the page's own scripts, and only watches: when rows are there, which tasks were long, and how late each
 # change was seen. A change is known by the number in its subject.
 _WATCH = """
@@ -86,13 +87,14 @@ class Chromium:
 
 
 def opening(chromium: Chromium) -> list[Bar]:
+    """The times are the medians of some openings, each without a cache, beside a worker that has nothing to do."""
+    time.sleep(AT_REST_SECONDS)
+    times = [_opened(chromium) for _ in range(OPENINGS)]
+    paint, rows = (sorted(each)[OPENINGS // 2] for each in zip(*times, strict=True))
     with chromium.context() as context:
         asked: list[str] = []
         context.on("request", lambda request: asked.append(request.url))
         page = chromium.board(context)
-        paint, rows = page.evaluate(
-            "[performance.getEntriesByName('first-contentful-paint')[0].startTime, window.__rows]"
-        )
         page.wait_for_timeout(1_000)
         calls = len([url for url in asked if "/v1/" in url])
         document = httpx.get(f"{chromium.url}/console").text
@@ -110,6 +112,14 @@ def opening(chromium: Chromium) -> list[Bar]:
         Bar("second visit: bytes of assets", fetched, "B", 0),
         Bar("calls on opening the board", calls, "", 8),
     ]
+
+
+def _opened(chromium: Chromium) -> tuple[float, float]:
+    """When something was painted and when rows were there, in milliseconds."""
+    with chromium.context() as context:
+        page = chromium.board(context)
+        paint: float = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        return paint, page.evaluate("window.__rows")
 
 
 _OF = "performance.getEntriesByType('resource').filter(each => each.name.includes('/console/assets/'))"
