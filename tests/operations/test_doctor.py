@@ -46,6 +46,11 @@ async def _found(settings: Settings) -> list[Finding]:
     return [each for each in found if each.level is not Level.ok and not each.said.startswith("a transaction of")]
 
 
+async def _of(subject: str, settings: Settings) -> list[Finding]:
+    """What is found of this alone: the server is shared, and busy."""
+    return [each for each in await _found(settings) if each.subject == subject]
+
+
 async def test_a_healthy_installation(installation: Settings) -> None:
     assert await _found(installation) == []
     subjects = [each.subject for each in await doctor.examine(installation, schema_head())]
@@ -137,7 +142,7 @@ async def test_a_log_without_months(installation: Settings, sql: Sql) -> None:
     await sql.execute("""INSERT INTO events (type, occurred_at, actor_kind, subject_id, data)
         VALUES ('ticket.created', now(), 'system', gen_random_uuid(), '{}')""")
     await sql.execute("ANALYZE events_default")
-    found = [each for each in await _found(installation) if each.subject == "months of the log"]
+    found = await _of("months of the log", installation)
     assert [each.level for each in found] == [Level.problem, Level.warning]
     assert found[1].said == "1 events have none"
 
@@ -160,7 +165,7 @@ async def test_webhooks_that_are_broken(installation: Settings, sql: Sql) -> Non
         FROM unnest('{pending,dead}'::text[]) state""",
         webhook,
     )
-    found = [each for each in await _found(installation) if each.subject == "webhooks"]
+    found = await _of("webhooks", installation)
     said = " / ".join(each.said for each in found)
     assert "7 failures in a row" in said
     assert "was turned off: gone" in said
@@ -174,13 +179,13 @@ async def test_secrets_that_no_key_opens(installation: Settings, sql: Sql) -> No
     webhook = await sql.fetchval(_HOOK, True, None, 0, None)
     await sql.execute(_SECRET, webhook, Fernet(old).encrypt(b"x" * 32), True)
     rotated = installation.model_copy(update={"webhook_secret_keys": new.decode()})
-    [found] = await _found(rotated)
-    assert (found.level, found.subject) == (Level.problem, "webhooks' secrets")
+    [found] = await _of("webhooks' secrets", rotated)
+    assert found.level is Level.problem
     assert str(webhook) in found.said
     both = installation.model_copy(update={"webhook_secret_keys": f"{new.decode()},{old.decode()}"})
-    assert await _found(both) == []
+    assert await _of("webhooks' secrets", both) == []
     await sql.execute("UPDATE webhook_secrets SET sealed = false")
-    [found] = await _found(both)
+    [found] = await _of("webhooks' secrets", both)
     assert found.said == "1 are not encrypted"
 
 
@@ -190,8 +195,8 @@ async def test_keys_that_expire(installation: Settings, sql: Sql) -> None:
     now = await sql.fetchval("SELECT now()")
     for name, days, revoked in (("the shop's", 10, None), ("later", 20, None), ("gone", 10, now), ("over", -1, None)):
         await sql.execute(add, name, days, revoked)
-    [found] = await _found(installation)
-    assert (found.level, found.subject) == (Level.warning, "API keys")
+    [found] = await _of("API keys", installation)
+    assert found.level is Level.warning
     assert found.said.startswith('"the shop\'s" expires on ')
 
 
