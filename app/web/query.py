@@ -43,8 +43,6 @@ def _split(value: object) -> object:
         value = [value]
     if not isinstance(value, (list, tuple)):
         return value
-    if not value:
-        raise ValueError("at least one value")
     return tuple(part for each in value for part in (_values(each) if _is_plain(each) else [each]))
 
 
@@ -94,9 +92,9 @@ class _Words:
 
 _SPLIT = BeforeValidator(_split)
 _WRITTEN = PlainSerializer(lambda values: None if values is None else _written(values), when_used="json")
-AnyOf = Annotated[Annotated[tuple[T, ...], Field(max_length=50)] | None, _SPLIT, _WRITTEN]
+AnyOf = Annotated[Annotated[tuple[T, ...], Field(min_length=1, max_length=50)] | None, _SPLIT, _WRITTEN]
 Ids = AnyOf[UUID]
-ManyIds = Annotated[Annotated[tuple[UUID, ...], Field(max_length=200)] | None, _SPLIT, _WRITTEN]
+ManyIds = Annotated[Annotated[tuple[UUID, ...], Field(min_length=1, max_length=200)] | None, _SPLIT, _WRITTEN]
 OrNone = AnyOf[Annotated[T, _Words(Empty)]]
 MyIds = AnyOf[Annotated[UUID, _Words(Oneself)]]
 MyIdsOrNone = AnyOf[Annotated[UUID, _Words(Empty, Oneself)]]

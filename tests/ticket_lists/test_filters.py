@@ -168,7 +168,7 @@ async def test_tags_and_external_ids_are_asked_for_in_any_case_and_width(
     assert ticket["tags"] == [unicodedata.normalize("NFC", f"{stored}{own}")]  # as it was written
     for path in ("/v1/customers", "/v1/organizations"):
         made = await world.made(path, {"external_id": f"{stored}{own}", "name": "N"})
-        listed = as_body(await desk.admin.get(path, params={"external_id": f"{asked}{own}"}))["items"]
+        listed = as_body(await desk.admin.get(path, params={"external_id": as_literal(f"{asked}{own}")}))["items"]
         assert [item["id"] for item in listed] == [made["id"]]
 
 
