@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic.config import JsonDict
 from pydantic_core import core_schema
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ def _split(value: object) -> object:
         value = [value]
     if not isinstance(value, (list, tuple)):
         return value
+    if not value:
+        raise ValueError("at least one value")
     return tuple(part for each in value for part in (_values(each) if _is_plain(each) else [each]))
 
 
@@ -91,10 +94,13 @@ class _Words:
 
 
 _SPLIT = BeforeValidator(_split)
+# For the document alone: as a bound of the type it would be told beside each value that is refused.
+_SOME: JsonDict = {"minItems": 1}
 _WRITTEN = PlainSerializer(lambda values: None if values is None else _written(values), when_used="json")
-AnyOf = Annotated[Annotated[tuple[T, ...], Field(min_length=1, max_length=50)] | None, _SPLIT, _WRITTEN]
+AnyOf = Annotated[Annotated[tuple[T, ...], Field(max_length=50, json_schema_extra=_SOME)] | None, _SPLIT, _WRITTEN]
 Ids = AnyOf[UUID]
-ManyIds = Annotated[Annotated[tuple[UUID, ...], Field(min_length=1, max_length=200)] | None, _SPLIT, _WRITTEN]
+_many = Field(max_length=200, json_schema_extra=_SOME)
+ManyIds = Annotated[Annotated[tuple[UUID, ...], _many] | None, _SPLIT, _WRITTEN]
 OrNone = AnyOf[Annotated[T, _Words(Empty)]]
 MyIds = AnyOf[Annotated[UUID, _Words(Oneself)]]
 MyIdsOrNone = AnyOf[Annotated[UUID, _Words(Empty, Oneself)]]
