@@ -67,9 +67,9 @@ class GroupCommit:
         try:
             await conn.execute(_statement(queries), *arguments, timeout=self._timeout)
         finally:
-            tell(queries, began, self._slow_seconds)
             self._connections.watchdog.done(self)
             await self._connections.release(conn, reads=False)
+            tell(queries, began, self._slow_seconds)
 
 
 def may_join(writes: Writes) -> bool:

@@ -75,9 +75,9 @@ class SharedReads:
         try:
             return await conn.fetch(_statement(query), given, timeout=self._timeout)
         finally:
-            tell((query,), began, self._slow_seconds)
             self._connections.watchdog.done(self)
             await self._connections.release(conn, reads=True)
+            tell((query,), began, self._slow_seconds)
 
 
 @lru_cache(maxsize=64)

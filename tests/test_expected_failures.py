@@ -17,6 +17,8 @@ Run = Callable[..., str]
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """A command in this process that fails: what it said."""
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    # The streams of a test end with it, and whatever logs in this process later would write to them.
+    monkeypatch.setattr("app.web.logs.configure", lambda *_: None)
 
     def fails(*command: str, code: int = 3, **environment: str) -> str:
         monkeypatch.delenv("DATABASE_URL", raising=False)

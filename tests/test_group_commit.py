@@ -373,6 +373,18 @@ async def test_a_lost_connection_leaves_the_outcome_unknown_and_repeats_nothing(
     assert [row["key"] for row in await sql.fetch("SELECT key FROM probes")] == [9]
 
 
+async def test_a_log_that_cannot_be_written_keeps_no_connection(
+    db: Database, sql: Sql, probes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr("app.group_commit.tell", broken)
+    outcomes = await together(db, db._lane, monkeypatch, _writes(1), _writes(2))
+    assert [type(each) for each in outcomes] == [ValueError] * 2
+    assert db.connections._held == 0
+
+
 async def test_one_connection_is_enough(sql: Sql, probes: None, settings: Settings) -> None:
     async with Database.open(settings.model_copy(update={"pool_size": 1})) as db, asyncio.timeout(20):
         await asyncio.gather(*(db.run(_writes(key)) for key in range(50)))
