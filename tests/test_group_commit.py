@@ -3,50 +3,33 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Boolean,
     Column,
-    Date,
-    DateTime,
-    Float,
     Integer,
-    Interval,
     LargeBinary,
     MetaData,
-    SmallInteger,
-    String,
     Table,
     Text,
-    Uuid,
     bindparam,
     insert,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from app import lanes
 from app.db import FAULTS, Database, Query, Transaction
 from app.group_commit import MOST_ROWS, may_join
 from app.settings import Settings
+from tests.support.json_rows import ROWS, TYPES
 from tests.support.lanes import held, together
 
-TYPES: dict[str, Any] = {
-    "a_uuid": Uuid, "a_word": String, "a_text": Text, "an_instant": DateTime(timezone=True), "a_date": Date,
-    "some_json": JSONB, "a_bigint": BigInteger, "an_integer": Integer, "a_smallint": SmallInteger, "a_boolean": Boolean,
-    "a_float": Float, "texts": ARRAY(Text), "instants": ARRAY(DateTime(timezone=True)),
-    "smallints": ARRAY(SmallInteger), "a_span": Interval,
-}  # fmt: skip
 _PROBES = Table("probes", MetaData(), Column("key", Integer), *(Column(name, type_) for name, type_ in TYPES.items()))
 _INSERT = Query(insert(_PROBES), ["key", *TYPES])
 _KEY = Query(insert(_PROBES), ["key"])
@@ -109,28 +92,6 @@ async def test_a_unit_that_meets_nobody_waits_for_nobody(db: Database, sql: Sql,
     for key in range(3):
         await db.run(_writes(key))
     assert await _transactions(sql) == 3
-
-
-_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
-_INSTANTS = st.datetimes(timezones=st.just(UTC))
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
-    max_leaves=5,
-)
-ROWS = st.fixed_dictionaries({
-    "a_uuid": st.none() | st.uuids(), "a_word": st.none() | _TEXT, "a_text": st.none() | _TEXT,
-    "an_instant": st.none() | _INSTANTS, "a_date": st.none() | st.dates(),
-    "some_json": st.none() | st.dictionaries(_TEXT, _JSON, max_size=3) | st.lists(_JSON, max_size=3),
-    "a_bigint": st.none() | st.integers(-(2**63), 2**63 - 1),
-    "an_integer": st.none() | st.integers(-(2**31), 2**31 - 1),
-    "a_smallint": st.none() | st.integers(-(2**15), 2**15 - 1), "a_boolean": st.none() | st.booleans(),
-    "a_float": st.none() | st.floats(allow_nan=False, allow_infinity=False),
-    "texts": st.none() | st.lists(st.none() | _TEXT, max_size=3),
-    "instants": st.none() | st.lists(_INSTANTS, max_size=3),
-    "smallints": st.none() | st.lists(st.integers(-(2**15), 2**15 - 1), max_size=3),
-    "a_span": st.none() | st.timedeltas(timedelta(days=-40_000), timedelta(days=40_000)),
-})  # fmt: skip
 
 
 async def test_every_type_is_stored_as_by_a_statement_of_its_own(

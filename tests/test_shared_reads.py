@@ -13,8 +13,8 @@ from sqlalchemy import Integer, LargeBinary, Text, bindparam, column, func, sele
 from app import shared_reads
 from app.db import Database, Query, Transaction
 from app.settings import Settings
+from tests.support.json_rows import ROWS, TYPES
 from tests.support.lanes import held, together
-from tests.test_group_commit import ROWS, TYPES
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _numbers = (
