@@ -117,6 +117,7 @@ def test_no_page_shuts_anybody_out(
     context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
     page = watch.on(context.new_page())
     page.goto(f"{service.url}/console")
+    page.get_by_label("API key or token").wait_for()
     found = violations(page)
     page.get_by_label("API key or token").fill(admin_key)
     page.get_by_role("button", name="Sign in").click()
